@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: MIT
+//
+// Address range, bitmaps and memory from the system: the only file that calls mmap and madvise.
+#include "alloc/blocks.h"
+
+#include "alloc/slab.h"
+#include "concurrent/annotate.h"
+#include "concurrent/check.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#define RESERVE_MIN ((uint64_t)64 << 20)
+// Free blocks that are kept however long nobody needs them, and how many boundaries (10 s at 60 Hz) the others must stay unneeded: a
+// block that comes back costs 0.1 ms to 1 ms of faults in some frame, kept memory costs only itself.
+#define SPARE_MIN 4u
+#define SPARE_BOUNDARIES 600u
+// Free blocks below which a boundary touches one ahead of need.
+#define SPARE_WANTED 2u
+
+static void *map(size_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+static void unmap(void *p, size_t bytes)
+{
+    if (p != NULL) (void)munmap(p, bytes);
+}
+
+static size_t word_count(const fai_blocks *blocks)
+{
+    return (blocks->count + 63) / 64;
+}
+
+/// Maps a range that starts at a block boundary: maps one block more and cuts off both ends.
+static unsigned char *map_aligned(size_t bytes)
+{
+    unsigned char *p = map(bytes + FAI_BLOCK_BYTES);
+    if (p == NULL) return NULL;
+    size_t before = (size_t)(-(uintptr_t)p & (FAI_BLOCK_BYTES - 1));
+    if (before > 0) unmap(p, before);
+    if (before < FAI_BLOCK_BYTES) unmap(p + before + bytes, FAI_BLOCK_BYTES - before);
+    return p + before;
+}
+
+static void unmap_all(fai_blocks *blocks)
+{
+    size_t units = blocks->count * FAI_BLOCK_UNITS;
+    unmap(blocks->base, blocks->bytes);
+    unmap(blocks->block_info, blocks->count * sizeof(fai_block));
+    unmap(blocks->unit_info, units * sizeof(uint32_t));
+    unmap(blocks->slabs, units * sizeof(fai_slab));
+    unmap(blocks->used, word_count(blocks) * 2 * sizeof(uint64_t));
+}
+
+static bool map_all(fai_blocks *blocks, uint64_t bytes)
+{
+    blocks->bytes = (size_t)bytes;
+    blocks->count = (uint32_t)(bytes >> FAI_BLOCK_SHIFT);
+    size_t units = blocks->count * FAI_BLOCK_UNITS;
+    blocks->base = map_aligned(blocks->bytes);
+    blocks->block_info = map(blocks->count * sizeof(fai_block));
+    blocks->unit_info = map(units * sizeof(uint32_t));
+    blocks->slabs = map(units * sizeof(fai_slab));
+    blocks->used = map(word_count(blocks) * 2 * sizeof(uint64_t));
+    if (blocks->base && blocks->block_info && blocks->unit_info && blocks->slabs && blocks->used) return true;
+    unmap_all(blocks);
+    return false;
+}
+
+bool fai_blocks_init(fai_blocks *blocks, const fa_config *config)
+{
+    memset(blocks, 0, sizeof *blocks);
+    uint64_t bytes = config->reserve_bytes;
+    while (!map_all(blocks, bytes)) {
+        bytes = bytes / 2 & ~(uint64_t)(FAI_BLOCK_BYTES - 1);
+        if (bytes < RESERVE_MIN) return false;
+    }
+    blocks->resident = blocks->used + word_count(blocks);
+    blocks->limit = blocks->count;
+    if (config->memory_max != 0 && config->memory_max >> FAI_BLOCK_SHIFT < blocks->limit)
+        blocks->limit = (uint32_t)(config->memory_max >> FAI_BLOCK_SHIFT);
+    for (uint32_t block = blocks->count; block % 64 != 0; block++) // the tail of the last word never becomes free
+        blocks->used[block / 64] |= UINT64_C(1) << block % 64;
+    // Refusal of huge pages changes nothing but speed.
+    if (config->huge_pages) (void)madvise(blocks->base, blocks->bytes, MADV_HUGEPAGE);
+    return true;
+}
+
+void fai_blocks_exit(fai_blocks *blocks)
+{
+    size_t touched = (size_t)fai_load_relaxed(&blocks->words) * 64 * FAI_BLOCK_BYTES;
+    fai_allow(blocks->base, touched < blocks->bytes ? touched : blocks->bytes);
+    unmap_all(blocks);
+}
+
+// The bitmaps ---------------------------------------------------------------------------------------------------------
+
+/// Bits of one word that a run from bit `from` covers, at most to the end of the word.
+static uint64_t word_mask(uint32_t from, uint32_t run)
+{
+    uint64_t ones = run >= 64 ? UINT64_MAX : (UINT64_C(1) << run) - 1;
+    return ones << from;
+}
+
+static void release_run(fai_blocks *blocks, uint32_t first, uint32_t run)
+{
+    for (uint32_t block = first; block < first + run;) {
+        uint32_t length = 64 - block % 64 < first + run - block ? 64 - block % 64 : first + run - block;
+        // [blocks.claim] release: the next owner sees the block as its last user left it.
+        (void)fai_and_release(&blocks->used[block / 64], ~word_mask(block % 64, length));
+        block += length;
+    }
+}
+
+/// Sets all used bits of the run, or none.
+static bool claim_run(fai_blocks *blocks, uint32_t first, uint32_t run)
+{
+    for (uint32_t block = first; block < first + run;) {
+        uint32_t length = 64 - block % 64 < first + run - block ? 64 - block % 64 : first + run - block;
+        uint64_t mask = word_mask(block % 64, length);
+        // [blocks.claim] acquire: pairs with the release in release_run().
+        uint64_t before = fai_or_acquire(&blocks->used[block / 64], mask);
+        if ((before & mask) != 0) {
+            // [blocks.claim] release: hands on, untouched, what this lane set a moment ago.
+            (void)fai_and_release(&blocks->used[block / 64], ~(mask & ~before));
+            release_run(blocks, first, block - first);
+            return false;
+        }
+        block += length;
+    }
+    return true;
+}
+
+static bool run_looks_free(const fai_blocks *blocks, uint32_t first, uint32_t run, uint32_t *next)
+{
+    for (uint32_t block = first; block < first + run; block++) {
+        if ((fai_load_relaxed(&blocks->used[block / 64]) >> block % 64 & 1) == 0) continue;
+        *next = block + 1;
+        return false;
+    }
+    return true;
+}
+
+static uint32_t claim_any_run(fai_blocks *blocks, uint32_t run, uint32_t align, fa_contention *contention)
+{
+    // Alignment is of addresses, and the range itself is aligned to one block only.
+    uint32_t offset = (uint32_t)(-((uintptr_t)blocks->base >> FAI_BLOCK_SHIFT)) & (align - 1);
+    for (uint32_t first = offset; first < blocks->count && run <= blocks->count - first;) {
+        uint32_t next = first + align;
+        if (run_looks_free(blocks, first, run, &next)) {
+            if (claim_run(blocks, first, run)) return first;
+            FAI_COUNT(contention, block_retries, 1);
+        }
+        first = ((next - offset + align - 1) & ~(align - 1)) + offset;
+    }
+    return FAI_INDEX_NONE;
+}
+
+static uint32_t claim_one(fai_blocks *blocks, fa_contention *contention)
+{
+    uint32_t words = (uint32_t)word_count(blocks);
+    for (uint32_t word = fai_load_relaxed(&blocks->hint); word < words; word++) {
+        for (;;) {
+            uint64_t used = fai_load_relaxed(&blocks->used[word]);
+            if (used == UINT64_MAX) break;
+            uint32_t block = word * 64 + (uint32_t)__builtin_ctzll(~used);
+            if (claim_run(blocks, block, 1)) {
+                fai_store_relaxed(&blocks->hint, word); // a hint: a lost update costs a longer search
+                return block;
+            }
+            FAI_COUNT(contention, block_retries, 1);
+        }
+    }
+    return claim_any_run(blocks, 1, 1, contention); // something below the hint, or nothing
+}
+
+// Residence -----------------------------------------------------------------------------------------------------------
+
+static bool is_resident(const fai_blocks *blocks, uint32_t block)
+{
+    return (fai_load_relaxed(&blocks->resident[block / 64]) >> block % 64 & 1) != 0;
+}
+
+/// Gives one free resident block back to the system, the highest; false if there is none.
+static bool purge_one(fai_blocks *blocks)
+{
+    for (uint32_t word = fai_load_relaxed(&blocks->words); word-- > 0;) {
+        uint64_t spare = fai_load_relaxed(&blocks->resident[word]) & ~fai_load_relaxed(&blocks->used[word]);
+        if (spare == 0) continue;
+        uint32_t block = word * 64 + 63 - (uint32_t)__builtin_clzll(spare);
+        if (!claim_run(blocks, block, 1)) continue; // somebody takes it this moment: then it is needed
+        bool purged = is_resident(blocks, block) &&
+                      madvise(fai_block_start(blocks, block), FAI_BLOCK_BYTES, MADV_DONTNEED) == 0;
+        if (purged) {
+            (void)fai_and_relaxed(&blocks->resident[word], ~(UINT64_C(1) << block % 64));
+            (void)fai_sub_relaxed(&blocks->resident_count, 1u);
+        }
+        release_run(blocks, block, 1);
+        return purged;
+    }
+    return false;
+}
+
+static void note_peak(fai_blocks *blocks, uint32_t now)
+{
+    uint32_t peak = fai_load_relaxed(&blocks->resident_peak);
+    while (now > peak && !fai_cas_relaxed(&blocks->resident_peak, &peak, now)) continue;
+}
+
+/// Accounts for `fresh` more resident blocks, purging free ones if the limit asks for it; false if it still refuses.
+static bool charge(fai_blocks *blocks, uint32_t fresh)
+{
+    for (;;) {
+        uint32_t now = fai_add_relaxed(&blocks->resident_count, fresh) + fresh;
+        if (now <= blocks->limit) {
+            note_peak(blocks, now);
+            return true;
+        }
+        (void)fai_sub_relaxed(&blocks->resident_count, fresh);
+        if (!purge_one(blocks)) return false;
+    }
+}
+
+static void note_words(fai_blocks *blocks, uint32_t block)
+{
+    uint32_t words = fai_load_relaxed(&blocks->words);
+    while (block / 64 + 1 > words && !fai_cas_relaxed(&blocks->words, &words, block / 64 + 1)) continue;
+}
+
+/// Makes the blocks of a claimed run resident; false when the limit refuses.
+static bool make_resident(fai_blocks *blocks, uint32_t first, uint32_t run)
+{
+    uint32_t fresh = 0;
+    for (uint32_t block = first; block < first + run; block++) fresh += !is_resident(blocks, block);
+    if (fresh == 0) return true;
+    if (!charge(blocks, fresh)) return false;
+    note_words(blocks, first + run - 1);
+    for (uint32_t block = first; block < first + run; block++)
+        (void)fai_or_relaxed(&blocks->resident[block / 64], UINT64_C(1) << block % 64);
+    (void)fai_add_relaxed(&blocks->fresh, fresh);
+    return true;
+}
+
+// Taking and giving ---------------------------------------------------------------------------------------------------
+
+uint32_t fai_blocks_take_any(fai_blocks *blocks, uint32_t run, uint32_t align, fa_contention *contention)
+{
+    FA_ASSERT(run > 0 && align > 0 && (align & (align - 1)) == 0);
+    uint32_t first = run == 1 && align == 1 ? claim_one(blocks, contention)
+                                            : claim_any_run(blocks, run, align, contention);
+    FAI_COUNT(contention, block_takes, 1);
+    if (first != FAI_INDEX_NONE && !make_resident(blocks, first, run)) {
+        release_run(blocks, first, run);
+        first = FAI_INDEX_NONE;
+    }
+    if (first == FAI_INDEX_NONE) {
+        (void)fai_add_relaxed(&blocks->refused, 1u);
+        return FAI_INDEX_NONE;
+    }
+    fai_forbid(fai_block_start(blocks, first), run * FAI_BLOCK_BYTES);
+    return first;
+}
+
+void fai_blocks_give_any(fai_blocks *blocks, uint32_t first, uint32_t run)
+{
+    FA_ASSERT(first + run <= blocks->count);
+    release_run(blocks, first, run);
+    if (first / 64 < fai_load_relaxed(&blocks->hint)) fai_store_relaxed(&blocks->hint, first / 64);
+}
+
+static bool touch(fai_blocks *blocks, uint32_t block)
+{
+    unsigned char *start = fai_block_start(blocks, block);
+#ifdef MADV_POPULATE_WRITE
+    if (madvise(start, FAI_BLOCK_BYTES, MADV_POPULATE_WRITE) == 0) return true;
+#endif
+    fai_allow(start, FAI_BLOCK_BYTES);
+    for (size_t at = 0; at < FAI_BLOCK_BYTES; at += 4096) ((volatile unsigned char *)start)[at] = 0;
+    fai_forbid(start, FAI_BLOCK_BYTES);
+    return true;
+}
+
+/// Claims an untouched block, touches it and leaves it free.
+static bool prefault_one(fai_blocks *blocks)
+{
+    for (uint32_t block = 0; block < blocks->count; block++) {
+        uint32_t next;
+        if (is_resident(blocks, block) || !run_looks_free(blocks, block, 1, &next)) continue;
+        if (!claim_run(blocks, block, 1)) continue;
+        bool done = make_resident(blocks, block, 1) && touch(blocks, block);
+        fai_blocks_give_any(blocks, block, 1);
+        return done;
+    }
+    return false;
+}
+
+bool fai_blocks_prefault(fai_blocks *blocks, uint32_t count)
+{
+    while (count-- > 0)
+        if (!prefault_one(blocks)) return false;
+    fai_store_relaxed(&blocks->fresh, 0u);
+    return true;
+}
+
+static uint32_t count_spare(const fai_blocks *blocks)
+{
+    uint32_t spare = 0;
+    for (uint32_t word = 0; word < fai_load_relaxed(&blocks->words); word++)
+        spare += (uint32_t)__builtin_popcountll(fai_load_relaxed(&blocks->resident[word]) &
+                                                ~fai_load_relaxed(&blocks->used[word]));
+    return spare;
+}
+
+void fai_blocks_maintain(fai_blocks *blocks)
+{
+    blocks->spare = count_spare(blocks);
+    if (blocks->spare < blocks->spare_low) blocks->spare_low = blocks->spare;
+    bool growing = fai_load_relaxed(&blocks->fresh) > 0;
+    if (growing) {
+        fai_store_relaxed(&blocks->fresh, 0u);
+        blocks->purge_left = 0;
+        if (blocks->spare < SPARE_WANTED && fai_load_relaxed(&blocks->resident_count) < blocks->limit) {
+            (void)prefault_one(blocks);
+            fai_store_relaxed(&blocks->fresh, 0u); // its own block does not count as demand
+        }
+        return;
+    }
+    if (++blocks->spare_age >= SPARE_BOUNDARIES) {
+        blocks->purge_left = blocks->spare_low > SPARE_MIN ? blocks->spare_low - SPARE_MIN : 0;
+        blocks->spare_low = UINT32_MAX;
+        blocks->spare_age = 0;
+    }
+    if (blocks->purge_left > 0) {
+        blocks->purge_left--;
+        (void)purge_one(blocks);
+    }
+}

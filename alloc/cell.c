@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+//
+// Reference cells, and the way of an old version: unlinked, recorded by the lane, gathered at a boundary, held for a grace period, freed
+// at a later boundary.
+//
+//     retired == reclaimed + waiting.count + gathered.count + those still with lanes
+#include "alloc/lane.h"
+#include "concurrent/check.h"
+
+#include <string.h>
+
+static bool reserve_retired(fai_lane *lane)
+{
+    fai_retired_list *list = &lane->retired;
+    if (list->count < list->capacity) return true;
+    void *objects = list->objects;
+    if (!fai_lane_grow(lane, &objects, list->count, &list->capacity, sizeof(void *))) return false;
+    list->objects = objects;
+    return true;
+}
+
+bool fai_lane_retire(fai_lane *lane, void *object)
+{
+    if (!reserve_retired(lane)) return false;
+    lane->retired.objects[lane->retired.count++] = object;
+    lane->stats.retired++;
+    lane->changed = true;
+    return true;
+}
+
+static bool may_publish(const fai_lane *lane)
+{
+    return lane->hot.index != 0 || fai_load_relaxed(&lane->memory->frame_open) != FAI_NO_SLOT;
+}
+
+fa_status fa_cell_publish(fa_worker *w, fa_cell *cell, void *object)
+{
+    fai_lane *lane = fai_lane_of(w);
+    if (cell == NULL) return FA_ERROR_INVALID;
+    if (object != NULL && fai_memory_kind_of(lane->memory, object) == FAI_KIND_NONE) return FA_ERROR_INVALID;
+    if (!may_publish(lane)) return FA_ERROR_STATE;
+    if (!reserve_retired(lane)) return FA_ERROR_MEMORY;
+    // [cell.publish] release: a reader sees the object as it is now. acquire: whoever frees the old version comes after its
+    // publisher.
+    void *old = fai_exchange_acq_rel(&cell->pointer, object);
+    if (old == NULL) return FA_OK;
+    bool recorded = fai_lane_retire(lane, old);
+    FA_ASSERT(recorded);
+    (void)recorded;
+    return FA_OK;
+}
+
+fa_status fa_cell_drop(fa_worker *w, fa_cell *cell)
+{
+    return fa_cell_publish(w, cell, NULL);
+}
+
+fa_status fa_retire(fa_worker *w, void *object)
+{
+    fai_lane *lane = fai_lane_of(w);
+    if (fai_memory_kind_of(lane->memory, object) == FAI_KIND_NONE) return FA_ERROR_INVALID;
+    if (!may_publish(lane)) return FA_ERROR_STATE;
+    return fai_lane_retire(lane, object) ? FA_OK : FA_ERROR_MEMORY;
+}
+
+// At the boundary -------------------------------------------------------------------------------------------------------
+
+void fai_lane_offer_retired(fai_lane *lane)
+{
+    if (lane->retired.count == 0) return;
+    // [cell.offer] acquire: the list that the main lane has emptied.
+    if (fai_load_acquire(&lane->offered_ready) != 0) return;
+    fai_retired_list empty = lane->offered;
+    lane->offered = lane->retired;
+    lane->retired = empty;
+    FA_ASSERT(lane->retired.count == 0);
+    // [cell.offer] release: publishes the list.
+    fai_store_release(&lane->offered_ready, 1u);
+}
+
+/// Moves a list to the end of `gathered`; what finds no room stays for the next boundary.
+static void move_to_gathered(fai_memory *memory, fai_retired_list *from)
+{
+    fai_lane *main_lane = fai_memory_lane(memory, 0);
+    fai_retired_list *to = &memory->gathered;
+    if (from->count == 0) return;
+    if (to->count == 0) memory->gathered_frame = fai_load_relaxed(&memory->frame_number);
+    while (to->capacity - to->count < from->count) {
+        void *objects = to->objects;
+        if (!fai_lane_grow(main_lane, &objects, to->count, &to->capacity, sizeof(void *))) return;
+        to->objects = objects;
+    }
+    memcpy(to->objects + to->count, from->objects, from->count * sizeof(void *));
+    to->count += from->count;
+    from->count = 0;
+}
+
+void fai_memory_gather(fai_memory *memory, fai_lane *lane)
+{
+    move_to_gathered(memory, &lane->retired);
+}
+
+static void gather_offered(fai_memory *memory, fai_lane *lane)
+{
+    // [cell.offer] acquire: sees the list, and every unlinking of its objects.
+    if (fai_load_acquire(&lane->offered_ready) == 0) return;
+    move_to_gathered(memory, &lane->offered);
+    // [cell.offer] release: gives the emptied list back.
+    if (lane->offered.count == 0) fai_store_release(&lane->offered_ready, 0u);
+}
+
+static void free_all(fai_memory *memory, fai_retired_list *list)
+{
+    fai_lane *main_lane = fai_memory_lane(memory, 0);
+    for (uint32_t i = 0; i < list->count; i++) (void)fai_lane_free(main_lane, list->objects[i], FAI_KIND_NONE);
+    memory->reclaimed += list->count;
+    list->count = 0;
+}
+
+void fai_memory_reclaim(fai_memory *memory)
+{
+    for (uint32_t i = 1; i < memory->lane_count; i++) gather_offered(memory, fai_memory_lane(memory, i));
+    if (memory->waiting.count > 0 && fai_grace_is_done_any(&memory->grace)) free_all(memory, &memory->waiting);
+}
+
+void fai_memory_start_grace(fai_memory *memory)
+{
+    if (memory->waiting.count > 0 || memory->gathered.count == 0) return;
+    if (!fai_grace_start_owner(&memory->grace)) return; // no reclaimer thread: tried again at the next boundary
+    fai_retired_list empty = memory->waiting;
+    memory->waiting = memory->gathered;
+    memory->waiting_frame = memory->gathered_frame;
+    memory->gathered = empty;
+}
+
+void fai_memory_reclaim_all(fai_memory *memory)
+{
+    fai_grace_finish_owner(&memory->grace);
+    for (uint32_t i = 0; i < memory->lane_count; i++) {
+        fai_lane *lane = fai_memory_lane(memory, i);
+        if (i > 0) gather_offered(memory, lane);
+        free_all(memory, &lane->offered);
+        free_all(memory, &lane->retired);
+    }
+    free_all(memory, &memory->waiting);
+    free_all(memory, &memory->gathered);
+}

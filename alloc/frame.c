@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+//
+// Frame and scope memory of a lane: slow paths, checkpoints, scopes. The cursor in use lives in the lane's fa_worker; every slow path
+// stores it into the arena, works there and loads it back.
+#include "alloc/lane.h"
+#include "concurrent/annotate.h"
+#include "concurrent/check.h"
+
+#include <string.h>
+
+#define ALLOCATED_BYTE 0xcd
+
+fai_arena *fai_lane_store_frame(fai_lane *lane)
+{
+    FA_ASSERT(lane->slot != FAI_NO_SLOT);
+    fai_arena *arena = &lane->frame[lane->slot];
+    arena->cursor = lane->hot.frame_cursor;
+    return arena;
+}
+
+void fai_lane_load_frame(fai_lane *lane)
+{
+    const fai_arena *arena = &lane->frame[lane->slot];
+    lane->hot.frame_cursor = arena->cursor;
+    lane->hot.frame_end = lane->exact ? arena->cursor : arena->end;
+}
+
+static fai_arena *store_scope(fai_lane *lane)
+{
+    lane->scope.cursor = lane->hot.scope_cursor;
+    return &lane->scope;
+}
+
+static void load_scope(fai_lane *lane)
+{
+    lane->hot.scope_cursor = lane->scope.cursor;
+    lane->hot.scope_end = lane->exact ? lane->scope.cursor : lane->scope.end;
+}
+
+void fai_lane_leave_frame(fai_lane *lane)
+{
+    if (lane->slot == FAI_NO_SLOT) return;
+    (void)fai_lane_store_frame(lane);
+    lane->slot = FAI_NO_SLOT;
+    lane->hot.frame_cursor = lane->hot.frame_end = NULL;
+}
+
+void fai_lane_switch_frame(fai_lane *lane, uint32_t slot, uint64_t number)
+{
+    fai_lane_leave_frame(lane);
+    if (slot == FAI_NO_SLOT) return;
+    FA_ASSERT(slot < lane->memory->config.frames_in_flight);
+    lane->slot = slot;
+    lane->frame_number = number;
+    fai_lane_load_frame(lane);
+}
+
+static bool align_is_valid(fai_lane *lane, size_t align)
+{
+    if (align != 0 && (align & (align - 1)) == 0) return true;
+    fai_report(lane->memory, lane, "FA903", "an alignment is a power of two", "pass _Alignof of the type, or 16",
+               "alignment %zu refused", align);
+    return false;
+}
+
+static void report_exhausted(fai_lane *lane, size_t size)
+{
+    if (lane->exhausted_frame == lane->frame_number) return;
+    lane->exhausted_frame = lane->frame_number;
+    fai_report(lane->memory, lane, "FA003",
+               "frame_bytes_max, memory_max or the system refused more; reported once per frame and lane",
+               "raise the limit, or allocate less per frame", "frame arena exhausted by an allocation of %zu bytes",
+               size);
+}
+
+static void fill_new(const fai_lane *lane, void *p, size_t size)
+{
+    if (p != NULL && lane->memory->config.checked) memset(p, ALLOCATED_BYTE, size);
+}
+
+void *fa_frame_alloc_slow(fa_worker *w, size_t size, size_t align)
+{
+    fai_lane *lane = fai_lane_of(w);
+    if (size == 0 || !align_is_valid(lane, align)) return NULL;
+    if (lane->slot == FAI_NO_SLOT) {
+        fai_report(lane->memory, lane, "FA001", "frame memory exists between fa_frame_begin() and fa_frame_end() only",
+                   "begin a frame; an attached thread calls fa_frame_hold()", "frame allocation outside a frame");
+        return NULL;
+    }
+    fai_arena *arena = fai_lane_store_frame(lane);
+    void *p = fai_arena_alloc(arena, &lane->slabs, size, align, (size_t)lane->memory->config.frame_bytes_max);
+    fai_lane_load_frame(lane);
+    if (p == NULL) report_exhausted(lane, size);
+    fill_new(lane, p, size);
+    return p;
+}
+
+void *fa_scope_alloc_slow(fa_worker *w, size_t size, size_t align)
+{
+    fai_lane *lane = fai_lane_of(w);
+    if (size == 0 || !align_is_valid(lane, align)) return NULL;
+    void *p = fai_arena_alloc(store_scope(lane), &lane->slabs, size, align, 0);
+    load_scope(lane);
+    if (p == NULL) report_exhausted(lane, size);
+    fill_new(lane, p, size);
+    return p;
+}
+
+void fai_lane_rewind_scope(fai_lane *lane, fa_arena_mark mark)
+{
+    fai_arena_rewind(store_scope(lane), &lane->slabs, mark, lane->memory->config.checked);
+    load_scope(lane);
+}
+
+fa_scope fa_scope_begin(fa_worker *w)
+{
+    return (fa_scope){w, fai_lane_scope_mark(fai_lane_of(w))};
+}
+
+void fa_scope_end(fa_scope *scope)
+{
+    fai_lane *lane = fai_lane_of(scope->worker);
+    if (!fai_mark_is(scope->mark, fai_lane_scope_mark(lane))) fai_lane_rewind_scope(lane, scope->mark);
+}
+
+// Checkpoints -----------------------------------------------------------------------------------------------------------
+
+fa_checkpoint fa_checkpoint_take(fa_worker *w)
+{
+    fai_lane *lane = fai_lane_of(w);
+    return (fa_checkpoint){
+        .frame = fai_lane_frame_mark(lane),
+        .scope = fai_lane_scope_mark(lane),
+        .frame_number = lane->slot == FAI_NO_SLOT ? 0 : lane->frame_number,
+        .serial = lane->serial,
+        .taken = ++lane->checkpoints,
+        .retained = lane->slot == FAI_NO_SLOT ? 0 : lane->retained[lane->slot].count,
+        .lane = w->index,
+    };
+}
+
+/// Whether the checkpoint is one of this lane's current job and frame, and memory still reaches it.
+static bool is_live(const fai_lane *lane, const fa_checkpoint *checkpoint)
+{
+    uint64_t frame = lane->slot == FAI_NO_SLOT ? 0 : lane->frame_number;
+    if (checkpoint->lane != lane->hot.index || checkpoint->frame_number != frame) return false;
+    if (checkpoint->serial != lane->serial) return false;
+    if (checkpoint->taken == 0 || checkpoint->taken > lane->checkpoints) return false;
+    if (checkpoint->taken >= lane->stale_from && checkpoint->taken < lane->stale_to) return false;
+    return !fai_mark_before(fai_lane_frame_mark(lane), checkpoint->frame) &&
+           !fai_mark_before(fai_lane_scope_mark(lane), checkpoint->scope);
+}
+
+fa_status fa_checkpoint_rollback(fa_worker *w, fa_checkpoint checkpoint)
+{
+    fai_lane *lane = fai_lane_of(w);
+    if (!is_live(lane, &checkpoint)) return FA_ERROR_STALE;
+    fai_lane_rewind_scope(lane, checkpoint.scope);
+    lane->stale_from = checkpoint.taken + 1;
+    lane->stale_to = lane->checkpoints + 1;
+    if (lane->slot == FAI_NO_SLOT) return FA_OK;
+    fai_lane_forget_retained(lane, checkpoint.retained);
+    fai_arena_rewind(fai_lane_store_frame(lane), &lane->slabs, checkpoint.frame, lane->memory->config.checked);
+    fai_lane_load_frame(lane);
+    return FA_OK;
+}

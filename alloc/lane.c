@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: MIT
+//
+// Lanes and the memory they form: creation, ownership, service, and the frame boundary.
+#include "alloc/lane.h"
+#include "concurrent/annotate.h"
+#include "concurrent/check.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+// What a magazine may hold at most, bytes: bounds the floating memory of a lane that uses all classes by about 1 MiB.
+#define MAGAZINE_BYTES 32768u
+
+// Life ------------------------------------------------------------------------------------------------------------------
+
+static void *map_zeroed(size_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+static size_t outbox_bytes(uint32_t lane_count)
+{
+    size_t bytes = lane_count * (sizeof(fai_packet *) + sizeof(uint32_t));
+    return (bytes + FAI_CACHE_LINE - 1) & ~(size_t)(FAI_CACHE_LINE - 1);
+}
+
+static void init_magazines(fai_lane *lane)
+{
+    for (uint32_t i = 0; i < FA_CLASS_COUNT; i++) {
+        uint32_t limit = MAGAZINE_BYTES / fai_class_size(i);
+        if (limit > FA_MAGAZINE_SLOTS) limit = FA_MAGAZINE_SLOTS;
+        if (limit < 2) limit = 2;
+        lane->hot.magazines[i].limit = lane->exact ? 0 : limit;
+    }
+}
+
+static void init_lane(fai_memory *memory, uint32_t index)
+{
+    fai_lane *lane = fai_memory_lane(memory, index);
+    lane->memory = memory;
+    lane->hot.region_base = (uintptr_t)memory->blocks.base;
+    lane->hot.region_units = memory->blocks.bytes >> FA_UNIT_SHIFT;
+    lane->hot.unit_info = memory->blocks.unit_info;
+    lane->hot.pool_info = fai_info_make(index, FAI_KIND_POOL, 0) >> 8;
+    lane->hot.index = index;
+    lane->hot.system = (fa_system *)(void *)memory;
+    lane->exact = memory->config.checked || FAI_ASAN;
+    lane->slot = FAI_NO_SLOT;
+    for (uint32_t slot = 0; slot < FA_FRAMES_IN_FLIGHT_MAX; slot++) fai_arena_init(&lane->frame[slot]);
+    fai_arena_init(&lane->scope);
+    fai_slabs_init(&lane->slabs, &memory->blocks, &lane->contention, index);
+    init_magazines(lane);
+    unsigned char *outbox = memory->outboxes + index * outbox_bytes(memory->lane_count);
+    lane->outbox.open = (fai_packet **)(void *)outbox;
+    lane->outbox.pending = (uint32_t *)(void *)(outbox + memory->lane_count * sizeof(fai_packet *));
+    fai_inbox_init(&lane->mailbox.packets);
+    fai_inbox_init(&lane->mailbox.objects);
+    lane->state = FAI_LANE_IDLE;
+}
+
+static void unmap_lanes(fai_memory *memory)
+{
+    if (memory->lanes != NULL) (void)munmap(memory->lanes, memory->lane_count * memory->lane_bytes);
+    if (memory->outboxes != NULL) (void)munmap(memory->outboxes, memory->lane_count * outbox_bytes(memory->lane_count));
+}
+
+static void release(fai_memory *memory)
+{
+    fai_blocks_exit(&memory->blocks);
+    fai_depot_exit(&memory->depot);
+    unmap_lanes(memory);
+}
+
+fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t lane_count, size_t lane_bytes)
+{
+    FA_ASSERT(lane_bytes >= sizeof(fai_lane) && lane_bytes % FAI_CACHE_LINE == 0);
+    memset(memory, 0, sizeof *memory);
+    memory->config = *config;
+    memory->lane_count = lane_count;
+    memory->lane_bytes = lane_bytes;
+    memory->frame_open = FAI_NO_SLOT;
+    if (!fai_blocks_init(&memory->blocks, config)) return FA_ERROR_MEMORY;
+    memory->lanes = map_zeroed(lane_count * lane_bytes);
+    memory->outboxes = map_zeroed(lane_count * outbox_bytes(lane_count));
+    if (!memory->lanes || !memory->outboxes || !fai_depot_init(&memory->depot) ||
+        !fai_blocks_prefault(&memory->blocks, (uint32_t)(config->prefault_bytes >> FAI_BLOCK_SHIFT))) {
+        release(memory);
+        return FA_ERROR_MEMORY;
+    }
+    for (uint32_t i = 0; i < lane_count; i++) init_lane(memory, i);
+    return FA_OK;
+}
+
+static void report_leaks(const fai_memory *memory)
+{
+    const fa_stats *stats = &memory->merged;
+    if (stats->pool_live == 0 && stats->heap_live == 0) return;
+    fai_report(memory, fai_memory_lane(memory, 0), "FA910", "they are released with the system",
+               "free pool and heap objects, and drop cells, before fa_destroy()",
+               "never freed: %llu pool objects (%llu bytes), %llu heap objects (%llu bytes)",
+               (unsigned long long)stats->pool_live, (unsigned long long)stats->pool_live_bytes,
+               (unsigned long long)stats->heap_live, (unsigned long long)stats->heap_live_bytes);
+}
+
+void fai_memory_exit(fai_memory *memory)
+{
+    fa_stats jobs = memory->merged;
+    fai_memory_reclaim_all(memory);
+    for (uint32_t i = 0; i < memory->lane_count; i++) fai_outbox_post_all(fai_memory_lane(memory, i));
+    for (uint32_t i = 0; i < memory->lane_count; i++) {
+        fai_mailbox_drain(fai_memory_lane(memory, i));
+        fai_lane_publish(fai_memory_lane(memory, i));
+    }
+    fai_memory_publish(memory, &jobs);
+    report_leaks(memory);
+    release(memory);
+}
+
+bool fai_lane_grow(fai_lane *lane, void **array, uint32_t count, uint32_t *capacity, size_t size)
+{
+    uint32_t wanted = *capacity < 64 ? 64 : *capacity * 2;
+    size_t bytes = wanted * size;
+    void *p = NULL;
+    if (bytes > FA_CLASS_SIZE_MAX) {
+        p = fai_span_take(&lane->slabs, bytes, FA_ALIGN_DEFAULT, FAI_KIND_SPAN, FAI_KIND_NONE);
+    } else if (fai_slabs_take(&lane->slabs, FAI_KIND_HEAP, fa_class_of(bytes), &p, 1) == 0) {
+        p = NULL;
+    }
+    if (p == NULL) return false;
+    fai_allow(p, bytes);
+    if (count > 0) memcpy(p, *array, count * size);
+    if (*array != NULL) {
+        fai_blocks *blocks = &lane->memory->blocks;
+        uint32_t unit = fai_unit_of(blocks, *array);
+        if (fai_info_kind(fai_load_relaxed(&blocks->unit_info[unit])) == FAI_KIND_SPAN) fai_span_give(&lane->slabs, unit);
+        else (void)fai_slabs_give(&lane->slabs, *array);
+    }
+    *array = p;
+    *capacity = wanted;
+    return true;
+}
+
+// Ownership -------------------------------------------------------------------------------------------------------------
+
+static bool claim(fai_lane *lane, uint32_t as, fa_contention *contention)
+{
+    uint32_t expected = FAI_LANE_IDLE;
+    FAI_COUNT(contention, lane_claims, 1);
+    // [lane.claim] acquire: sees the lane as its last owner left it.
+    return fai_cas_acquire(&lane->state, &expected, as);
+}
+
+static void let_go(fai_lane *lane)
+{
+    // [lane.claim] release: hands the lane over to whoever claims it next.
+    fai_store_release(&lane->state, (uint32_t)FAI_LANE_IDLE);
+}
+
+bool fai_lane_claim(fai_lane *lane)
+{
+    if (fai_load_relaxed(&lane->state) != FAI_LANE_IDLE) return false;
+    return claim(lane, FAI_LANE_RUNNING, &lane->contention);
+}
+
+static void service(fai_lane *lane)
+{
+    fai_store_relaxed(&lane->service_due, 0u);
+    if (!fai_mailbox_is_empty(&lane->mailbox)) fai_mailbox_drain(lane);
+    fai_lane_publish(lane);
+}
+
+void fai_lane_yield(fai_lane *lane)
+{
+    FA_ASSERT(fai_load_relaxed(&lane->state) == FAI_LANE_RUNNING);
+    FA_ASSERT(lane->depth == 0);
+    fai_lane_leave_frame(lane);
+    if (lane->outbox.pending_count > 0) fai_outbox_post_all(lane);
+    if (fai_load_relaxed(&lane->service_due)) service(lane);
+    else if (lane->changed || lane->classes != 0) fai_lane_publish(lane);
+    if (lane->retired.count > 0) fai_store_relaxed(&lane->attention, 1u);
+    let_go(lane);
+}
+
+void fai_lane_service_if_due(fai_lane *lane)
+{
+    FA_ASSERT(lane->depth == 0);
+    if (FA_LIKELY(!fai_load_relaxed(&lane->service_due))) return;
+    fai_outbox_post_all(lane);
+    fai_lane_offer_retired(lane);
+    service(lane);
+}
+
+// The boundary ----------------------------------------------------------------------------------------------------------
+
+void fai_memory_open_frame(fai_memory *memory, uint32_t slot, uint64_t number)
+{
+    FA_ASSERT(slot < memory->config.frames_in_flight);
+    fai_store_relaxed(&memory->frame_number, number);
+    fai_store_relaxed(&memory->frame_open, slot);
+}
+
+/// Frees the spans of an arena that was reset, but not those that were promoted as they are.
+static void free_spans(fai_memory *memory, uint32_t unit)
+{
+    fai_lane *main_lane = fai_memory_lane(memory, 0);
+    fai_blocks *blocks = &memory->blocks;
+    while (unit != FAI_INDEX_NONE) {
+        const fai_slab *span = &blocks->slabs[unit];
+        uint32_t next = span->next, info = fai_load_relaxed(&blocks->unit_info[unit]);
+        if (span->kind == FAI_KIND_FRAME) {
+            void *p = fai_unit_start(blocks, unit);
+            if (fai_info_lane(info) == 0) fai_lane_free_own(main_lane, p, info);
+            else fai_outbox_add(main_lane, fai_info_lane(info), p, span->size);
+        }
+        unit = next;
+    }
+}
+
+void fai_memory_retire_frame(fai_memory *memory, uint32_t slot, uint64_t number, fa_frame_result *result)
+{
+    fai_lane *main_lane = fai_memory_lane(memory, 0);
+    if (main_lane->slot == slot) fai_lane_leave_frame(main_lane);
+    fai_memory_promote(memory, slot, number, result);
+    uint64_t bytes = 0, blocks = 0;
+    for (uint32_t i = 0; i < memory->lane_count; i++) {
+        fai_lane *lane = fai_memory_lane(memory, i);
+        FA_ASSERT(i == 0 || memory->config.frames_in_flight > 1 || lane->slot != slot);
+        fai_arena *arena = &lane->frame[slot];
+        bytes += fai_arena_bytes(arena, &memory->blocks);
+        free_spans(memory, fai_arena_reset(arena, &memory->blocks, &main_lane->contention, memory->config.checked));
+        blocks += arena->length;
+    }
+    memory->frame_blocks[slot] = blocks;
+    memory->merged.frame = number;
+    memory->merged.frame_bytes = bytes;
+    if (bytes > memory->merged.frame_bytes_peak) memory->merged.frame_bytes_peak = bytes;
+}
+
+/// Brings home what was freed for a lane that is idle; asks one that runs to do it itself.
+static void service_other(fai_memory *memory, fai_lane *lane)
+{
+    bool wanted = !fai_mailbox_is_empty(&lane->mailbox) || fai_load_relaxed(&lane->attention) != 0;
+    bool running = fai_load_relaxed(&lane->state) == FAI_LANE_RUNNING;
+    if (!wanted && !running) return;
+    if (!claim(lane, FAI_LANE_PROXY, &fai_memory_lane(memory, 0)->contention)) {
+        fai_store_relaxed(&lane->service_due, 1u);
+        return;
+    }
+    FA_ASSERT(lane->outbox.pending_count == 0);
+    fai_store_relaxed(&lane->attention, 0u);
+    fai_memory_gather(memory, lane);
+    if (lane->retired.count > 0) fai_store_relaxed(&lane->attention, 1u);
+    service(lane);
+    let_go(lane);
+}
+
+static void reset_main_scope(fai_lane *main_lane)
+{
+    fa_arena_mark empty = {NULL, 0, 0};
+    if (main_lane->depth == 0 && !fai_mark_is(fai_lane_scope_mark(main_lane), empty))
+        fai_lane_rewind_scope(main_lane, empty);
+}
+
+void fai_memory_boundary(fai_memory *memory, fa_stats *jobs)
+{
+    fai_lane *main_lane = fai_memory_lane(memory, 0);
+    fai_store_relaxed(&memory->frame_open, FAI_NO_SLOT);
+    reset_main_scope(main_lane);
+    fai_memory_reclaim(memory);
+    fai_outbox_post_all(main_lane);
+    for (uint32_t i = 1; i < memory->lane_count; i++) service_other(memory, fai_memory_lane(memory, i));
+    if (!fai_mailbox_is_empty(&main_lane->mailbox)) fai_mailbox_drain(main_lane);
+    fai_memory_gather(memory, main_lane);
+    fai_memory_start_grace(memory);
+    fai_blocks_maintain(&memory->blocks);
+    fai_lane_publish(main_lane);
+    fai_memory_publish(memory, jobs);
+}

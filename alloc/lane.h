@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: MIT
+//
+// The waist between memory and jobs: a lane is all that one thread owns (arenas, slabs, outbox, retained and retired
+// lists), the memory is all lanes of a system. The scheduler derives its own lane and system from these by embedding them as first
+// members, and sees nothing else of alloc/.
+//
+// Who owns a lane. `state` says who may touch the owner sections:
+//
+//     IDLE     nobody; its thread is asleep or looking for work
+//     RUNNING  its thread
+//     PROXY    the main lane, servicing it at a frame boundary
+//
+//     IDLE -> RUNNING by its thread, IDLE -> PROXY by the main lane: compare-and-swap with acquire
+//     RUNNING -> IDLE, PROXY -> IDLE: store with release
+//
+// A lane that is IDLE has an empty outbox and no frame window loaded. The main lane is RUNNING except between fa_idle_begin() and
+// fa_idle_end(); attached threads likewise from attach to detach.
+//
+// A frame's arenas need no claim: a lane stores its window back (fai_lane_leave_frame()) before it publishes that its jobs of the frame
+// are done, so whoever has seen all of a frame's jobs done owns all arenas of its slot.
+#pragma once
+
+#include "alloc/arena.h"
+#include "alloc/remote.h"
+#include "concurrent/rcu.h"
+
+#include <framealloc/framealloc.h>
+
+#define FAI_NO_SLOT UINT32_MAX
+
+enum { FAI_LANE_IDLE, FAI_LANE_RUNNING, FAI_LANE_PROXY };
+
+/// Where a job stands in the order of submission: `high` is the path of its ancestors in an order-preserving prefix code, cut off
+/// after 64 bits; `low` a hash of the whole path. (high, low) is the same for any number of workers.
+typedef struct fai_order {
+    uint64_t high;
+    uint64_t low;
+    uint32_t bits;     // of `high` in use
+    uint32_t children; // jobs submitted so far
+    uint32_t retained; // allocations retained so far
+} fai_order;
+
+/// One retained allocation.
+typedef struct fai_retained {
+    void *object;
+    size_t size;
+    size_t align;
+    fa_retain retain;
+    uint64_t high, low; // of the job's order
+    uint64_t serial;    // of the job on its lane
+    uint32_t sequence;  // within the job
+} fai_retained;
+
+typedef struct fai_retained_list {
+    fai_retained *items;
+    uint32_t count;
+    uint32_t capacity;
+} fai_retained_list;
+
+/// Versions waiting for their grace period.
+typedef struct fai_retired_list {
+    void **objects;
+    uint32_t count;
+    uint32_t capacity;
+} fai_retired_list;
+
+/// Counters of a lane, as published for the main lane to merge.
+typedef struct fai_lane_stats {
+    int64_t pool_live, pool_live_bytes;
+    uint64_t pool_allocs, pool_refills;
+    int64_t heap_live, heap_live_bytes;
+    uint64_t heap_allocs;
+    uint64_t remote_frees, foreign_frees;
+    uint64_t retired;
+} fai_lane_stats;
+
+struct fai_memory;
+
+typedef struct fai_lane {
+    fa_worker hot; // first: a fa_worker is a lane
+    // immutable after init
+    struct fai_memory *memory;
+    // owner: the lane's thread, or its proxy
+    fai_arena frame[FA_FRAMES_IN_FLIGHT_MAX];
+    fai_arena scope;
+    uint32_t slot;         // frame slot whose window is loaded, FAI_NO_SLOT if none
+    uint64_t frame_number; // of that frame
+    fai_order *order;      // of the running job
+    uint64_t serial;       // of the running job on this lane, 0 outside jobs
+    uint64_t serial_last;
+    uint32_t depth;        // nesting level of jobs, 0 outside
+    bool changed;          // something that statistics show may have changed since they were published
+    bool exact;            // every allocation takes the slow path: checked or instrumented
+    uint64_t checkpoints;  // taken so far
+    uint64_t stale_from, stale_to; // checkpoints with these numbers were rolled back past
+    uint64_t classes;      // bit per pool class ever used
+    int64_t taken[FA_CLASS_COUNT]; // objects out of this lane's pool slabs
+    fai_slabs slabs;
+    fai_outbox outbox;
+    fai_retained_list retained[FA_FRAMES_IN_FLIGHT_MAX];
+    fai_retired_list retired;
+    fai_lane_stats stats;
+    uint64_t exhausted_frame; // frame in which FA003 was last reported
+    fa_contention contention;
+    // shared
+    FAI_OWN_LINE FAI_ATOMIC(uint32_t) state;
+    FAI_ATOMIC(uint32_t) service_due;   // 1: a boundary found the lane running and asks it to service itself
+    FAI_ATOMIC(uint32_t) attention;     // 1: the lane went idle with retired versions
+    FAI_ATOMIC(uint32_t) offered_ready; // 1: `offered` belongs to the main lane
+    fai_retired_list offered;           // versions this lane hands over while it keeps running
+    fai_lane_stats published;           // each field: relaxed, written by whoever services
+    fai_mailbox mailbox;
+} fai_lane;
+
+/// All memory of a system; first member of fa_system.
+typedef struct fai_memory {
+    // immutable after init
+    fa_config config;
+    uint32_t lane_count;
+    size_t lane_bytes;
+    unsigned char *lanes;
+    unsigned char *outboxes; // arrays of the lanes' outboxes
+    fai_blocks blocks;
+    fai_depot depot;
+    // owner: the main lane
+    fai_grace grace;
+    fai_retired_list gathered; // versions that wait for a grace period to begin
+    fai_retired_list waiting;  // versions whose grace period runs
+    uint64_t gathered_frame;   // frame at whose boundary the oldest was gathered
+    uint64_t waiting_frame;
+    uint64_t retired, reclaimed;
+    fa_promotion *items;      // of the last result
+    uint32_t item_capacity;
+    fai_retained **sorted;    // work space of the promotion
+    uint32_t sorted_capacity;
+    fa_stats merged;          // being built
+    uint64_t frame_blocks[FA_FRAMES_IN_FLIGHT_MAX]; // that the slot's arenas kept when it last retired
+    // shared: double buffer, see stats.c
+    FAI_OWN_LINE FAI_ATOMIC(uint64_t) stats_version;
+    fa_stats stats[2];
+    FAI_OWN_LINE FAI_ATOMIC(uint64_t) frame_number; // open or last frame
+    FAI_ATOMIC(uint32_t) frame_open; // slot of the open frame, FAI_NO_SLOT if none
+} fai_memory;
+
+// Life --------------------------------------------------------------------------------------------------------------
+
+/// FA_OK, or a refused configuration; fills in FA_WORKERS_AUTO.
+fa_status fai_config_check(const fa_config *config, fa_config *resolved);
+
+/// Lanes are `lane_bytes` each (a multiple of FAI_CACHE_LINE), zeroed, and begin with a fai_lane; all start IDLE. `config` is resolved.
+fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t lane_count, size_t lane_bytes);
+
+/// [main] Reports what was never freed, releases everything. No other thread uses the memory; all frames have retired.
+void fai_memory_exit(fai_memory *memory);
+
+static inline fai_lane *fai_memory_lane(const fai_memory *memory, uint32_t index)
+{
+    return (fai_lane *)(void *)(memory->lanes + index * memory->lane_bytes);
+}
+
+static inline fai_lane *fai_lane_of(fa_worker *w)
+{
+    return (fai_lane *)(void *)w;
+}
+
+// Ownership ---------------------------------------------------------------------------------------------------------
+
+/// [owner thread] Whether the lane is now RUNNING; false while a proxy services it (a few µs at most).
+bool fai_lane_claim(fai_lane *lane);
+
+/// [owner thread] Posts what the lane holds for others, services it if that is due, stores its frame window, and lets go of it (IDLE).
+/// Publish completions of jobs after this call, not before.
+void fai_lane_yield(fai_lane *lane);
+
+/// [owner thread] At depth 0, RUNNING: services the lane if a boundary asked for it. Costs a load otherwise.
+void fai_lane_service_if_due(fai_lane *lane);
+
+// Frames and jobs ---------------------------------------------------------------------------------------------------
+
+/// [owner thread] Stores the window of the frame that the lane is in, if any.
+void fai_lane_leave_frame(fai_lane *lane);
+
+/// Slow part of fai_lane_enter_frame().
+void fai_lane_switch_frame(fai_lane *lane, uint32_t slot, uint64_t number);
+
+/// [owner thread] From here on the lane allocates from the frame in `slot`.
+static inline void fai_lane_enter_frame(fai_lane *lane, uint32_t slot, uint64_t number)
+{
+    if (lane->slot != slot || lane->frame_number != number) fai_lane_switch_frame(lane, slot, number);
+}
+
+/// What a job must find as it was when it ends.
+typedef struct fai_job_mark {
+    fa_arena_mark scope;
+    fa_arena_mark frame;
+    uint32_t slot;
+    fai_order *order;
+    uint64_t serial;
+} fai_job_mark;
+
+static inline fa_arena_mark fai_lane_scope_mark(const fai_lane *lane)
+{
+    return (fa_arena_mark){lane->hot.scope_cursor, lane->scope.ordinal, lane->scope.span_count};
+}
+
+static inline fa_arena_mark fai_lane_frame_mark(const fai_lane *lane)
+{
+    if (lane->slot == FAI_NO_SLOT) return (fa_arena_mark){NULL, 0, 0};
+    const fai_arena *arena = &lane->frame[lane->slot];
+    return (fa_arena_mark){lane->hot.frame_cursor, arena->ordinal, arena->span_count};
+}
+
+static inline bool fai_mark_is(fa_arena_mark a, fa_arena_mark b)
+{
+    return a.cursor == b.cursor && a.block == b.block && a.spans == b.spans;
+}
+
+/// Frees scope memory back to the mark; a mark ahead does nothing.
+void fai_lane_rewind_scope(fai_lane *lane, fa_arena_mark mark);
+
+/// [owner thread] Around every job, properly nested and in the job's frame; `order` must live until the end.
+static inline void fai_lane_begin_job(fai_lane *lane, fai_order *order, fai_job_mark *mark)
+{
+    mark->scope = fai_lane_scope_mark(lane);
+    mark->frame = fai_lane_frame_mark(lane);
+    mark->slot = lane->slot;
+    mark->order = lane->order;
+    mark->serial = lane->serial;
+    lane->order = order;
+    lane->serial = ++lane->serial_last;
+    lane->depth++;
+}
+
+static inline void fai_lane_end_job(fai_lane *lane, const fai_job_mark *mark)
+{
+    if (!fai_mark_is(mark->scope, fai_lane_scope_mark(lane))) fai_lane_rewind_scope(lane, mark->scope);
+    if (--lane->depth > 0 && lane->slot == mark->slot && lane->slot != FAI_NO_SLOT) {
+        // What this job allocated outlives it: a checkpoint of the waiting job below must not free it.
+        fa_arena_mark now = fai_lane_frame_mark(lane);
+        if (!fai_mark_is(mark->frame, now)) lane->frame[lane->slot].floor = now;
+    }
+    lane->order = mark->order;
+    lane->serial = mark->serial;
+}
+
+/// [main] Before the first use of a slot for a new frame.
+void fai_memory_open_frame(fai_memory *memory, uint32_t slot, uint64_t number);
+
+/// [main] The frame in `slot` is over on all lanes (jobs done, not held): promotes what it retained into `result` (added up over calls; items
+/// are appended) and recycles its memory on all lanes. `result` may be NULL.
+void fai_memory_retire_frame(fai_memory *memory, uint32_t slot, uint64_t number, fa_frame_result *result);
+
+/// [main] The boundary itself, after the frames that could retire have: brings frees home on every lane that can be claimed and asks
+/// the others, reclaims versions whose grace period is over and starts the next one, maintains the blocks, publishes statistics.
+/// `jobs` fills in the part of fa_stats that the scheduler keeps.
+void fai_memory_boundary(fai_memory *memory, fa_stats *jobs);
+
+// Inside alloc/ ------------------------------------------------------------------------------------------------------
+
+/// [own] Frees an object on its owner or sends it home. `account`: FAI_KIND_POOL, FAI_KIND_HEAP, or FAI_KIND_NONE for either. False and a
+/// diagnostic if it is no such object.
+bool fai_lane_free(fai_lane *lane, void *p, fai_kind account);
+
+/// [owner] Frees an object of this lane; `info` is its unit's.
+void fai_lane_free_own(fai_lane *lane, void *p, uint32_t info);
+
+/// [own] Whether p is a whole pool or heap object of this system, and which it is.
+fai_kind fai_memory_kind_of(const fai_memory *memory, const void *p);
+
+/// [owner] Memory for the library's own lists: doubles an array of `size`-byte elements, keeping `count` of them. False: refused, nothing changed.
+bool fai_lane_grow(fai_lane *lane, void **array, uint32_t count, uint32_t *capacity, size_t size);
+
+/// [owner] Gathers a free for another lane, or posts it directly if no packet is to be had.
+void fai_outbox_add(fai_lane *lane, uint32_t owner, void *p, size_t bytes);
+void fai_outbox_post_all(fai_lane *lane);
+/// [owner] Takes home what others freed.
+void fai_mailbox_drain(fai_lane *lane);
+static inline bool fai_mailbox_is_empty(const fai_mailbox *mailbox)
+{
+    return fai_inbox_is_empty_any(&mailbox->packets) && fai_inbox_is_empty_any(&mailbox->objects);
+}
+/// [any] A free by a thread that is no lane.
+void fai_mailbox_post_foreign(fai_memory *memory, uint32_t owner, void *p);
+
+/// [owner] The lane's counters, for the main lane to merge.
+void fai_lane_publish(fai_lane *lane);
+/// [main] Merges what all lanes published and lets everybody read it.
+void fai_memory_publish(fai_memory *memory, const fa_stats *jobs);
+
+/// [owner] The lane's arena of its frame, with the window stored back, and the other way round.
+fai_arena *fai_lane_store_frame(fai_lane *lane);
+void fai_lane_load_frame(fai_lane *lane);
+
+/// [main] Promotes what the frame retained.
+void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_frame_result *result);
+/// [own] Forgets what the current job retained since the list had `count` entries.
+void fai_lane_forget_retained(fai_lane *lane, uint32_t count);
+
+/// [owner] Records an unlinked version. False: no memory.
+bool fai_lane_retire(fai_lane *lane, void *object);
+/// [owner] Makes the lane's retired versions available to the main lane.
+void fai_lane_offer_retired(fai_lane *lane);
+/// [main] Frees versions whose grace period is over. Then collects what lanes retired, and starts the next grace period.
+void fai_memory_reclaim(fai_memory *memory);
+void fai_memory_gather(fai_memory *memory, fai_lane *lane);
+void fai_memory_start_grace(fai_memory *memory);
+/// [main] At shutdown, all lanes idle: waits for the grace period and frees every retired version.
+void fai_memory_reclaim_all(fai_memory *memory);
+
+// Diagnostics -------------------------------------------------------------------------------------------------------
+
+/// [any] Reports to the configured sink. `lane` may be NULL. printf-like message; note and help are static.
+__attribute__((format(printf, 6, 7))) void fai_report(const fai_memory *memory, const fai_lane *lane, const char *code,
+                                                      const char *note, const char *help, const char *message, ...);

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT
+//
+// The pool's slow paths: refilling and flushing magazines, frees of other lanes' objects, and what checked builds verify.
+//
+//     objects out of this lane's slabs of class c == taken[c]
+//     of them with users                          == taken[c] - magazines[c].count   (after a boundary)
+#include "alloc/lane.h"
+#include "concurrent/annotate.h"
+#include "concurrent/check.h"
+
+#include <string.h>
+
+#define ALLOCATED_BYTE 0xcd
+#define FREED_BYTE 0xdd
+#define POOL_ALIGN_MAX 4096u
+
+static void mark_allocated(const fai_lane *lane, void *p, size_t size)
+{
+    fai_allow(p, size);
+    if (lane->memory->config.checked) memset(p, ALLOCATED_BYTE, size);
+}
+
+static void mark_freed(const fai_lane *lane, void *p, size_t size)
+{
+    if (lane->memory->config.checked) {
+        fai_allow(p, size);
+        memset(p, FREED_BYTE, size);
+    }
+    fai_forbid(p, size);
+}
+
+static void *alloc_span(fai_lane *lane, size_t size, size_t align, fai_kind account)
+{
+    void *p = fai_span_take(&lane->slabs, size, align, FAI_KIND_SPAN, account);
+    if (p == NULL) return NULL;
+    const fai_slab *span = fai_slab_of(&lane->memory->blocks, p);
+    lane->changed = true;
+    if (account == FAI_KIND_POOL) {
+        lane->stats.pool_live++;
+        lane->stats.pool_live_bytes += (int64_t)span->size;
+        lane->stats.pool_allocs++;
+    } else {
+        lane->stats.heap_live++;
+        lane->stats.heap_live_bytes += (int64_t)span->size;
+        lane->stats.heap_allocs++;
+    }
+    mark_allocated(lane, p, size);
+    return p;
+}
+
+/// Fills an empty magazine half: first with what came home, then from slabs.
+static void refill(fai_lane *lane, uint32_t size_class)
+{
+    fa_magazine *magazine = &lane->hot.magazines[size_class];
+    lane->stats.pool_refills++;
+    lane->changed = true;
+    lane->classes |= UINT64_C(1) << size_class;
+    if (!fai_mailbox_is_empty(&lane->mailbox)) fai_mailbox_drain(lane);
+    if (magazine->count > 0) return;
+    uint32_t want = magazine->limit > 1 ? magazine->limit / 2 : 1;
+    magazine->count = fai_slabs_take(&lane->slabs, FAI_KIND_POOL, size_class, magazine->slots, want);
+    lane->taken[size_class] += magazine->count;
+}
+
+void *fa_pool_alloc_slow(fa_worker *w, size_t size, size_t align)
+{
+    fai_lane *lane = fai_lane_of(w);
+    if (size == 0 || align == 0 || (align & (align - 1)) != 0 || align > POOL_ALIGN_MAX) return NULL;
+    uint32_t size_class = fai_class_aligned(size, align);
+    if (size_class == FA_CLASS_COUNT) return alloc_span(lane, size, align, FAI_KIND_POOL);
+    fa_magazine *magazine = &w->magazines[size_class];
+    if (magazine->count == 0) refill(lane, size_class);
+    if (magazine->count == 0) return NULL;
+    magazine->allocs++;
+    void *p = magazine->slots[--magazine->count];
+    if (lane->exact) mark_allocated(lane, p, size);
+    return p;
+}
+
+/// Returns the older half of a full magazine to its slabs.
+static void flush(fai_lane *lane, uint32_t size_class)
+{
+    fa_magazine *magazine = &lane->hot.magazines[size_class];
+    uint32_t give = (magazine->count + 1) / 2, given = 0;
+    for (uint32_t i = 0; i < give; i++) {
+        if (fai_slabs_give(&lane->slabs, magazine->slots[i])) given++;
+        else fai_report(lane->memory, lane, "FA201", "the object was freed twice, or its address is inside an object",
+                        "a checked build reports this at the free itself", "invalid free of %p", magazine->slots[i]);
+    }
+    magazine->count -= give;
+    memmove(magazine->slots, magazine->slots + give, magazine->count * sizeof(void *));
+    lane->taken[size_class] -= given;
+}
+
+static void report_invalid(const fai_lane *lane, const void *p)
+{
+    fai_report(lane->memory, lane, "FA201", "it is no live object of this system, or of the other kind",
+               "free what fa_pool_alloc() gave with fa_pool_free(), what fa_heap_alloc() gave with fa_heap_free(), once",
+               "invalid free of %p", p);
+}
+
+static void free_span(fai_lane *lane, void *p)
+{
+    fai_slab *span = fai_slab_of(&lane->memory->blocks, p);
+    int64_t size = (int64_t)span->size;
+    if (span->account == FAI_KIND_POOL) {
+        lane->stats.pool_live--;
+        lane->stats.pool_live_bytes -= size;
+    } else if (span->account == FAI_KIND_HEAP) {
+        lane->stats.heap_live--;
+        lane->stats.heap_live_bytes -= size;
+    }
+    mark_freed(lane, p, span->size);
+    fai_span_give(&lane->slabs, span->head);
+}
+
+void fai_lane_free_own(fai_lane *lane, void *p, uint32_t info)
+{
+    lane->changed = true;
+    if (fai_info_lane(info) != lane->hot.index) { // freed twice, and its memory has gone elsewhere meanwhile
+        report_invalid(lane, p);
+        return;
+    }
+    uint32_t size_class = fai_info_class(info);
+    switch (fai_info_kind(info)) {
+    case FAI_KIND_POOL: {
+        fa_magazine *magazine = &lane->hot.magazines[size_class];
+        if (lane->exact) {
+            if (!fai_slabs_give(&lane->slabs, p)) {
+                report_invalid(lane, p);
+                return;
+            }
+            lane->taken[size_class]--;
+            mark_freed(lane, p, fai_class_size(size_class));
+            return;
+        }
+        if (magazine->count == magazine->limit) flush(lane, size_class);
+        magazine->slots[magazine->count++] = p;
+        return;
+    }
+    case FAI_KIND_HEAP:
+        if (!fai_slabs_give(&lane->slabs, p)) {
+            report_invalid(lane, p);
+            return;
+        }
+        lane->stats.heap_live--;
+        lane->stats.heap_live_bytes -= fai_class_size(size_class);
+        if (lane->exact) mark_freed(lane, p, fai_class_size(size_class));
+        return;
+    case FAI_KIND_SPAN:
+    case FAI_KIND_FRAME: free_span(lane, p); return;
+    case FAI_KIND_NONE: report_invalid(lane, p); return;
+    }
+}
+
+fai_kind fai_memory_kind_of(const fai_memory *memory, const void *p)
+{
+    const fai_blocks *blocks = &memory->blocks;
+    if (p == NULL || !fai_blocks_contain(blocks, p)) return FAI_KIND_NONE;
+    fai_kind kind = fai_info_kind(fai_load_relaxed(&blocks->unit_info[fai_unit_of(blocks, p)]));
+    if (kind == FAI_KIND_NONE || kind == FAI_KIND_FRAME) return FAI_KIND_NONE;
+    const fai_slab *slab = fai_slab_of(blocks, p);
+    if (!fai_slab_is_object(blocks, slab, p)) return FAI_KIND_NONE;
+    return kind == FAI_KIND_SPAN ? slab->account : kind;
+}
+
+static size_t object_size(const fai_memory *memory, const void *p, uint32_t info)
+{
+    if (fai_info_kind(info) == FAI_KIND_POOL || fai_info_kind(info) == FAI_KIND_HEAP)
+        return fai_class_size(fai_info_class(info));
+    return fai_slab_of(&memory->blocks, p)->size;
+}
+
+/// Whether the unit's kind goes with the account that the caller frees from; FAI_KIND_NONE goes with pool and heap.
+static bool account_fits(const fai_memory *memory, const void *p, uint32_t info, fai_kind account)
+{
+    fai_kind kind = fai_info_kind(info);
+    if (kind == FAI_KIND_NONE || kind == FAI_KIND_FRAME) return false;
+    if (kind != FAI_KIND_SPAN) return account == FAI_KIND_NONE || account == kind;
+    const fai_slab *span = fai_slab_of(&memory->blocks, p);
+    return fai_slab_is_object(&memory->blocks, span, p) && (account == FAI_KIND_NONE || account == span->account);
+}
+
+bool fai_lane_free(fai_lane *lane, void *p, fai_kind account)
+{
+    const fai_blocks *blocks = &lane->memory->blocks;
+    if (!fai_blocks_contain(blocks, p)) {
+        report_invalid(lane, p);
+        return false;
+    }
+    uint32_t info = fai_load_relaxed(&blocks->unit_info[fai_unit_of(blocks, p)]);
+    if (FA_UNLIKELY(!account_fits(lane->memory, p, info, account))) {
+        report_invalid(lane, p);
+        return false;
+    }
+    if (fai_info_lane(info) == lane->hot.index) fai_lane_free_own(lane, p, info);
+    else fai_outbox_add(lane, fai_info_lane(info), p, object_size(lane->memory, p, info));
+    return true;
+}
+
+void fa_pool_free_slow(fa_worker *w, void *p)
+{
+    if (p != NULL) (void)fai_lane_free(fai_lane_of(w), p, FAI_KIND_POOL);
+}
+
+// The heap --------------------------------------------------------------------------------------------------------------
+
+void *fa_heap_alloc(fa_worker *w, size_t size, size_t align)
+{
+    fai_lane *lane = fai_lane_of(w);
+    if (align == 0) align = FA_ALIGN_DEFAULT;
+    if (size == 0 || (align & (align - 1)) != 0) return NULL;
+    if (align < FA_ALIGN_DEFAULT) align = FA_ALIGN_DEFAULT;
+    uint32_t size_class = align <= POOL_ALIGN_MAX ? fai_class_aligned(size, align) : FA_CLASS_COUNT;
+    if (!fai_mailbox_is_empty(&lane->mailbox)) fai_mailbox_drain(lane);
+    if (size_class == FA_CLASS_COUNT) return alloc_span(lane, size, align, FAI_KIND_HEAP);
+    void *p;
+    if (fai_slabs_take(&lane->slabs, FAI_KIND_HEAP, size_class, &p, 1) == 0) return NULL;
+    lane->changed = true;
+    lane->stats.heap_allocs++;
+    lane->stats.heap_live++;
+    lane->stats.heap_live_bytes += fai_class_size(size_class);
+    if (lane->exact) mark_allocated(lane, p, size);
+    return p;
+}
+
+void fa_heap_free(fa_worker *w, void *p)
+{
+    if (p != NULL) (void)fai_lane_free(fai_lane_of(w), p, FAI_KIND_HEAP);
+}
+
+void fa_free_any(fa_system *fa, void *p)
+{
+    fai_memory *memory = (fai_memory *)(void *)fa;
+    if (p == NULL) return;
+    uint32_t info = 0;
+    if (fai_blocks_contain(&memory->blocks, p))
+        info = fai_load_relaxed(&memory->blocks.unit_info[fai_unit_of(&memory->blocks, p)]);
+    if (!account_fits(memory, p, info, FAI_KIND_NONE)) {
+        fai_report(memory, NULL, "FA201", "it is no live object of this system", "free each object once",
+                   "invalid free of %p", p);
+        return;
+    }
+    fai_mailbox_post_foreign(memory, fai_info_lane(info), p);
+}
+
+size_t fa_usable_size(const fa_system *fa, const void *p)
+{
+    const fai_memory *memory = (const fai_memory *)(const void *)fa;
+    if (fai_memory_kind_of(memory, p) == FAI_KIND_NONE) return 0;
+    return object_size(memory, p, fai_load_relaxed(&memory->blocks.unit_info[fai_unit_of(&memory->blocks, p)]));
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+//
+// The way home of frees by other lanes: packets, posts and drains.
+#include "alloc/remote.h"
+
+#include "alloc/lane.h"
+#include "concurrent/annotate.h"
+#include "concurrent/check.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+// Packets that may be in use at one time: 1 GiB of address space, enough for 125 million floating objects.
+#define DEPOT_PACKETS (UINT32_C(1) << 20)
+
+_Static_assert(DEPOT_PACKETS <= FAI_INDEX_MAX, "packets have numbers on an index stack");
+
+bool fai_depot_init(fai_depot *depot)
+{
+    memset(depot, 0, sizeof *depot);
+    for (uint32_t capacity = DEPOT_PACKETS; capacity >= 1024; capacity /= 2) {
+        void *p = mmap(NULL, capacity * sizeof(fai_packet), PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (p == MAP_FAILED) continue;
+        depot->packets = p;
+        depot->capacity = capacity;
+        return true;
+    }
+    return false;
+}
+
+void fai_depot_exit(fai_depot *depot)
+{
+    if (depot->packets != NULL) (void)munmap(depot->packets, depot->capacity * sizeof(fai_packet));
+}
+
+static fai_packet *packet_take(fai_depot *depot, fa_contention *contention)
+{
+    uint32_t retries = 0;
+    uint32_t index = fai_index_stack_pop_any(&depot->free, &depot->packets[0].link, sizeof(fai_packet), &retries);
+    if (index == FAI_INDEX_NONE && fai_load_relaxed(&depot->made) < depot->capacity) {
+        uint32_t made = fai_add_relaxed(&depot->made, 1u);
+        if (made < depot->capacity) index = made;
+        else (void)fai_sub_relaxed(&depot->made, 1u);
+    }
+    FAI_COUNT(contention, packet_moves, 1);
+    FAI_COUNT(contention, packet_retries, retries);
+    if (index == FAI_INDEX_NONE) return NULL;
+    fai_packet *packet = &depot->packets[index];
+    packet->count = 0;
+    packet->bytes = 0;
+    return packet;
+}
+
+static void packet_give(fai_depot *depot, fai_packet *packet, fa_contention *contention)
+{
+    uint32_t retries = fai_index_stack_push_any(&depot->free, (uint32_t)(packet - depot->packets), &packet->link);
+    FAI_COUNT(contention, packet_moves, 1);
+    FAI_COUNT(contention, packet_retries, retries);
+    (void)retries;
+}
+
+/// The first word of a freed object, which links it; it may be longer than what the user asked for.
+static fai_inbox_entry *link_of(void *p)
+{
+    fai_allow(p, sizeof(fai_inbox_entry));
+    return p;
+}
+
+// Sending ---------------------------------------------------------------------------------------------------------------
+
+static void post(fai_lane *lane, uint32_t owner)
+{
+    fai_packet *packet = lane->outbox.open[owner];
+    FA_ASSERT(packet != NULL && packet->count > 0);
+    lane->outbox.open[owner] = NULL;
+    lane->outbox.held -= packet->count;
+    FAI_COUNT(&lane->contention, inbox_posted, packet->count);
+    fai_mailbox *mailbox = &fai_memory_lane(lane->memory, owner)->mailbox;
+    (void)fai_inbox_push_any(&mailbox->packets, &packet->entry, &packet->entry, &lane->contention);
+}
+
+void fai_outbox_add(fai_lane *lane, uint32_t owner, void *p, size_t bytes)
+{
+    FA_ASSERT(owner != lane->hot.index && owner < lane->memory->lane_count);
+    fai_outbox *outbox = &lane->outbox;
+    lane->changed = true;
+    lane->stats.remote_frees++;
+    fai_packet *packet = outbox->open[owner];
+    if (FA_UNLIKELY(packet == NULL)) {
+        packet = packet_take(&lane->memory->depot, &lane->contention);
+        if (packet == NULL) {
+            fai_inbox_entry *entry = link_of(p);
+            FAI_COUNT(&lane->contention, inbox_posted, 1);
+            (void)fai_inbox_push_any(&fai_memory_lane(lane->memory, owner)->mailbox.objects, entry, entry,
+                                     &lane->contention);
+            return;
+        }
+        outbox->open[owner] = packet;
+        outbox->pending[outbox->pending_count++] = owner;
+    }
+    packet->objects[packet->count++] = p;
+    packet->bytes += bytes;
+    outbox->held++;
+    if (packet->count < FAI_PACKET_OBJECTS && packet->bytes < FAI_PACKET_BYTES_MAX) return;
+    post(lane, owner);
+    for (uint32_t i = 0; i < outbox->pending_count; i++) {
+        if (outbox->pending[i] != owner) continue;
+        outbox->pending[i] = outbox->pending[--outbox->pending_count];
+        return;
+    }
+    FA_ASSERT(false);
+}
+
+void fai_outbox_post_all(fai_lane *lane)
+{
+    fai_outbox *outbox = &lane->outbox;
+    while (outbox->pending_count > 0) post(lane, outbox->pending[--outbox->pending_count]);
+    FA_ASSERT(outbox->held == 0);
+}
+
+void fai_mailbox_post_foreign(fai_memory *memory, uint32_t owner, void *p)
+{
+    fa_contention unlisted = {0}; // no lane to count it
+    fai_mailbox *mailbox = &fai_memory_lane(memory, owner)->mailbox;
+    (void)fai_add_relaxed(&mailbox->foreign_frees, UINT64_C(1));
+    fai_inbox_entry *entry = link_of(p);
+    (void)fai_inbox_push_any(&mailbox->objects, entry, entry, &unlisted);
+}
+
+// Receiving -------------------------------------------------------------------------------------------------------------
+
+static uint32_t drain_packets(fai_lane *lane)
+{
+    fai_blocks *blocks = &lane->memory->blocks;
+    uint32_t drained = 0;
+    for (fai_inbox_entry *entry = fai_inbox_take_owner(&lane->mailbox.packets); entry != NULL;) {
+        fai_packet *packet = (fai_packet *)(void *)entry;
+        entry = entry->next;
+        for (uint32_t i = 0; i < packet->count; i++) {
+            void *p = packet->objects[i];
+            fai_lane_free_own(lane, p, fai_load_relaxed(&blocks->unit_info[fai_unit_of(blocks, p)]));
+        }
+        drained += packet->count;
+        packet_give(&lane->memory->depot, packet, &lane->contention);
+    }
+    return drained;
+}
+
+static uint32_t drain_objects(fai_lane *lane)
+{
+    fai_blocks *blocks = &lane->memory->blocks;
+    uint32_t drained = 0;
+    for (fai_inbox_entry *entry = fai_inbox_take_owner(&lane->mailbox.objects); entry != NULL; drained++) {
+        void *p = entry;
+        entry = entry->next; // before the object is anybody else's
+        fai_lane_free_own(lane, p, fai_load_relaxed(&blocks->unit_info[fai_unit_of(blocks, p)]));
+    }
+    return drained;
+}
+
+void fai_mailbox_drain(fai_lane *lane)
+{
+    uint32_t drained = drain_packets(lane) + drain_objects(lane);
+    if (drained == 0) return;
+    lane->changed = true;
+    FAI_COUNT(&lane->contention, inbox_drains, 1);
+    FAI_COUNT(&lane->contention, inbox_drained, drained);
+    FAI_COUNT_MAX(&lane->contention, inbox_drain_max, drained);
+}

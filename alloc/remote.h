@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+//
+// Frees that travel home. A lane that frees another's object writes the address into a packet for its owner: no atomic, and the
+// object itself is not touched. A full packet, or one that stands for 16 KiB, is posted to the owner's inbox with one compare-and-
+// swap; all others when the lane runs out of work and at the frame boundary. The owner takes its inbox whole.
+//
+// Packets come from a depot shared by all lanes. When it is exhausted, and for threads that are no lane, the object itself is pushed
+// on a second inbox of its owner, linked through its first word.
+//
+//     floating objects of an owner == those in others' outboxes + in its two inboxes; zero after a boundary
+#pragma once
+
+#include "alloc/slab.h"
+#include "concurrent/inbox.h"
+#include "concurrent/index_stack.h"
+
+#define FAI_PACKET_OBJECTS 125
+#define FAI_PACKET_BYTES_MAX ((size_t)16 << 10)
+
+typedef struct fai_packet {
+    fai_inbox_entry entry; // first: an inbox entry is a packet
+    FAI_ATOMIC(uint32_t) link; // in the depot
+    uint32_t count;
+    void *objects[FAI_PACKET_OBJECTS];
+    uint64_t bytes;
+} fai_packet;
+
+_Static_assert(sizeof(fai_packet) == 1024, "a packet is 1 KiB");
+
+/// Free packets, shared by all lanes of a system.
+typedef struct fai_depot {
+    // immutable after init
+    fai_packet *packets;
+    uint32_t capacity;
+    // shared
+    FAI_OWN_LINE fai_index_stack free;
+    FAI_ATOMIC(uint32_t) made; // packets ever used; the others are untouched
+} fai_depot;
+
+bool fai_depot_init(fai_depot *depot);
+void fai_depot_exit(fai_depot *depot);
+
+/// Where others' frees arrive.
+typedef struct fai_mailbox {
+    FAI_OWN_LINE fai_inbox packets;
+    fai_inbox objects;
+    FAI_ATOMIC(uint64_t) foreign_frees; // of threads that are no lane
+} fai_mailbox;
+
+/// What one lane has gathered for the others.
+typedef struct fai_outbox {
+    // owner
+    fai_packet **open;   // per lane, NULL if none
+    uint32_t *pending;   // lanes with an open packet
+    uint32_t pending_count;
+    uint64_t held;       // objects in open packets
+} fai_outbox;

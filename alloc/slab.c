@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: MIT
+//
+// Slabs and spans, cut from the blocks of one lane. A block's units are found by bit tricks on one 32-bit mask; a slab's
+// objects by the bits of free_bits.
+#include "alloc/slab.h"
+
+#include "concurrent/check.h"
+
+#include <string.h>
+
+_Static_assert(FAI_BLOCK_UNITS == 32, "free_units has a bit for each unit of a block");
+_Static_assert(FAI_UNIT_BYTES / 16 <= FAI_SLAB_BITS, "free_bits has a bit for each object of the smallest class");
+
+// Objects above 8 KiB come from slabs of 512 KiB, so that a slab still holds 16 or more.
+#define BIG_SIZE 8192u
+#define BIG_UNITS 8u
+
+uint32_t fai_class_size(uint32_t size_class)
+{
+    FA_ASSERT(size_class < FA_CLASS_COUNT);
+    if (size_class < 8) return (size_class + 1) * 16;
+    uint32_t doubling = (size_class - 8) / 4, step = (size_class - 8) % 4;
+    return (5 + step) << (doubling + 5);
+}
+
+uint32_t fai_class_aligned(size_t size, size_t align)
+{
+    if (size > FA_CLASS_SIZE_MAX) return FA_CLASS_COUNT;
+    uint32_t size_class = fa_class_of(size);
+    while (size_class < FA_CLASS_COUNT && (fai_class_size(size_class) & (align - 1)) != 0) size_class++;
+    return size_class;
+}
+
+void fai_slabs_init(fai_slabs *slabs, fai_blocks *blocks, fa_contention *contention, uint32_t lane)
+{
+    memset(slabs, 0, sizeof *slabs);
+    slabs->blocks = blocks;
+    slabs->contention = contention;
+    slabs->lane = lane;
+    slabs->open = FAI_INDEX_NONE;
+    for (uint32_t i = 0; i < FA_CLASS_COUNT; i++) slabs->pool[i].first = slabs->heap[i].first = FAI_INDEX_NONE;
+}
+
+// Blocks with free units ------------------------------------------------------------------------------------------------
+
+static void open_insert(fai_slabs *slabs, uint32_t block)
+{
+    fai_block *info = slabs->blocks->block_info;
+    info[block].previous = FAI_INDEX_NONE;
+    info[block].next = slabs->open;
+    if (slabs->open != FAI_INDEX_NONE) info[slabs->open].previous = block;
+    slabs->open = block;
+}
+
+static void open_remove(fai_slabs *slabs, uint32_t block)
+{
+    fai_block *info = slabs->blocks->block_info;
+    uint32_t next = info[block].next, previous = info[block].previous;
+    if (previous == FAI_INDEX_NONE) slabs->open = next;
+    else info[previous].next = next;
+    if (next != FAI_INDEX_NONE) info[next].previous = previous;
+}
+
+/// Bits where a run of `count` free units begins.
+static uint32_t run_starts(uint32_t free_units, uint32_t count)
+{
+    uint64_t starts = free_units;
+    for (uint32_t have = 1; have < count;) {
+        uint32_t step = have < count - have ? have : count - have;
+        starts &= starts >> step;
+        have += step;
+    }
+    return (uint32_t)starts;
+}
+
+static uint32_t unit_mask(uint32_t count)
+{
+    return count >= 32 ? UINT32_MAX : (UINT32_C(1) << count) - 1;
+}
+
+/// Every align-th bit, beginning with bit 0.
+static uint32_t aligned_bits(uint32_t align)
+{
+    uint32_t bits = 0;
+    for (uint32_t bit = 0; bit < FAI_BLOCK_UNITS; bit += align) bits |= UINT32_C(1) << bit;
+    return bits;
+}
+
+static uint32_t units_from_block(fai_slabs *slabs, uint32_t block, uint32_t start, uint32_t count)
+{
+    fai_block *info = &slabs->blocks->block_info[block];
+    if (info->free_units == UINT32_MAX) slabs->whole--;
+    info->free_units &= ~(unit_mask(count) << start);
+    if (info->free_units == 0) open_remove(slabs, block);
+    return block * (uint32_t)FAI_BLOCK_UNITS + start;
+}
+
+/// `count` <= 32 neighbouring units in one block, aligned to `align` units; FAI_INDEX_NONE when refused.
+static uint32_t units_take(fai_slabs *slabs, uint32_t count, uint32_t align)
+{
+    fai_block *info = slabs->blocks->block_info;
+    uint32_t allowed = align > 1 ? aligned_bits(align) : UINT32_MAX;
+    for (uint32_t block = slabs->open; block != FAI_INDEX_NONE; block = info[block].next) {
+        uint32_t starts = run_starts(info[block].free_units, count) & allowed;
+        if (starts != 0) return units_from_block(slabs, block, (uint32_t)__builtin_ctz(starts), count);
+    }
+    uint32_t block = fai_blocks_take_any(slabs->blocks, 1, 1, slabs->contention);
+    if (block == FAI_INDEX_NONE) return FAI_INDEX_NONE;
+    info[block].free_units = UINT32_MAX;
+    slabs->whole++;
+    open_insert(slabs, block);
+    return units_from_block(slabs, block, 0, count);
+}
+
+static void units_give(fai_slabs *slabs, uint32_t unit, uint32_t count)
+{
+    uint32_t block = unit / (uint32_t)FAI_BLOCK_UNITS;
+    fai_block *info = &slabs->blocks->block_info[block];
+    uint32_t mask = unit_mask(count) << unit % (uint32_t)FAI_BLOCK_UNITS;
+    FA_ASSERT((info->free_units & mask) == 0);
+    if (info->free_units == 0) open_insert(slabs, block);
+    info->free_units |= mask;
+    if (info->free_units != UINT32_MAX) return;
+    if (slabs->whole == 0) { // one whole block stays at hand
+        slabs->whole = 1;
+        return;
+    }
+    open_remove(slabs, block);
+    FAI_COUNT(slabs->contention, block_gives, 1);
+    fai_blocks_give_any(slabs->blocks, block, 1);
+}
+
+// Slabs -----------------------------------------------------------------------------------------------------------------
+
+static fai_slab_list *list_of(fai_slabs *slabs, const fai_slab *slab)
+{
+    FA_ASSERT(slab->kind == FAI_KIND_POOL || slab->kind == FAI_KIND_HEAP);
+    return slab->kind == FAI_KIND_POOL ? &slabs->pool[slab->size_class] : &slabs->heap[slab->size_class];
+}
+
+static void list_insert(fai_slabs *slabs, fai_slab *slab)
+{
+    fai_slab_list *list = list_of(slabs, slab);
+    slab->previous = FAI_INDEX_NONE;
+    slab->next = list->first;
+    if (list->first != FAI_INDEX_NONE) slabs->blocks->slabs[list->first].previous = slab->head;
+    list->first = slab->head;
+}
+
+static void list_remove(fai_slabs *slabs, fai_slab *slab)
+{
+    fai_slab *all = slabs->blocks->slabs;
+    if (slab->previous == FAI_INDEX_NONE) list_of(slabs, slab)->first = slab->next;
+    else all[slab->previous].next = slab->next;
+    if (slab->next != FAI_INDEX_NONE) all[slab->next].previous = slab->previous;
+}
+
+static void set_unit_info(fai_blocks *blocks, uint32_t unit, uint32_t count, uint32_t info)
+{
+    for (uint32_t i = unit; i < unit + count; i++) fai_store_relaxed(&blocks->unit_info[i], info);
+}
+
+static fai_slab *slab_make(fai_slabs *slabs, fai_kind kind, uint32_t size_class)
+{
+    uint32_t size = fai_class_size(size_class);
+    uint32_t units = size <= BIG_SIZE ? 1 : BIG_UNITS;
+    uint32_t unit = units_take(slabs, units, 1);
+    if (unit == FAI_INDEX_NONE) return NULL;
+    fai_slab *slab = &slabs->blocks->slabs[unit];
+    for (uint32_t i = 0; i < units; i++) slabs->blocks->slabs[unit + i].head = unit;
+    slab->units = units;
+    slab->kind = kind;
+    slab->size_class = size_class;
+    slab->object_size = size;
+    slab->reciprocal = (uint32_t)(((UINT64_C(1) << 32) + size - 1) / size);
+    slab->capacity = (uint32_t)(units * FAI_UNIT_BYTES / size);
+    slab->free_count = slab->capacity;
+    slab->hint = 0;
+    memset(slab->free_bits, 0xff, slab->capacity / 64 * sizeof(uint64_t));
+    if (slab->capacity % 64 != 0) slab->free_bits[slab->capacity / 64] = (UINT64_C(1) << slab->capacity % 64) - 1;
+    set_unit_info(slabs->blocks, unit, units, fai_info_make(slabs->lane, kind, size_class));
+    list_insert(slabs, slab);
+    return slab;
+}
+
+static void slab_release(fai_slabs *slabs, fai_slab *slab)
+{
+    FA_ASSERT(slab->free_count == slab->capacity);
+    list_remove(slabs, slab);
+    set_unit_info(slabs->blocks, slab->head, slab->units, 0);
+    units_give(slabs, slab->head, slab->units);
+}
+
+/// Takes up to `want` objects, lowest address first.
+static uint32_t slab_take(fai_slabs *slabs, fai_slab *slab, void **objects, uint32_t want)
+{
+    unsigned char *start = fai_unit_start(slabs->blocks, slab->head);
+    uint32_t got = 0;
+    uint32_t word = slab->hint;
+    while (got < want && slab->free_count > 0) {
+        while (slab->free_bits[word] == 0) word++;
+        uint64_t bits = slab->free_bits[word];
+        do {
+            uint32_t index = word * 64 + (uint32_t)__builtin_ctzll(bits);
+            bits &= bits - 1;
+            objects[got++] = start + (size_t)index * slab->object_size;
+            slab->free_count--;
+        } while (bits != 0 && got < want);
+        slab->free_bits[word] = bits;
+    }
+    slab->hint = word;
+    if (slab->free_count == 0) list_remove(slabs, slab);
+    return got;
+}
+
+uint32_t fai_slabs_take(fai_slabs *slabs, fai_kind kind, uint32_t size_class, void **objects, uint32_t want)
+{
+    fai_slab_list *list = kind == FAI_KIND_POOL ? &slabs->pool[size_class] : &slabs->heap[size_class];
+    uint32_t got = 0;
+    while (got < want) {
+        fai_slab *slab = list->first != FAI_INDEX_NONE ? &slabs->blocks->slabs[list->first] : NULL;
+        if (slab == NULL) {
+            if (got > 0) break; // a new slab only for a caller that would go without
+            slab = slab_make(slabs, kind, size_class);
+            if (slab == NULL) return 0;
+        }
+        got += slab_take(slabs, slab, objects + got, want - got);
+    }
+    for (uint32_t low = 0, high = got; low + 1 < high; low++) {
+        void *swapped = objects[low];
+        objects[low] = objects[--high];
+        objects[high] = swapped;
+    }
+    return got;
+}
+
+static bool object_index(const fai_blocks *blocks, const fai_slab *slab, const void *p, uint32_t *index)
+{
+    uint64_t offset = (uint64_t)((uintptr_t)p - (uintptr_t)fai_unit_start(blocks, slab->head));
+    *index = (uint32_t)(offset * slab->reciprocal >> 32);
+    return *index < slab->capacity && (uint64_t)*index * slab->object_size == offset;
+}
+
+bool fai_slab_is_object(const fai_blocks *blocks, const fai_slab *slab, const void *p)
+{
+    uint32_t index;
+    if (slab->kind == FAI_KIND_SPAN || slab->kind == FAI_KIND_FRAME) return fai_unit_start(blocks, slab->head) == p;
+    return object_index(blocks, slab, p, &index);
+}
+
+bool fai_slabs_give(fai_slabs *slabs, void *object)
+{
+    fai_slab *slab = fai_slab_of(slabs->blocks, object);
+    uint32_t index;
+    if (!object_index(slabs->blocks, slab, object, &index)) return false;
+    uint64_t bit = UINT64_C(1) << index % 64;
+    if ((slab->free_bits[index / 64] & bit) != 0) return false;
+    slab->free_bits[index / 64] |= bit;
+    if (index / 64 < slab->hint) slab->hint = index / 64;
+    if (slab->free_count++ == 0) list_insert(slabs, slab);
+    if (slab->free_count < slab->capacity) return true;
+    bool alone = slab->next == FAI_INDEX_NONE && slab->previous == FAI_INDEX_NONE;
+    if (!alone) slab_release(slabs, slab); // the last slab with room stays
+    return true;
+}
+
+// Spans -----------------------------------------------------------------------------------------------------------------
+
+static uint32_t span_units(fai_slabs *slabs, size_t units, size_t align)
+{
+    size_t align_units = align >> FA_UNIT_SHIFT > 1 ? align >> FA_UNIT_SHIFT : 1;
+    if (units <= FAI_BLOCK_UNITS && align_units < FAI_BLOCK_UNITS)
+        return units_take(slabs, (uint32_t)units, (uint32_t)align_units);
+    size_t blocks = (units + FAI_BLOCK_UNITS - 1) / FAI_BLOCK_UNITS;
+    size_t align_blocks = align_units > FAI_BLOCK_UNITS ? align_units / FAI_BLOCK_UNITS : 1;
+    if (blocks > slabs->blocks->count || align_blocks > slabs->blocks->count) return FAI_INDEX_NONE;
+    uint32_t first = fai_blocks_take_any(slabs->blocks, (uint32_t)blocks, (uint32_t)align_blocks, slabs->contention);
+    return first == FAI_INDEX_NONE ? FAI_INDEX_NONE : first * (uint32_t)FAI_BLOCK_UNITS;
+}
+
+void *fai_span_take(fai_slabs *slabs, size_t size, size_t align, fai_kind kind, fai_kind account)
+{
+    if (size > slabs->blocks->bytes) return NULL;
+    size_t units = (size + FAI_UNIT_BYTES - 1) >> FA_UNIT_SHIFT;
+    uint32_t unit = span_units(slabs, units, align);
+    if (unit == FAI_INDEX_NONE) return NULL;
+    bool whole_blocks = units > FAI_BLOCK_UNITS || align >= FAI_BLOCK_BYTES;
+    if (whole_blocks) units = (units + FAI_BLOCK_UNITS - 1) / FAI_BLOCK_UNITS * FAI_BLOCK_UNITS;
+    fai_slab *span = &slabs->blocks->slabs[unit];
+    span->head = unit;
+    span->units = (uint32_t)units;
+    span->kind = kind;
+    span->account = account;
+    span->size = units * FAI_UNIT_BYTES;
+    span->capacity = whole_blocks; // of a span: whether it is made of whole blocks
+    span->next = FAI_INDEX_NONE;
+    set_unit_info(slabs->blocks, unit, 1, fai_info_make(slabs->lane, kind, 0));
+    return fai_unit_start(slabs->blocks, unit);
+}
+
+void fai_span_give(fai_slabs *slabs, uint32_t unit)
+{
+    fai_slab *span = &slabs->blocks->slabs[unit];
+    FA_ASSERT(span->head == unit);
+    FA_ASSERT(span->kind == FAI_KIND_SPAN || span->kind == FAI_KIND_FRAME);
+    set_unit_info(slabs->blocks, unit, 1, 0);
+    if (!span->capacity) {
+        units_give(slabs, unit, span->units);
+        return;
+    }
+    FAI_COUNT(slabs->contention, block_gives, 1);
+    fai_blocks_give_any(slabs->blocks, unit / (uint32_t)FAI_BLOCK_UNITS,
+                        span->units / (uint32_t)FAI_BLOCK_UNITS);
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+//
+// Slabs and spans: runs of units (64 KiB) that one lane owns. A slab holds objects of one size class and a bit for each
+// that is free; a span holds one large object. Both are described outside their memory, at the number of their first unit.
+//
+//     slab: free_count == number of 1 bits in free_bits; the other objects are with users, in magazines or on their
+//           way home
+//     a slab is on its lane's list of its kind and class exactly while free_count > 0
+//
+// Everything here is owner-only: the lane's thread, or a proxy that has claimed the lane.
+#pragma once
+
+#include "alloc/blocks.h"
+
+#define FAI_SLAB_BITS 4096
+
+typedef struct fai_slab {
+    uint32_t head;        // first unit, set for every unit of the slab
+    uint32_t units;
+    uint32_t object_size;
+    uint32_t reciprocal;  // ceil(2^32 / object_size)
+    uint32_t capacity;
+    uint32_t free_count;
+    uint32_t next, previous; // list of slabs with free objects; `next` also chains an arena's spans
+    uint32_t size_class;
+    fai_kind kind;
+    fai_kind account;     // of a span: POOL, HEAP or FRAME
+    uint32_t hint;        // first word of free_bits that may have a bit set
+    size_t size;          // of a span: bytes reserved
+    uint64_t free_bits[FAI_SLAB_BITS / 64];
+} fai_slab;
+
+typedef struct fai_slab_list {
+    uint32_t first; // unit of a slab with free objects, FAI_INDEX_NONE if none
+} fai_slab_list;
+
+/// All slabs and blocks of one lane.
+typedef struct fai_slabs {
+    // immutable after init
+    fai_blocks *blocks;
+    fa_contention *contention;
+    uint32_t lane;
+    // owner
+    uint32_t open;         // first block with free units, FAI_INDEX_NONE if none
+    uint32_t whole;        // blocks on that list that are entirely free
+    fai_slab_list pool[FA_CLASS_COUNT];
+    fai_slab_list heap[FA_CLASS_COUNT];
+    uint64_t refused;
+} fai_slabs;
+
+void fai_slabs_init(fai_slabs *slabs, fai_blocks *blocks, fa_contention *contention, uint32_t lane);
+
+uint32_t fai_class_size(uint32_t size_class);
+
+/// The smallest class of at least `size` whose objects are aligned to `align` (a power of two up to 4096); FA_CLASS_COUNT if there is none.
+uint32_t fai_class_aligned(size_t size, size_t align);
+
+/// Takes up to `want` free objects of a class; returns how many. Addresses fall, so that a magazine hands them out rising.
+uint32_t fai_slabs_take(fai_slabs *slabs, fai_kind kind, uint32_t size_class, void **objects, uint32_t want);
+
+/// Takes back one object of this lane. False: it is no object, or free already; nothing changes.
+bool fai_slabs_give(fai_slabs *slabs, void *object);
+
+/// A span of at least `size` bytes at `align`, owned by this lane; NULL when refused.
+void *fai_span_take(fai_slabs *slabs, size_t size, size_t align, fai_kind kind, fai_kind account);
+void fai_span_give(fai_slabs *slabs, uint32_t unit);
+
+/// [any] The descriptor of the slab or span that an address lies in; the address is in the range and in one.
+static inline fai_slab *fai_slab_of(const fai_blocks *blocks, const void *p)
+{
+    return &blocks->slabs[blocks->slabs[fai_unit_of(blocks, p)].head];
+}
+
+/// [any] Whether p is the start of an object of the slab or span; says nothing of whether it is free.
+bool fai_slab_is_object(const fai_blocks *blocks, const fai_slab *slab, const void *p);

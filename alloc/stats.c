@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+//
+// Statistics on their way out: each lane publishes its counters when it goes idle or is serviced, the main lane merges them at the
+// boundary into one of two buffers and then says which. A reader copies the buffer of the version it saw and keeps the copy if the version
+// has not moved since; so nobody waits for a main lane that is stopped in the middle of writing.
+#include "alloc/lane.h"
+#include "concurrent/check.h"
+
+#define STATS_WORDS (sizeof(fa_stats) / sizeof(uint64_t))
+#define LANE_WORDS (sizeof(fai_lane_stats) / sizeof(uint64_t))
+
+_Static_assert(sizeof(fa_stats) % sizeof(uint64_t) == 0, "fa_stats is copied in words");
+_Static_assert(sizeof(fai_lane_stats) % sizeof(uint64_t) == 0, "fai_lane_stats is copied in words");
+
+void fai_lane_publish(fai_lane *lane)
+{
+    fai_lane_stats now = lane->stats;
+    for (uint64_t classes = lane->classes; classes != 0; classes &= classes - 1) {
+        uint32_t size_class = (uint32_t)__builtin_ctzll(classes);
+        const fa_magazine *magazine = &lane->hot.magazines[size_class];
+        int64_t live = lane->taken[size_class] - (int64_t)magazine->count;
+        now.pool_live += live;
+        now.pool_live_bytes += live * (int64_t)fai_class_size(size_class);
+        now.pool_allocs += magazine->allocs;
+    }
+    now.foreign_frees = fai_load_relaxed(&lane->mailbox.foreign_frees);
+    lane->changed = false;
+    const uint64_t *from = (const uint64_t *)(const void *)&now;
+    uint64_t *to = (uint64_t *)(void *)&lane->published;
+    for (size_t i = 0; i < LANE_WORDS; i++) fai_store_relaxed(&to[i], from[i]);
+}
+
+static fai_lane_stats sum_lanes(const fai_memory *memory)
+{
+    fai_lane_stats sum = {0};
+    uint64_t *words = (uint64_t *)(void *)&sum;
+    for (uint32_t lane = 0; lane < memory->lane_count; lane++) {
+        const uint64_t *from = (const uint64_t *)(const void *)&fai_memory_lane(memory, lane)->published;
+        for (size_t i = 0; i < LANE_WORDS; i++) words[i] += fai_load_relaxed(&from[i]);
+    }
+    return sum;
+}
+
+static uint64_t not_negative(int64_t value)
+{
+    return value > 0 ? (uint64_t)value : 0;
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static void merge_blocks(fai_memory *memory, fa_stats *merged)
+{
+    const fai_blocks *blocks = &memory->blocks;
+    uint64_t packets = (uint64_t)fai_load_relaxed(&memory->depot.made) * sizeof(fai_packet);
+    merged->memory_bytes = ((uint64_t)fai_load_relaxed(&blocks->resident_count) << FAI_BLOCK_SHIFT) + packets;
+    merged->memory_peak = ((uint64_t)fai_load_relaxed(&blocks->resident_peak) << FAI_BLOCK_SHIFT) + packets;
+    merged->memory_free = (uint64_t)blocks->spare << FAI_BLOCK_SHIFT;
+    merged->memory_refused = fai_load_relaxed(&blocks->refused);
+    merged->frame_blocks = 0;
+    for (uint32_t slot = 0; slot < FA_FRAMES_IN_FLIGHT_MAX; slot++) merged->frame_blocks += memory->frame_blocks[slot];
+}
+
+static void merge_reclaim(fai_memory *memory, fa_stats *merged)
+{
+    merged->reclaimed = memory->reclaimed;
+    merged->backlog = merged->retired - merged->reclaimed;
+    uint64_t oldest = memory->waiting.count > 0 ? memory->waiting_frame
+                      : memory->gathered.count > 0 ? memory->gathered_frame
+                                                   : 0;
+    merged->backlog_frames = oldest != 0 ? fai_load_relaxed(&memory->frame_number) - oldest : 0;
+}
+
+static void merge_jobs(const fa_stats *jobs, fa_stats *merged)
+{
+    merged->jobs = jobs->jobs;
+    merged->jobs_inline = jobs->jobs_inline;
+    merged->steals = jobs->steals;
+    merged->steal_tries = jobs->steal_tries;
+    merged->parks = jobs->parks;
+    merged->wakes = jobs->wakes;
+    merged->waits_parked = jobs->waits_parked;
+    merged->frames_alive = jobs->frames_alive;
+    merged->frame_holds = jobs->frame_holds;
+}
+
+void fai_memory_publish(fai_memory *memory, const fa_stats *jobs)
+{
+    fa_stats *merged = &memory->merged;
+    fai_lane_stats sum = sum_lanes(memory);
+    merged->pool_live = not_negative(sum.pool_live);
+    merged->pool_live_bytes = not_negative(sum.pool_live_bytes);
+    merged->pool_live_bytes_peak = larger(merged->pool_live_bytes_peak, merged->pool_live_bytes);
+    merged->pool_allocs = sum.pool_allocs;
+    merged->pool_refills = sum.pool_refills;
+    merged->heap_live = not_negative(sum.heap_live);
+    merged->heap_live_bytes = not_negative(sum.heap_live_bytes);
+    merged->heap_live_bytes_peak = larger(merged->heap_live_bytes_peak, merged->heap_live_bytes);
+    merged->heap_allocs = sum.heap_allocs;
+    merged->remote_frees = sum.remote_frees;
+    merged->foreign_frees = sum.foreign_frees;
+    merged->retired = sum.retired;
+    merge_blocks(memory, merged);
+    merge_reclaim(memory, merged);
+    merge_jobs(jobs, merged);
+
+    uint64_t version = fai_load_relaxed(&memory->stats_version) + 1;
+    const uint64_t *from = (const uint64_t *)(const void *)merged;
+    uint64_t *to = (uint64_t *)(void *)&memory->stats[version & 1];
+    // [stats.word] release: a reader that sees a word of this version also sees that the one before is no longer the last.
+    for (size_t i = 0; i < STATS_WORDS; i++) fai_store_release(&to[i], from[i]);
+    // [stats.version] release: publishes the buffer.
+    fai_store_release(&memory->stats_version, version);
+}
+
+fa_status fa_stats_read(const fa_system *fa, fa_stats *out)
+{
+    const fai_memory *memory = (const fai_memory *)(const void *)fa;
+    if (fa == NULL || out == NULL) return FA_ERROR_INVALID;
+    uint64_t *to = (uint64_t *)(void *)out;
+    for (;;) {
+        // [stats.version] acquire: the buffer of this version is complete.
+        uint64_t version = fai_load_acquire(&memory->stats_version);
+        const uint64_t *from = (const uint64_t *)(const void *)&memory->stats[version & 1];
+        // [stats.word] acquire: keeps the look at the version below after the copy.
+        for (size_t i = 0; i < STATS_WORDS; i++) to[i] = fai_load_acquire(&from[i]);
+        // The buffer is written again only after the next version was published in the other one.
+        if (fai_load_relaxed(&memory->stats_version) == version) return FA_OK;
+    }
+}
+
+fa_status fa_contention_read(const fa_system *fa, fa_contention *out)
+{
+    const fai_memory *memory = (const fai_memory *)(const void *)fa;
+    if (fa == NULL || out == NULL) return FA_ERROR_INVALID;
+    *out = (fa_contention){0};
+    if (!FA_CONTENTION) return FA_ERROR_UNSUPPORTED;
+    uint64_t *sum = (uint64_t *)(void *)out;
+    for (uint32_t lane = 0; lane < memory->lane_count; lane++) {
+        const fa_contention *counts = &fai_memory_lane(memory, lane)->contention;
+        const uint64_t *words = (const uint64_t *)(const void *)counts;
+        uint64_t drain_max = larger(out->inbox_drain_max, counts->inbox_drain_max);
+        for (size_t i = 0; i < sizeof *out / sizeof(uint64_t); i++) sum[i] += words[i];
+        out->inbox_drain_max = drain_max;
+    }
+    return FA_OK;
+}

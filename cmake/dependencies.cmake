@@ -1,0 +1,65 @@
+# Looks for what framealloc needs and for what its tests, benchmarks and examples can use.
+#
+# Sets FA_TSAN and FA_SANITIZED (from the compiler flags that the presets give), and in fa_report() prints what
+# was found, what is missing and what to install.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+
+pkg_check_modules(CK QUIET IMPORTED_TARGET ck>=0.7.1)
+pkg_check_modules(URCU QUIET IMPORTED_TARGET liburcu-qsbr>=0.13)
+set(lacking "")
+if(NOT CK_FOUND)
+    string(APPEND lacking "\n  Concurrency Kit 0.7.1 or newer (Debian: apt install libck-dev)")
+endif()
+if(NOT URCU_FOUND)
+    string(APPEND lacking "\n  liburcu 0.13 or newer (Debian: apt install liburcu-dev)")
+endif()
+if(lacking)
+    message(FATAL_ERROR "framealloc cannot be built without:${lacking}")
+endif()
+
+set(FA_TSAN OFF)
+set(FA_SANITIZED OFF)
+if(CMAKE_C_FLAGS MATCHES "-fsanitize=")
+    set(FA_SANITIZED ON)
+endif()
+if(CMAKE_C_FLAGS MATCHES "-fsanitize=[a-z,]*thread")
+    set(FA_TSAN ON)
+endif()
+
+set_property(GLOBAL PROPERTY FA_FOUND "ck ${CK_VERSION}" "liburcu ${URCU_VERSION}")
+set_property(GLOBAL PROPERTY FA_MISSING "")
+
+# fa_note(NAME FOUND USE PACKAGE): remembers for the report whether an optional dependency was found.
+function(fa_note name found use package)
+    if(found)
+        set_property(GLOBAL APPEND PROPERTY FA_FOUND ${name})
+    else()
+        set_property(GLOBAL APPEND PROPERTY FA_MISSING "${name}: ${use} (apt install ${package})")
+    endif()
+endfunction()
+
+# A C++ compiler is needed for the benchmarks and to check the headers as C++, not for the library.
+macro(fa_enable_cxx)
+    include(CheckLanguage)
+    check_language(CXX)
+    if(CMAKE_CXX_COMPILER)
+        enable_language(CXX)
+        set(CMAKE_CXX_STANDARD 17)
+        set(CMAKE_CXX_STANDARD_REQUIRED ON)
+        set(CMAKE_CXX_EXTENSIONS OFF)
+    endif()
+endmacro()
+
+function(fa_report)
+    if(NOT PROJECT_IS_TOP_LEVEL)
+        return()
+    endif()
+    get_property(found GLOBAL PROPERTY FA_FOUND)
+    get_property(missing GLOBAL PROPERTY FA_MISSING)
+    list(JOIN found ", " found)
+    message(STATUS "framealloc ${PROJECT_VERSION}: found ${found}")
+    foreach(line IN LISTS missing)
+        message(STATUS "missing ${line}")
+    endforeach()
+endfunction()

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+//
+// liburcu-qsbr, out of line (without _LGPL_SOURCE), with what ThreadSanitizer must be told: all that a reader did before a
+// quiescent state happens before the end of a grace period that began earlier.
+#include "concurrent/rcu.h"
+
+#include "concurrent/annotate.h"
+#include "concurrent/check.h"
+
+#include <urcu/urcu-qsbr.h>
+
+// How often the reclaimer looks for a request, and how often it finds none before it sleeps: versions come home within a frame at 60 Hz,
+// and a program that retires nothing pays nothing after 0.4 s.
+#define POLL_NS 4000000u
+#define POLLS_BEFORE_SLEEP 100u
+
+static _Thread_local struct {
+    uint32_t registrations;
+    uint32_t online;
+    bool foreign; // the application had registered this thread itself
+} reader;
+
+static char tsan_token; // one for all readers: joins what each released
+
+void fai_rcu_register(void)
+{
+    if (reader.registrations++ > 0) return;
+    reader.foreign = urcu_qsbr_read_ongoing() != 0;
+    if (reader.foreign) return;
+    urcu_qsbr_register_thread();
+    urcu_qsbr_thread_offline();
+}
+
+void fai_rcu_unregister(void)
+{
+    FA_ASSERT(reader.registrations > 0);
+    if (--reader.registrations > 0) return;
+    FA_ASSERT(reader.online == 0);
+    if (!reader.foreign) urcu_qsbr_unregister_thread();
+}
+
+void fai_rcu_online(void)
+{
+    FA_ASSERT(reader.registrations > 0);
+    if (reader.online++ > 0) return;
+    if (!reader.foreign) urcu_qsbr_thread_online();
+}
+
+void fai_rcu_offline(void)
+{
+    FA_ASSERT(reader.online > 0);
+    if (--reader.online > 0) return;
+    fai_tell_release(&tsan_token);
+    if (!reader.foreign) urcu_qsbr_thread_offline();
+}
+
+void fai_rcu_quiescent(void)
+{
+    FA_ASSERT(reader.online > 0);
+    if (reader.online > 1 || reader.foreign) return; // another system, or the application, may hold pointers
+    fai_tell_release(&tsan_token);
+    urcu_qsbr_quiescent_state();
+}
+
+// The reclaimer ---------------------------------------------------------------------------------------------------------
+
+static void sleep_until_wanted(fai_grace *grace)
+{
+    fai_store_relaxed(&grace->asleep, 1u);
+    // [grace.sleep] seq_cst: `asleep` before the look at `wanted`; the owner stores and looks the other way round, so one sees the other.
+    fai_fence_seq_cst();
+    bool wanted = fai_load_relaxed(&grace->wanted) != fai_load_relaxed(&grace->done);
+    if (!wanted && !fai_load_relaxed(&grace->stopping)) fai_park_owner(&grace->parker);
+    fai_store_relaxed(&grace->asleep, 0u);
+}
+
+static void reclaimer_main(void *context)
+{
+    fai_grace *grace = context;
+    for (uint32_t polls = 0;;) {
+        // [grace.wanted] acquire: what was unlinked before the request stays unlinked for the readers that are waited for.
+        uint64_t wanted = fai_load_acquire(&grace->wanted);
+        if (wanted != fai_load_relaxed(&grace->done)) {
+            urcu_qsbr_synchronize_rcu();
+            fai_tell_acquire(&tsan_token);
+            // [grace.done] release: what readers did before their quiescent states happens before the free.
+            fai_store_release(&grace->done, wanted);
+            polls = 0;
+        } else if (fai_load_relaxed(&grace->stopping)) {
+            return;
+        } else if (++polls < POLLS_BEFORE_SLEEP) {
+            (void)fai_park_for_owner(&grace->parker, POLL_NS);
+        } else {
+            sleep_until_wanted(grace);
+            polls = 0;
+        }
+    }
+}
+
+bool fai_grace_start_owner(fai_grace *grace)
+{
+    FA_ASSERT(fai_grace_is_done_any(grace));
+    if (!grace->running) {
+        if (!fai_thread_start(&grace->thread, reclaimer_main, grace, "fa-reclaim", -1)) return false;
+        grace->running = true;
+    }
+    // [grace.wanted] release: orders the unlinking before the grace period.
+    fai_store_release(&grace->wanted, ++grace->started);
+    // [grace.sleep] seq_cst: `wanted` before the look at `asleep`; see sleep_until_wanted().
+    fai_fence_seq_cst();
+    if (fai_load_relaxed(&grace->asleep)) (void)fai_wake_any(&grace->parker);
+    return true;
+}
+
+bool fai_grace_is_done_any(const fai_grace *grace)
+{
+    // [grace.done] acquire: pairs with the store of the reclaimer.
+    return fai_load_acquire(&grace->done) == grace->started;
+}
+
+void fai_grace_finish_owner(fai_grace *grace)
+{
+    if (!grace->running) return;
+    fai_store_relaxed(&grace->stopping, 1u);
+    (void)fai_wake_any(&grace->parker);
+    fai_thread_join(&grace->thread);
+    FA_ASSERT(fai_grace_is_done_any(grace));
+    grace->running = false;
+}

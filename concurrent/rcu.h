@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+//
+// Grace periods: liburcu's QSBR flavour behind a few functions. A registered thread that is online may hold pointers it
+// read from shared cells; at a quiescent state, and while offline, it holds none.
+//
+// Several systems of this library may share a thread, and the application may use the same flavour itself: registration
+// and online state nest per thread, and a quiescent state is announced only when a single system is inside.
+//
+// Grace periods are waited for by a reclaimer thread of the system's own, started with the first request: nobody else ever waits.
+// (liburcu 0.13 has no polling interface, and its call_rcu helper thread can be neither joined nor detached.) It looks for requests
+// every POLL_NS while there are some now and then, so that asking is a store and a fence; after a quiet while it sleeps, and the next
+// request wakes it.
+//
+//                       online/quiescent/offline   start_owner   is_done_any
+//   online/…/offline              -                     -             -
+//   start_owner                   -                     X             -
+#pragma once
+
+#include "concurrent/order.h"
+#include "concurrent/park.h"
+#include "concurrent/thread.h"
+
+/// One grace period at a time. Zero-initialised.
+typedef struct fai_grace {
+    // owner: the thread that starts it
+    uint64_t started;
+    fai_thread thread;
+    bool running;
+    // shared
+    FAI_OWN_LINE FAI_ATOMIC(uint64_t) wanted; // written by the owner
+    FAI_ATOMIC(uint32_t) stopping;
+    FAI_OWN_LINE FAI_ATOMIC(uint64_t) done;   // written by the reclaimer
+    FAI_ATOMIC(uint32_t) asleep;
+    fai_parker parker;
+} fai_grace;
+
+/// [own] Registers the calling thread, offline; pairs with fai_rcu_unregister().
+void fai_rcu_register(void);
+void fai_rcu_unregister(void);
+
+/// [own] The calling thread may read shared cells from online to offline. Nest.
+void fai_rcu_online(void);
+void fai_rcu_offline(void);
+
+/// [own] Between online and offline: no pointer read before is used afterwards.
+void fai_rcu_quiescent(void);
+
+/// [own] Asks for a grace period that begins now; the one before must be done. False: the reclaimer thread could not be started, and
+/// nothing was.
+bool fai_grace_start_owner(fai_grace *grace);
+
+/// [any] Whether the last grace period that was started is over.
+bool fai_grace_is_done_any(const fai_grace *grace);
+
+/// [own] Waits for what was started and stops the reclaimer; shutdown only, with no reader of the system online.
+void fai_grace_finish_owner(fai_grace *grace);

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+//
+// All of framealloc.
+#pragma once
+
+#include <framealloc/base.h>
+#include <framealloc/frame.h>
+#include <framealloc/jobs.h>
+#include <framealloc/pool.h>
+#include <framealloc/promote.h>
+#include <framealloc/stats.h>
+#include <framealloc/system.h>
+#include <framealloc/worker.h>

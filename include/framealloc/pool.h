@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+//
+// The pool for small objects and the heap for large ones: memory that lives until it is freed.
+//
+// Slabs belong to the lane that made them. A free on that lane is a few stores; a free on another lane costs no
+// atomic either: it is gathered and posted home in batches, at the latest at the frame boundary. A thread that
+// was never attached frees with fa_free_any(), one compare-and-swap.
+#pragma once
+
+#include <framealloc/worker.h>
+
+/// [own] Slow paths of the functions below; not for direct use.
+FA_API void *fa_pool_alloc_slow(fa_worker *w, size_t size, size_t align);
+FA_API void fa_pool_free_slow(fa_worker *w, void *p);
+
+/// [own] `size` bytes, uninitialised. Alignment: the largest power of two that divides the size rounded up to its class,
+/// at least 16, at most 4096. Above FA_CLASS_SIZE_MAX the object comes from the heap's large spans and is still
+/// freed with fa_pool_free(). NULL when a limit or the system refuses, or size is 0.
+static inline void *fa_pool_alloc(fa_worker *w, size_t size)
+{
+    if (FA_UNLIKELY(size - 1 >= FA_CLASS_SIZE_MAX)) return fa_pool_alloc_slow(w, size, FA_ALIGN_DEFAULT);
+    fa_magazine *magazine = &w->magazines[fa_class_of(size)];
+    uint32_t count = magazine->count;
+    if (FA_UNLIKELY(count == 0)) return fa_pool_alloc_slow(w, size, FA_ALIGN_DEFAULT);
+    magazine->count = count - 1;
+    magazine->allocs++;
+    return magazine->slots[count - 1];
+}
+
+/// [own] The same at a chosen alignment, a power of two up to 4096; NULL for others.
+static inline void *fa_pool_alloc_aligned(fa_worker *w, size_t size, size_t align)
+{
+    if (align <= FA_ALIGN_DEFAULT && align != 0 && (align & (align - 1)) == 0) return fa_pool_alloc(w, size);
+    return fa_pool_alloc_slow(w, size, align);
+}
+
+/// [own] `count` elements of `size` bytes; NULL also when the product overflows.
+static inline void *fa_pool_alloc_array(fa_worker *w, size_t count, size_t size, size_t align)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) bytes = SIZE_MAX;
+    return fa_pool_alloc_aligned(w, bytes, align);
+}
+
+/// [own] Frees what a pool function of the same system returned, on whichever lane. NULL is allowed. A pointer that is no
+/// live pool object is diagnosed (FA201) where it is noticed, and ignored.
+static inline void fa_pool_free(fa_worker *w, void *p)
+{
+    uint64_t unit = (uint64_t)((uintptr_t)p - w->region_base) >> FA_UNIT_SHIFT;
+    if (FA_LIKELY(unit < w->region_units)) {
+        uint32_t info = __atomic_load_n(&w->unit_info[unit], __ATOMIC_RELAXED);
+        if (FA_LIKELY(info >> 8 == w->pool_info)) {
+            fa_magazine *magazine = &w->magazines[info & 0xff];
+            uint32_t count = magazine->count;
+            if (FA_LIKELY(count < magazine->limit)) {
+                magazine->slots[count] = p;
+                magazine->count = count + 1;
+                return;
+            }
+        }
+    }
+    fa_pool_free_slow(w, p);
+}
+
+/// [own] Large or long-lived objects: any size, any power-of-two alignment (16 when 0 is passed). Up to 32 KiB from slabs
+/// of their own, then in units of 64 KiB, above 2 MiB in blocks of 2 MiB. NULL when a limit or the system refuses, the
+/// alignment is no power of two, or size is 0.
+FA_API void *fa_heap_alloc(fa_worker *w, size_t size, size_t align);
+
+/// [own] Frees what fa_heap_alloc() of the same system returned, on whichever lane. NULL is allowed; wrong pointers as in
+/// fa_pool_free().
+FA_API void fa_heap_free(fa_worker *w, void *p);
+
+/// [any] Frees a pool or heap object from a thread that need not be attached. NULL is allowed.
+FA_API void fa_free_any(fa_system *fa, void *p);
+
+/// [any] Bytes that may be used at p, at least those asked for; 0 if p is no pool or heap object of this system.
+FA_API size_t fa_usable_size(const fa_system *fa, const void *p);
+
+#ifdef __cplusplus
+#define FA_POOL_CAST(T, p) (static_cast<T>(p))
+#define FA_POOL_ALIGNOF(T) alignof(T)
+#else
+#define FA_POOL_CAST(T, p) ((T)(p))
+#define FA_POOL_ALIGNOF(T) _Alignof(T)
+#endif
+
+/// Typed forms: a T, or n of them, uninitialised. NULL as above.
+#define fa_pool_new(w, T) FA_POOL_CAST(T *, fa_pool_alloc_aligned((w), sizeof(T), FA_POOL_ALIGNOF(T)))
+#define fa_pool_array(w, T, n) FA_POOL_CAST(T *, fa_pool_alloc_array((w), (n), sizeof(T), FA_POOL_ALIGNOF(T)))
+#define fa_heap_new(w, T) FA_POOL_CAST(T *, fa_heap_alloc((w), sizeof(T), FA_POOL_ALIGNOF(T)))

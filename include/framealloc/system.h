@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+//
+// A system from creation to destruction, and the threads that belong to it.
+#pragma once
+
+#include <framealloc/base.h>
+
+/// Marks a configuration made by fa_config_default() of this version; anything else is refused.
+#define FA_CONFIG_COOKIE (0xFA000000u ^ (uint32_t)FA_VERSION_NUMBER ^ ((uint32_t)sizeof(fa_config) << 8))
+
+/// Worker count that means: one less than the CPUs this process may use, at least 1 (the main lane works too
+/// while it waits).
+#define FA_WORKERS_AUTO UINT32_MAX
+
+/// Upper limits of the configuration.
+#define FA_WORKERS_MAX 192u
+#define FA_ATTACHED_MAX 62u
+#define FA_FRAMES_IN_FLIGHT_MAX 16u
+
+/// Something that went wrong in the caller's use of the library, or a limit that was reached.
+typedef struct fa_diagnostic {
+    const char *code;    // "FA001" …
+    const char *message; // what happened
+    const char *note;    // what it means
+    const char *help;    // what to do
+    uint64_t frame;      // number of the current frame; 0 before the first
+    uint32_t lane;       // lane number, UINT32_MAX when the thread has none
+} fa_diagnostic;
+
+/// Receives diagnostics. May be called from any lane at any time, several at once. The texts are static or live
+/// until the call returns.
+typedef void fa_diagnostic_fn(const fa_diagnostic *diagnostic, void *context);
+
+/// Every field is honoured or the configuration is refused. Sizes are bytes.
+typedef struct fa_config {
+    uint32_t cookie;            // set by fa_config_default()
+    uint32_t worker_count;      // threads to start: 0 to FA_WORKERS_MAX or FA_WORKERS_AUTO (default)
+    uint32_t attached_max;      // threads that may be attached at one time, 0 to FA_ATTACHED_MAX; default 16
+    uint32_t frames_in_flight;  // frames that may be alive together, 1 (default) to FA_FRAMES_IN_FLIGHT_MAX
+    uint32_t deque_capacity;    // jobs queued per lane before a submit runs its job inline; power of two, 16 to
+                                // 65536, default 4096
+    uint32_t search_spin_us;    // how long a worker without work looks for some before it parks, µs; default 20
+    uint64_t memory_max;        // limit on memory taken from the system, rounded down to blocks of 2 MiB; at least one
+                                // block a lane or 0 = unlimited (default)
+    uint64_t reserve_bytes;     // address range, multiple of 2 MiB, 64 MiB to 1 TiB, default 64 GiB; halved until the
+                                // system grants it, not below 64 MiB
+    uint64_t frame_bytes_max;   // most bytes that one lane may allocate in one frame, 0 = unlimited (default)
+    uint64_t prefault_bytes;    // memory touched at creation, multiple of 2 MiB, default 0
+    uint32_t retained_max;      // most promotions per frame, 0 to 16777216, default 65536
+    bool huge_pages;            // ask for transparent huge pages; default true
+    bool pin_workers;           // pin worker i to the i-th usable CPU; default false
+    bool checked;               // fill, verify and diagnose at every step; default true in builds with assertions
+    fa_diagnostic_fn *report;   // NULL (default): to stderr
+    void *report_context;       // passed to `report`
+} fa_config;
+
+/// [any] The default configuration.
+FA_API fa_config fa_config_default(void);
+
+/// [any] Creates a system; the calling thread becomes its main lane, which drives the tick. On success *out is the
+/// system, on failure NULL and nothing is left behind.
+/// FA_ERROR_CONFIG: not made by fa_config_default() of this version. FA_ERROR_INVALID: NULL argument or a field out of
+/// range or contradictory. FA_ERROR_MEMORY, FA_ERROR_THREAD: refused by the system.
+FA_API FA_MUST_CHECK fa_status fa_create(const fa_config *config, fa_system **out);
+
+/// [main] Runs the jobs that are still queued, stops the workers, reports what was never freed (diagnostic FA910) and
+/// releases all memory of the system, every pointer into it included. No other thread may be attached
+/// (FA_ERROR_BUSY), no job may be running this call (FA_ERROR_STATE). An open frame is ended. NULL is allowed.
+FA_API fa_status fa_destroy(fa_system *fa);
+
+/// [any] The calling thread's context in this system, NULL if it has none. Costs a look-up in thread-local storage:
+/// jobs are handed theirs.
+FA_API fa_worker *fa_self(fa_system *fa);
+
+/// [any] Makes the calling thread a lane until fa_detach(); it may then allocate, free, submit and wait.
+/// An attached thread counts as a reader of shared cells: it must call fa_quiescent() now and then, or
+/// fa_idle_begin() before it blocks. FA_ERROR_FULL: attached_max threads are attached. FA_ERROR_STATE: this thread is a
+/// lane already. FA_ERROR_INVALID: NULL.
+FA_API FA_MUST_CHECK fa_status fa_attach(fa_system *fa, fa_worker **out);
+
+/// [own] Ends what fa_attach() began. Memory it allocated stays valid and is freed as ever; jobs it queued are run by
+/// others. FA_ERROR_STATE from inside a job or while it holds a frame.
+FA_API fa_status fa_detach(fa_worker *w);
+
+/// [own] Says that this attached thread holds no pointer read from a shared cell, and lets its lane be serviced: what it
+/// freed goes home, what others freed comes home. Not inside a job (FA_ERROR_STATE).
+FA_API fa_status fa_quiescent(fa_worker *w);
+
+/// [own] Around a call that may block (I/O, vsync, a host mutex): between the two an attached thread or the main lane must
+/// not use the library, and holds nobody up. Not inside a job (FA_ERROR_STATE).
+FA_API fa_status fa_idle_begin(fa_worker *w);
+FA_API fa_status fa_idle_end(fa_worker *w);
+
+/// [any] Workers started, the main lane not counted.
+FA_API uint32_t fa_worker_count(const fa_system *fa);

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+//
+// The part of a lane's context that inlined fast paths touch: two bump windows and the magazines of the pool.
+// It is laid out in the open so that an allocation is a few plain loads and stores in the caller; nothing here is
+// for users to read or write.
+//
+// Invariants
+//   frame_cursor <= frame_end, both 16-byte aligned; the free part of the lane's current frame block lies between.
+//   scope_cursor <= scope_end, likewise for scope memory.
+//   Both windows are empty (cursor == end) when the lane has none, and always in instrumented builds: the inline
+//   path then falls through to the library, which is how sanitizers and checks see every allocation without a
+//   single #if here.
+//   magazines[c].count <= magazines[c].limit <= FA_MAGAZINE_SLOTS; slots[0..count) are free objects of class c
+//   from slabs that this lane owns.
+#pragma once
+
+#include <framealloc/base.h>
+
+/// Size classes of the pool: 16 to 128 bytes in steps of 16, then four per doubling up to 32 KiB.
+#define FA_CLASS_COUNT 40
+#define FA_CLASS_SIZE_MAX 32768u
+/// Free objects that a lane keeps at hand per class; a magazine is then 512 bytes.
+#define FA_MAGAZINE_SLOTS 62
+/// Alignment of every allocation that asks for no other, bytes.
+#define FA_ALIGN_DEFAULT 16u
+/// log2 of a unit: memory is owned, and a pointer's owner found, in steps of 64 KiB.
+#define FA_UNIT_SHIFT 16
+
+typedef struct fa_magazine {
+    uint32_t count;
+    uint32_t limit;
+    uint64_t allocs; // objects handed out since the system was created
+    void *slots[FA_MAGAZINE_SLOTS];
+} fa_magazine;
+
+struct fa_worker {
+    // owner: the lane's thread
+    unsigned char *frame_cursor;
+    unsigned char *frame_end;
+    unsigned char *scope_cursor;
+    unsigned char *scope_end;
+    // immutable after attach
+    uintptr_t region_base;     // first byte of the system's address range
+    uint64_t region_units;     // its length in units
+    const uint32_t *unit_info; // per unit: lane << 16 | kind << 8 | class; read with a relaxed atomic load
+    uint32_t pool_info;        // unit_info >> 8 of this lane's own pool slabs
+    uint32_t index;            // lane number; 0 is the main lane, workers follow, then attached threads
+    fa_system *system;
+    // owner: the lane's thread
+    fa_magazine magazines[FA_CLASS_COUNT];
+};
+
+/// [own] The class that serves `size` bytes; size must be 1 to FA_CLASS_SIZE_MAX. A constant size folds away.
+static inline uint32_t fa_class_of(size_t size)
+{
+    if (size <= 128) return (uint32_t)((size + 15) / 16) - 1;
+    uint32_t top = 63u - (uint32_t)__builtin_clzll((unsigned long long)(size - 1)); // 2^top <= size - 1
+    return 8 + (top - 7) * 4 + (uint32_t)(((size - 1) >> (top - 2)) & 3);
+}

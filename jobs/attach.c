@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+//
+// Threads that come and go: attach and detach, quiescent states and idle times, and which lanes a thread is.
+#include "jobs/attach.h"
+
+#include "jobs/tick.h"
+
+// Looks at a lane that a proxy services before sleeping a while: a service takes a few µs, unless the main lane is preempted in it.
+#define CLAIM_ROUNDS 1000
+#define CLAIM_SLEEP_NS 50000u
+
+// The thread's lanes ------------------------------------------------------------------------------------------------------
+
+static _Thread_local fai_worker *selves;
+
+void fai_self_add(fai_worker *w)
+{
+    w->next_self = selves;
+    selves = w;
+}
+
+void fai_self_remove(fai_worker *w)
+{
+    fai_worker **link = &selves;
+    while (*link != NULL && *link != w) link = &(*link)->next_self;
+    FA_ASSERT(*link == w);
+    if (*link == w) *link = w->next_self;
+}
+
+fai_worker *fai_self(const fa_system *fa)
+{
+    fai_worker *w = selves;
+    while (w != NULL && w->lane.hot.system != fa) w = w->next_self;
+    return w;
+}
+
+fa_worker *fa_self(fa_system *fa)
+{
+    fai_worker *w = fa != NULL ? fai_self(fa) : NULL;
+    return w != NULL ? &w->lane.hot : NULL;
+}
+
+// Lanes -------------------------------------------------------------------------------------------------------------------
+
+void fai_worker_claim(fai_worker *w)
+{
+    FA_ASSERT(!w->claimed);
+    for (uint32_t round = 1; !(w->claimed = fai_lane_claim(&w->lane)); round++) {
+        if (round % CLAIM_ROUNDS == 0) (void)fai_park_for_owner(&w->parker, CLAIM_SLEEP_NS);
+        else fai_pause();
+    }
+}
+
+void fai_worker_touch(fai_worker *w)
+{
+    if (w->touched) return;
+    w->touched = true;
+    for (uint64_t i = 0; i <= w->deque.mask; i++) fai_store_relaxed(&w->deque.jobs[i].fn, NULL);
+}
+
+/// The lowest free slot for an attached thread, NULL if all are taken.
+static fai_worker *take_slot(fa_system *fa)
+{
+    for (uint32_t lane = 1 + fa->worker_count; lane < fa->lane_count; lane++) {
+        fai_worker *w = fai_system_worker(fa, lane);
+        uint32_t is_free = 0;
+        // [attach.slot] acquire: the lane as the thread before left it.
+        if (fai_load_relaxed(&w->attached) != 0 || !fai_cas_acquire(&w->attached, &is_free, 1u)) continue;
+        uint32_t end = fai_load_relaxed(&fa->lane_end);
+        while (end <= lane && !fai_cas_relaxed(&fa->lane_end, &end, lane + 1)) {}
+        return w;
+    }
+    return NULL;
+}
+
+fa_status fa_attach(fa_system *fa, fa_worker **out)
+{
+    if (fa == NULL || out == NULL) return FA_ERROR_INVALID;
+    *out = NULL;
+    if (fai_self(fa) != NULL) return FA_ERROR_STATE;
+    fai_worker *w = take_slot(fa);
+    if (w == NULL) return FA_ERROR_FULL;
+    FA_ASSERT(w->context == NULL && w->held == 0);
+    fai_self_add(w);
+    fai_worker_touch(w);
+    fai_rcu_register();
+    fai_rcu_online();
+    w->online = true;
+    fai_worker_claim(w);
+    *out = &w->lane.hot;
+    return FA_OK;
+}
+
+/// Stores what the lane holds for others and lets go of it; the frame that the thread holds stays held.
+static void let_go(fai_worker *w)
+{
+    FA_ASSERT(w->claimed && w->context == NULL);
+    uint32_t slot = w->lane.slot;
+    fai_lane_yield(&w->lane);
+    w->claimed = false;
+    fai_worker_publish_finished(w, slot);
+}
+
+static void take_hold(fai_worker *w)
+{
+    fai_worker_claim(w);
+    if (w->held != 0) fai_frame_reenter(w);
+}
+
+fa_status fa_detach(fa_worker *worker)
+{
+    if (worker == NULL) return FA_ERROR_INVALID;
+    fai_worker *w = fai_worker_of(worker);
+    if (!fai_worker_is_attached(w)) return FA_ERROR_INVALID;
+    if (w->context != NULL || w->held != 0 || w->idle) return FA_ERROR_STATE;
+    FA_ASSERT(w->deque.head == w->deque.base); // what is left is public
+    let_go(w);
+    w->online = false;
+    fai_rcu_offline();
+    fai_rcu_unregister();
+    fai_self_remove(w);
+    // [attach.slot] release: hands the lane to the next thread, or to fa_destroy().
+    fai_store_release(&w->attached, 0u);
+    return FA_OK;
+}
+
+fa_status fa_quiescent(fa_worker *worker)
+{
+    if (worker == NULL) return FA_ERROR_INVALID;
+    fai_worker *w = fai_worker_of(worker);
+    if (w->context != NULL || w->idle) return FA_ERROR_STATE;
+    if (w->online) fai_rcu_quiescent();
+    if (!fai_worker_is_attached(w)) return FA_OK; // the main lane is serviced at the boundary
+    let_go(w);
+    take_hold(w);
+    return FA_OK;
+}
+
+fa_status fa_idle_begin(fa_worker *worker)
+{
+    if (worker == NULL) return FA_ERROR_INVALID;
+    fai_worker *w = fai_worker_of(worker);
+    if (w->context != NULL || w->idle) return FA_ERROR_STATE;
+    w->idle = true;
+    if (fai_worker_is_attached(w)) let_go(w);
+    if (w->online) fai_rcu_offline();
+    return FA_OK;
+}
+
+fa_status fa_idle_end(fa_worker *worker)
+{
+    if (worker == NULL) return FA_ERROR_INVALID;
+    fai_worker *w = fai_worker_of(worker);
+    if (!w->idle) return FA_ERROR_STATE;
+    if (w->online) fai_rcu_online();
+    if (fai_worker_is_attached(w)) take_hold(w);
+    w->idle = false;
+    return FA_OK;
+}

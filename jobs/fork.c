@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+//
+// Fork and join. A forked task lies in the private part of the deque; a join that finds it there calls it: no fence and no
+// read-modify-write on either side. When another lane wants work the older half of the private part becomes public.
+#include "jobs/submit.h"
+#include "jobs/wait.h"
+
+__attribute__((noinline)) static void share(fai_worker *w)
+{
+    if (!fai_deque_share_owner(&w->deque)) return;
+    FAI_COUNT(&w->lane.contention, publishes, 1);
+    fai_worker_notify(w, NULL);
+}
+
+static void set_done(fa_task *task)
+{
+    fai_store_relaxed(&task->counter.state, UINT64_C(0));
+}
+
+__attribute__((noinline)) static fa_status fork_outside(fai_worker *w, fa_task *task)
+{
+    set_done(task);
+    return fai_submit_outside_frame(w);
+}
+
+__attribute__((noinline)) static fa_status fork_inline(fai_worker *w, fa_task *task, fai_job *job)
+{
+    set_done(task);
+    job->counter = NULL;
+    fai_worker_run_inline(w, job);
+    return FA_OK;
+}
+
+fa_status fa_fork(fa_worker *worker, fa_task *task, fa_job_fn *fn, void *arg)
+{
+    fai_worker *w = fai_worker_of(worker);
+    FA_ASSERT(fn != NULL);
+    uint32_t slot = w->lane.slot, bits;
+    task->counter.runner = task->counter.reserved = 0;
+    if (FA_UNLIKELY(slot == FAI_NO_SLOT)) return fork_outside(w, task);
+    fai_job job = {.fn = fn, .counter = &task->counter, .args = {(uintptr_t)arg, 0, 0}};
+    fai_order_child(w->lane.order, &job.high, &job.low, &bits);
+    job.meta = fai_job_meta(slot, bits, FAI_JOB_FORKED, w->run);
+    fai_job *at = fai_deque_reserve_owner(&w->deque);
+    if (FA_UNLIKELY(at == NULL)) return fork_inline(w, task, &job);
+    fai_store_relaxed(&task->counter.state, UINT64_C(1));
+    fai_job_write(at, &job);
+    w->deque.head++;
+    if (FA_UNLIKELY(fai_deque_is_wanted_owner(&w->deque))) share(w);
+    return FA_OK;
+}
+
+/// Runs a task that nobody took, as a call. The deque does not hold it any more.
+static inline void run_joined(fai_worker *w, fa_task *task, const fai_job *job)
+{
+    fai_context context;
+    fa_job_fn *fn = job->fn;
+    void *arg = (void *)(uintptr_t)job->args[0];
+    fai_context_begin(w, &context, job, w->run);
+    set_done(task);
+    fn(&w->lane.hot, arg);
+    fai_context_end(w, &context);
+    fai_bump(&w->stats.jobs, 1);
+}
+
+__attribute__((noinline)) static void join_slow(fai_worker *w, fa_task *task)
+{
+    if (fa_is_done(&task->counter)) return;
+    int64_t newest = w->deque.head - 1;
+    fai_job job;
+    if (newest >= fai_load_relaxed(&w->deque.top) && fai_deque_at(&w->deque, newest)->counter == &task->counter &&
+        fai_deque_take_out_owner(&w->deque, newest, &job)) {
+        run_joined(w, task, &job);
+        return;
+    }
+    fai_wait_for_own(w, &task->counter);
+}
+
+void fa_join(fa_worker *worker, fa_task *task)
+{
+    fai_worker *w = fai_worker_of(worker);
+    int64_t newest = w->deque.head - 1;
+    const fai_job *job = fai_deque_at(&w->deque, newest);
+    if (FA_UNLIKELY(newest < w->deque.base || job->counter != &task->counter)) {
+        join_slow(w, task);
+        return;
+    }
+    w->deque.head = newest;
+    if (FA_UNLIKELY(fai_deque_is_wanted_owner(&w->deque))) share(w);
+    run_joined(w, task, job);
+}

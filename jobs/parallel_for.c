@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+//
+// Parallel loops. One object on the caller's stack counts the items that are handed out; pieces shrink from a share of what is left down
+// to the grain (guided self-scheduling, Polychronopoulos and Kuck 1987). The caller submits one ticket per lane that may help, as ordinary
+// jobs of the loop's counter, and works itself; a ticket that runs works until nothing is left. Tickets that nobody took by then are
+// taken back.
+//
+//     [first, first + next) handed out, each item to one piece; the loop returns when the counter is zero
+//
+// A loop without a grain measures: the caller runs a few items against the clock. When the rest is not worth waking anybody, the caller does
+// it alone.
+//
+// Where pieces begin must not show: order keys are those of the items (order_key.h), and the loop takes one child number of the caller's job
+// whatever happens.
+#include "jobs/counter.h"
+#include "jobs/submit.h"
+#include "jobs/wait.h"
+
+#include "concurrent/clock.h"
+
+// Work that the caller measures; three clock reads are 4 % of it.
+#define PROBE_NS 2000u
+// A loop with less left runs on the caller alone: waking a lane costs 2 µs of the caller and 5 to 50 µs until it works.
+#define ALONE_NS 10000u
+// A piece as small as this costs 2 % for its claim, a line that moves between lanes.
+#define PIECE_NS 5000u
+#define PROBE_GROWTH 16u
+
+typedef struct loop {
+    // immutable while tickets are out
+    fa_range_fn *fn;
+    void *arg;
+    uint64_t first, count, grain;
+    uint32_t participants;
+    const char *name; // of the caller's job
+    fai_order order;
+    // shared
+    FAI_OWN_LINE fa_counter counter; // tickets
+    FAI_OWN_LINE FAI_ATOMIC(uint64_t) next;
+} loop;
+
+static void run_piece(fai_worker *w, const loop *l, uint64_t from, uint64_t to)
+{
+    FA_ASSERT(from < to && to <= l->count);
+    fai_order order = fai_order_piece(&l->order, from, l->count);
+    fai_job job = {.high = order.high, .low = order.low, .args = {0, 0, (uintptr_t)l->name}};
+    job.meta = fai_job_meta(w->lane.slot, order.bits, l->name != NULL ? FAI_JOB_NAMED : 0, w->run);
+    fai_context context;
+    fai_context_begin(w, &context, &job, w->run);
+    l->fn(&w->lane.hot, l->first + from, l->first + to, l->arg);
+    fai_context_end(w, &context);
+}
+
+static bool claim_piece(fai_worker *w, loop *l, uint64_t *from, uint64_t *to)
+{
+    *from = fai_load_relaxed(&l->next);
+    do {
+        if (*from >= l->count) return false;
+        uint64_t left = l->count - *from, size = left / (2 * l->participants);
+        if (size < l->grain) size = l->grain;
+        *to = *from + (size < left ? size : left);
+        FAI_COUNT(&w->lane.contention, chunk_claims, 1);
+    } while (!fai_cas_relaxed(&l->next, from, *to));
+    return true;
+}
+
+static void work(fai_worker *w, loop *l)
+{
+    uint64_t from, to;
+    while (claim_piece(w, l, &from, &to)) run_piece(w, l, from, to);
+}
+
+static void run_ticket(fa_worker *worker, void *arg)
+{
+    work(fai_worker_of(worker), arg);
+}
+
+/// Runs items until their cost is known; sets the grain.
+static void measure(fai_worker *w, loop *l)
+{
+    uint64_t start = fai_now_ns(), done = 0, size = 1, elapsed = 1;
+    while (done < l->count) {
+        uint64_t left = l->count - done;
+        if (size > left) size = left;
+        run_piece(w, l, done, done + size);
+        done += size;
+        elapsed = fai_now_ns() - start + 1;
+        if (elapsed >= PROBE_NS) break;
+        uint64_t enough = (PROBE_NS - elapsed) * done / elapsed + 1;
+        size = enough < done * PROBE_GROWTH ? enough : done * PROBE_GROWTH;
+    }
+    double item_ns = (double)elapsed / (double)done, left_ns = item_ns * (double)(l->count - done);
+    l->next = done;
+    if (left_ns < ALONE_NS) l->grain = l->count;
+    else l->grain = item_ns < PIECE_NS ? (uint64_t)(PIECE_NS / item_ns) : 1;
+}
+
+/// Tickets for the pieces that are left but one; returns how many were queued.
+static uint32_t submit_tickets(fai_worker *w, loop *l)
+{
+    uint64_t left = l->count - l->next;
+    uint64_t helpers = left > l->grain ? (left - 1) / l->grain : 0;
+    uint32_t workers = fai_worker_system(w)->worker_count;
+    if (helpers > workers) helpers = workers;
+    l->participants = (uint32_t)helpers + 1;
+    fai_job ticket = {.fn = run_ticket, .counter = &l->counter, .high = l->order.high, .low = l->order.low};
+    ticket.args[0] = (uintptr_t)l;
+    ticket.args[2] = (uintptr_t)l->name;
+    ticket.meta = fai_job_meta(w->lane.slot, l->order.bits, l->name != NULL ? FAI_JOB_NAMED : 0, w->run);
+    uint32_t queued = 0;
+    while (queued < helpers && fai_submit_push(w, &ticket)) queued++;
+    if (queued == 0) return 0;
+    l->counter.state = queued;
+    fai_submit_publish(w, &l->counter);
+    return queued;
+}
+
+/// Takes back tickets that nobody took and that nothing covers.
+static void take_back_tickets(fai_worker *w, loop *l, uint32_t queued)
+{
+    uint32_t taken = 0;
+    while (taken < queued) {
+        int64_t newest = w->deque.head - 1;
+        fai_job job;
+        if (newest < fai_load_relaxed(&w->deque.top) || fai_deque_at(&w->deque, newest)->counter != &l->counter) break;
+        if (!fai_deque_take_out_owner(&w->deque, newest, &job)) break;
+        taken++;
+    }
+    w->unpublished += taken;
+    if (taken == queued) l->counter.state = 0; // nobody else has ever seen it
+    else if (taken > 0) fai_counter_complete(w, &l->counter, taken);
+}
+
+fa_status fa_parallel_for(fa_worker *worker, uint64_t first, uint64_t last, uint64_t grain, fa_range_fn *fn, void *arg)
+{
+    if (worker == NULL || fn == NULL) return FA_ERROR_INVALID;
+    if (first >= last) return FA_OK;
+    fai_worker *w = fai_worker_of(worker);
+    if (w->lane.slot == FAI_NO_SLOT) return fai_submit_outside_frame(w);
+    loop l = {.fn = fn, .arg = arg, .first = first, .count = last - first, .grain = grain};
+    l.name = fa_job_name(worker);
+    fai_order_child(w->lane.order, &l.order.high, &l.order.low, &l.order.bits);
+    if (fai_worker_system(w)->worker_count == 0) l.grain = l.count;
+    else if (grain == 0) measure(w, &l);
+    uint32_t queued = submit_tickets(w, &l);
+    work(w, &l);
+    if (queued == 0) return FA_OK;
+    take_back_tickets(w, &l, queued);
+    if (!fa_is_done(&l.counter)) fai_wait_for_own(w, &l.counter);
+    return FA_OK;
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+//
+// Submitting. A job is written into the ring of the lane's deque and made public at once; then the submitter looks at who sleeps.
+#include "jobs/submit.h"
+
+#include "jobs/counter.h"
+#include "jobs/main_jobs.h"
+
+fa_status fai_submit_outside_frame(const fai_worker *w)
+{
+    fai_report(&fai_worker_system(w)->memory, &w->lane, "FA001", "a job belongs to the frame of its submitter",
+               "begin a frame; an attached thread calls fa_frame_hold()", "job submitted outside a frame");
+    return FA_ERROR_STATE;
+}
+
+/// Key and place of a job whose function, counter, arguments and flags are set.
+static inline void complete_job(fai_worker *w, fai_job *job, uint32_t flags)
+{
+    uint32_t bits;
+    fai_order_child(w->lane.order, &job->high, &job->low, &bits);
+    job->meta = fai_job_meta(w->lane.slot, bits, flags, w->run);
+}
+
+__attribute__((noinline)) static void run_at_once(fai_worker *w, fai_job *job)
+{
+    fa_counter *counter = job->counter;
+    job->counter = NULL; // so that a wait for it inside the job is no deadlock: it is not counted
+    fai_worker_run_inline(w, job);
+    if (counter != NULL) fai_counter_complete(w, counter, 1);
+}
+
+static inline fa_status submit(fai_worker *w, fai_job *job, uint32_t flags)
+{
+    complete_job(w, job, flags);
+    if (job->counter != NULL) fai_counter_add(w, job->counter, 1);
+    if (FA_LIKELY(fai_submit_push(w, job))) fai_submit_publish(w, job->counter);
+    else run_at_once(w, job);
+    return FA_OK;
+}
+
+/// Puts the arguments into the job, those that do not fit into frame memory. A name takes the place of the last 8 bytes.
+static fa_status pack(fai_worker *w, fai_job *job, const void *args, size_t size, const char *name, uint32_t *flags)
+{
+    *flags = 0;
+    if (name != NULL) {
+        *flags |= FAI_JOB_NAMED;
+        job->args[2] = (uintptr_t)name;
+    }
+    if (size == 0) {
+        job->args[0] = (uintptr_t)args;
+    } else if (size <= (name != NULL ? FA_JOB_INLINE - sizeof(uint64_t) : FA_JOB_INLINE)) {
+        *flags |= FAI_JOB_COPIED;
+        memcpy(job->args, args, size);
+    } else {
+        void *copy = fa_frame_alloc(&w->lane.hot, size);
+        if (copy == NULL) return FA_ERROR_MEMORY;
+        memcpy(copy, args, size);
+        job->args[0] = (uintptr_t)copy;
+    }
+    return FA_OK;
+}
+
+fa_status fa_submit_job(fa_worker *worker, const fa_job *job)
+{
+    if (worker == NULL || job == NULL || job->fn == NULL || (job->flags & ~(uint32_t)FA_JOB_MAIN) != 0 ||
+        (job->arg == NULL && job->arg_size > 0))
+        return FA_ERROR_INVALID;
+    fai_worker *w = fai_worker_of(worker);
+    if (w->lane.slot == FAI_NO_SLOT) return fai_submit_outside_frame(w);
+    fai_job packed = {.fn = job->fn, .counter = job->counter};
+    uint32_t flags;
+    fa_status status = pack(w, &packed, job->arg, job->arg_size, job->name, &flags);
+    if (status != FA_OK) return status;
+    if ((job->flags & FA_JOB_MAIN) == 0) return submit(w, &packed, flags);
+    complete_job(w, &packed, flags);
+    return fai_main_jobs_submit(w, &packed) ? FA_OK : FA_ERROR_MEMORY;
+}
+
+fa_status fa_submit_counted(fa_worker *worker, fa_counter *counter, fa_job_fn *fn, void *arg)
+{
+    if (FA_UNLIKELY(worker == NULL || fn == NULL)) return FA_ERROR_INVALID;
+    fai_worker *w = fai_worker_of(worker);
+    if (FA_UNLIKELY(w->lane.slot == FAI_NO_SLOT)) return fai_submit_outside_frame(w);
+    fai_job job = {.fn = fn, .counter = counter, .args = {(uintptr_t)arg, 0, 0}};
+    return submit(w, &job, 0);
+}
+
+fa_status fa_submit(fa_worker *worker, fa_job_fn *fn, void *arg)
+{
+    return fa_submit_counted(worker, NULL, fn, arg);
+}
+
+fa_status fa_submit_copy(fa_worker *worker, fa_counter *counter, fa_job_fn *fn, const void *args, size_t size)
+{
+    if (worker == NULL || fn == NULL || (args == NULL && size > 0)) return FA_ERROR_INVALID;
+    fai_worker *w = fai_worker_of(worker);
+    if (w->lane.slot == FAI_NO_SLOT) return fai_submit_outside_frame(w);
+    fai_job job = {.fn = fn, .counter = counter};
+    uint32_t flags;
+    fa_status status = pack(w, &job, args, size, NULL, &flags);
+    return status == FA_OK ? submit(w, &job, flags) : status;
+}
+
+/// Copies of `count` arguments that are too large to travel inside, at the stride that keeps them 16-byte aligned.
+static unsigned char *copy_all(fai_worker *w, const unsigned char *args, size_t size, size_t stride, uint32_t count)
+{
+    unsigned char *copies = fa_frame_alloc_array(&w->lane.hot, count, stride, FA_ALIGN_DEFAULT);
+    if (copies == NULL) return NULL;
+    for (uint32_t i = 0; i < count; i++) memcpy(copies + i * stride, args + i * size, size);
+    return copies;
+}
+
+fa_status fa_submit_many(fa_worker *worker, fa_counter *counter, fa_job_fn *fn, const void *args, size_t size,
+                         uint32_t count)
+{
+    if (worker == NULL || fn == NULL || (args == NULL && size > 0)) return FA_ERROR_INVALID;
+    fai_worker *w = fai_worker_of(worker);
+    if (w->lane.slot == FAI_NO_SLOT) return fai_submit_outside_frame(w);
+    if (count == 0) return FA_OK;
+    size_t stride = size;
+    const unsigned char *from = args;
+    bool inside = size > 0 && size <= FA_JOB_INLINE;
+    if (size > FA_JOB_INLINE) {
+        if (size > SIZE_MAX - FA_ALIGN_DEFAULT) return FA_ERROR_MEMORY;
+        stride = (size + FA_ALIGN_DEFAULT - 1) & ~(size_t)(FA_ALIGN_DEFAULT - 1);
+        from = copy_all(w, args, size, stride, count);
+        if (from == NULL) return FA_ERROR_MEMORY;
+    }
+    if (counter != NULL) fai_counter_add(w, counter, count);
+    for (uint32_t i = 0; i < count; i++) {
+        fai_job job = {.fn = fn, .counter = counter};
+        if (inside) memcpy(job.args, from + i * stride, size);
+        else job.args[0] = (uintptr_t)(size > 0 ? from + i * stride : from);
+        complete_job(w, &job, inside ? FAI_JOB_COPIED : 0);
+        if (FA_LIKELY(fai_submit_push(w, &job))) continue;
+        fai_submit_publish(w, counter);
+        run_at_once(w, &job);
+    }
+    fai_submit_publish(w, counter);
+    return FA_OK;
+}

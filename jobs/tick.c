@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: MIT
+//
+// Frames: begin, end, hold, drop, retire. See tick.h.
+#include "jobs/tick.h"
+
+#include "concurrent/clock.h"
+#include "jobs/attach.h"
+#include "jobs/counter.h"
+#include "jobs/main_jobs.h"
+
+// After this long a begin that waits for nothing but holds says so, once.
+#define HELD_REPORT_NS UINT64_C(1000000000)
+#define ROUNDS_PER_CLOCK 8
+#define JOBS_PER_QUIESCENT_STATE 16
+
+// State of a slot -----------------------------------------------------------------------------------------------------------
+
+static uint64_t number_of(uint64_t state)
+{
+    return state >> FAI_FRAME_SHIFT;
+}
+
+static bool is_held(const fa_system *fa, uint32_t slot)
+{
+    // [frame.state] acquire: what the last holder did, jobs that it submitted included.
+    return (fai_load_acquire(&fa->frames[slot]) & FAI_FRAME_HOLDS) != 0;
+}
+
+bool fai_frame_jobs_done(const fa_system *fa, uint32_t slot)
+{
+    FA_ASSERT(slot < fa->frame_slots);
+    uint64_t finished = 0, submitted = 0;
+    for (uint32_t end = fai_load_relaxed(&fa->lane_end), lane = 0; lane < end; lane++) {
+        // [frame.jobs] acquire: what the jobs did, and the submissions that led to them.
+        finished += fai_load_acquire(&fai_system_worker(fa, lane)->tallies[slot].finished);
+    }
+    for (uint32_t end = fai_load_relaxed(&fa->lane_end), lane = 0; lane < end; lane++)
+        submitted += fai_load_relaxed(&fai_system_worker(fa, lane)->tallies[slot].submitted);
+    return finished == submitted;
+}
+
+/// Whether the frame may retire; the order of the looks matters, see tick.h.
+static bool is_over(const fa_system *fa, uint64_t number)
+{
+    uint32_t slot = fai_frame_slot(fa, number);
+    if (fa->open && number == fa->newest) return false;
+    return !is_held(fa, slot) && fai_frame_jobs_done(fa, slot) && !is_held(fa, slot);
+}
+
+// Retiring --------------------------------------------------------------------------------------------------------------------
+
+static void retire(fa_system *fa, uint64_t number, fa_frame_result *result)
+{
+    uint32_t slot = fai_frame_slot(fa, number);
+    FA_ASSERT(number_of(fai_load_relaxed(&fa->frames[slot])) == number);
+    fai_store_relaxed(&fa->frames[slot], number << FAI_FRAME_SHIFT); // not alive: drops are stale from here on
+    fai_memory_retire_frame(&fa->memory, slot, number, result);
+    if (result != NULL) result->retired++;
+    fa->oldest++;
+}
+
+static void retire_ready(fa_system *fa, fa_frame_result *result)
+{
+    while (fa->oldest <= fa->newest && is_over(fa, fa->oldest)) retire(fa, fa->oldest, result);
+}
+
+static fa_stats job_stats(const fa_system *fa)
+{
+    fa_stats sum = {0};
+    for (uint32_t end = fai_load_relaxed(&fa->lane_end), lane = 0; lane < end; lane++) {
+        const fai_job_stats *stats = &fai_system_worker(fa, lane)->stats;
+        sum.jobs += fai_load_relaxed(&stats->jobs);
+        sum.jobs_inline += fai_load_relaxed(&stats->jobs_inline);
+        sum.steals += fai_load_relaxed(&stats->steals);
+        sum.steal_tries += fai_load_relaxed(&stats->steal_tries);
+        sum.parks += fai_load_relaxed(&stats->parks);
+        sum.wakes += fai_load_relaxed(&stats->wakes);
+        sum.waits_parked += fai_load_relaxed(&stats->waits_parked);
+    }
+    for (uint64_t number = fa->oldest; number <= fa->newest; number++) {
+        uint64_t state = fai_load_relaxed(&fa->frames[fai_frame_slot(fa, number)]);
+        sum.frame_holds += (uint32_t)(state & FAI_FRAME_HOLDS);
+    }
+    sum.frames_alive = (uint32_t)(fa->newest + 1 - fa->oldest);
+    return sum;
+}
+
+// Waiting for a frame -----------------------------------------------------------------------------------------------------------
+
+/// What a wait for a frame is about.
+typedef struct awaited {
+    uint64_t number;
+    bool until_over; // holds too, not only the jobs
+    bool reported;
+    int64_t cursor;
+} awaited;
+
+static bool is_reached(const fa_system *fa, const awaited *frame)
+{
+    if (frame->until_over) return is_over(fa, frame->number);
+    return fai_frame_jobs_done(fa, fai_frame_slot(fa, frame->number));
+}
+
+/// A job of the frame. With one frame in flight that is any job.
+static bool take_job(fai_worker *w, awaited *frame, int64_t limit, fai_job *out)
+{
+    const fa_system *fa = fai_worker_system(w);
+    fai_want want = FAI_WANT_ANY;
+    if (fa->frame_slots > 1) want.slot = fai_frame_slot(fa, frame->number);
+    if (fa->frame_slots == 1 && fa->worker_count > 0) {
+        bool seen = false;
+        return fai_worker_pop(w, out) || fai_worker_steal(w, out, &seen);
+    }
+    return fai_worker_take_own(w, &want, &frame->cursor, out) || fai_worker_take_others(w, &want, limit, out);
+}
+
+static void run_jobs(fai_worker *w, awaited *frame, int64_t limit)
+{
+    const fa_system *fa = fai_worker_system(w);
+    fai_job job;
+    for (;;) {
+        if (fai_main_jobs_any(fa)) (void)fai_main_jobs_run(w, &FAI_WANT_ANY);
+        if (!take_job(w, frame, limit, &job)) break;
+        fai_worker_run(w, &job);
+        if (++w->since_quiescent < JOBS_PER_QUIESCENT_STATE) continue;
+        w->since_quiescent = 0;
+        fai_rcu_quiescent();
+    }
+    fai_counter_flush(w);
+    fai_worker_publish_finished(w, w->lane.slot); // ahead of leaving the frame: nobody but this lane retires it
+}
+
+static bool sees_job(const fai_worker *w, const awaited *frame)
+{
+    const fa_system *fa = fai_worker_system(w);
+    fai_want want = FAI_WANT_ANY;
+    if (fa->frame_slots > 1) want.slot = fai_frame_slot(fa, frame->number);
+    return fai_main_jobs_any(fa) || fai_worker_sees(w, &want);
+}
+
+/// Sleeps until woken; says which frame is held when that is all it waits for.
+static void sleep_awaiting(fai_worker *w, awaited *frame)
+{
+    fa_system *fa = fai_worker_system(w);
+    uint32_t slot = fai_frame_slot(fa, frame->number);
+    bool woken = true;
+    fai_bump(&w->stats.parks, 1);
+    FAI_COUNT(&w->lane.contention, parks, 1);
+    fai_rcu_offline();
+    if (frame->until_over && !frame->reported && fai_frame_jobs_done(fa, slot))
+        woken = fai_park_for_owner(&w->parker, HELD_REPORT_NS);
+    else fai_park_owner(&w->parker);
+    fai_rcu_online();
+    if (woken || !is_held(fa, slot)) return;
+    frame->reported = true;
+    fai_report(&fa->memory, &w->lane, "FA906", "the ring of frames in flight is full until the hold is dropped",
+               "call fa_frame_drop(), or configure more frames_in_flight",
+               "fa_frame_begin() has waited 1 s for frame %llu, which is held %u times",
+               (unsigned long long)frame->number, (unsigned)(fai_load_relaxed(&fa->frames[slot]) & FAI_FRAME_HOLDS));
+}
+
+static void park(fai_worker *w, awaited *frame)
+{
+    fa_system *fa = fai_worker_system(w);
+    FAI_COUNT(&w->lane.contention, idle_updates, 2);
+    fai_store_relaxed(&fa->awaited_slot, fai_frame_slot(fa, frame->number));
+    // The fence in it also orders the store above before the looks at the frame: [frame.await].
+    fai_lane_set_add(&fa->sleepers.idle, 0);
+    if (!is_reached(fa, frame) && !sees_job(w, frame)) sleep_awaiting(w, frame);
+    fai_store_relaxed(&fa->awaited_slot, FAI_NO_SLOT);
+    if (!fai_lane_set_remove(&fa->sleepers.idle, 0)) fai_worker_search_end(w); // who woke it counted it as searching
+}
+
+/// Runs the frame's jobs, and sleeps when others run the rest.
+static void wait_frame(fai_worker *w, uint64_t number, bool until_over)
+{
+    const fa_system *fa = fai_worker_system(w);
+    awaited frame = {.number = number, .until_over = until_over, .cursor = -1};
+    for (;;) {
+        run_jobs(w, &frame, INT64_MAX);
+        if (is_reached(fa, &frame)) return;
+        uint64_t deadline = fa->spin_ns > 0 ? fai_now_ns() + fa->spin_ns : 0;
+        for (uint32_t round = 1; deadline != 0; round++) {
+            fai_pause();
+            run_jobs(w, &frame, 1);
+            if (is_reached(fa, &frame)) return;
+            if (round % ROUNDS_PER_CLOCK == 0 && fai_now_ns() >= deadline) break;
+        }
+        park(w, &frame);
+    }
+}
+
+/// The main lane is in no frame any more.
+static void leave(fai_worker *w)
+{
+    fai_counter_flush(w);
+    fai_worker_switch_frame(w, FAI_NO_SLOT, 0);
+    w->lane.order = NULL;
+}
+
+// Begin and end ---------------------------------------------------------------------------------------------------------------------
+
+static void go_online(fai_worker *w)
+{
+    FA_ASSERT(!w->online);
+    fai_rcu_online();
+    w->online = true;
+}
+
+static void go_offline(fai_worker *w)
+{
+    FA_ASSERT(w->online);
+    w->online = false;
+    fai_rcu_offline();
+}
+
+/// Makes the slot of the next frame free; false: it would have to wait for that.
+static bool make_room(fai_worker *w, bool may_wait)
+{
+    fa_system *fa = fai_worker_system(w);
+    if (fa->newest + 1 - fa->oldest < fa->frame_slots) return true;
+    if (may_wait) {
+        wait_frame(w, fa->oldest, true);
+    } else if (fa->worker_count == 0) { // else nobody would ever run what attached threads left
+        awaited frame = {.number = fa->oldest, .cursor = -1};
+        run_jobs(w, &frame, INT64_MAX);
+    } else {
+        (void)fai_main_jobs_run(w, &FAI_WANT_ANY);
+    }
+    leave(w);
+    retire_ready(fa, &fa->gathered);
+    return fa->newest + 1 - fa->oldest < fa->frame_slots;
+}
+
+static void open_frame(fai_worker *w)
+{
+    fa_system *fa = fai_worker_system(w);
+    uint64_t number = ++fa->newest;
+    uint32_t slot = fai_frame_slot(fa, number);
+    fai_memory_open_frame(&fa->memory, slot, number);
+    fai_store_relaxed(&fa->frame_numbers[slot], number);
+    // [frame.state] release: the slot is ready for whoever enters by a hold.
+    fai_store_release(&fa->frames[slot], number << FAI_FRAME_SHIFT | FAI_FRAME_OPEN | FAI_FRAME_ALIVE);
+    fa->open = true;
+    fai_lane_enter_frame(&w->lane, slot, number);
+    w->root = fai_order_root(0);
+    w->lane.order = &w->root;
+}
+
+static fa_status begin(fa_system *fa, bool may_wait)
+{
+    if (fa == NULL) return FA_ERROR_INVALID;
+    fai_worker *w = fai_self(fa);
+    if (w == NULL || !fai_worker_is_main(w)) return FA_ERROR_WRONG_THREAD;
+    if (fa->open || w->context != NULL || w->idle) return FA_ERROR_STATE;
+    go_online(w);
+    fa->gathered = (fa_frame_result){0};
+    if (!make_room(w, may_wait)) {
+        go_offline(w);
+        return FA_ERROR_BUSY;
+    }
+    open_frame(w);
+    return FA_OK;
+}
+
+fa_status fa_frame_begin(fa_system *fa)
+{
+    return begin(fa, true);
+}
+
+fa_status fa_frame_try_begin(fa_system *fa)
+{
+    return begin(fa, false);
+}
+
+static void close_frame(fai_worker *w)
+{
+    fa_system *fa = fai_worker_system(w);
+    uint32_t slot = fai_frame_slot(fa, fa->newest);
+    FA_ASSERT(fa->open && w->online);
+    // [frame.state] acq_rel: nobody enters from here on; who has entered is seen.
+    (void)fai_and_acq_rel(&fa->frames[slot], ~FAI_FRAME_OPEN);
+    fa->open = false;
+    if (fa->frame_slots == 1 || fa->worker_count == 0) wait_frame(w, fa->newest, false);
+    else (void)fai_main_jobs_run(w, &FAI_WANT_ANY);
+    leave(w);
+}
+
+static void pass_boundary(fai_worker *w)
+{
+    fa_system *fa = fai_worker_system(w);
+    fa_stats stats = job_stats(fa);
+    fai_memory_boundary(&fa->memory, &stats);
+    go_offline(w);
+}
+
+fa_status fa_frame_end(fa_system *fa, struct fa_frame_result *result)
+{
+    if (fa == NULL) return FA_ERROR_INVALID;
+    fai_worker *w = fai_self(fa);
+    if (w == NULL || !fai_worker_is_main(w)) return FA_ERROR_WRONG_THREAD;
+    if (!fa->open || w->context != NULL || w->idle) return FA_ERROR_STATE;
+    close_frame(w);
+    retire_ready(fa, result != NULL ? &fa->gathered : NULL);
+    pass_boundary(w);
+    if (result == NULL) return FA_OK;
+    *result = fa->gathered;
+    result->frame = fa->newest;
+    return FA_OK;
+}
+
+uint64_t fa_frame_number(const fa_system *fa)
+{
+    return fa != NULL ? fai_load_relaxed(&fa->memory.frame_number) : 0;
+}
+
+void fai_frames_finish(fa_system *fa)
+{
+    fai_worker *w = fai_system_worker(fa, 0);
+    if (fa->open) close_frame(w);
+    else go_online(w);
+    for (uint64_t number = fa->oldest; number <= fa->newest; number++) wait_frame(w, number, false);
+    leave(w);
+    while (fa->oldest <= fa->newest) retire(fa, fa->oldest, NULL);
+    pass_boundary(w);
+}
+
+// Holds -------------------------------------------------------------------------------------------------------------------------------
+
+/// A hold's name: the frame's number, and for an attached thread, which enters the frame by it, its lane + 1.
+static fa_frame hold_name(uint64_t number, uint32_t owner)
+{
+    return (fa_frame){number << 8 | owner};
+}
+
+void fai_frame_reenter(fai_worker *w)
+{
+    uint64_t number = w->held >> 8;
+    FA_ASSERT(w->held != 0 && w->context == NULL);
+    fai_lane_enter_frame(&w->lane, fai_frame_slot(fai_worker_system(w), number), number);
+}
+
+/// An attached thread enters the open frame.
+static fa_status hold_attached(fai_worker *w, fa_frame *out)
+{
+    fa_system *fa = fai_worker_system(w);
+    if (w->held != 0) return FA_ERROR_STATE;
+    uint64_t number, state;
+    uint32_t slot;
+    do {
+        number = fa_frame_number(fa);
+        slot = fai_frame_slot(fa, number);
+        state = fai_load_relaxed(&fa->frames[slot]);
+        if (number == 0 || number_of(state) != number || (state & FAI_FRAME_OPEN) == 0) return FA_ERROR_STATE;
+        FA_ASSERT((state & FAI_FRAME_HOLDS) < FAI_FRAME_HOLDS);
+        // [frame.state] acquire: the slot as the main lane opened it.
+    } while (!fai_cas_acquire(&fa->frames[slot], &state, state + 1));
+    *out = hold_name(number, w->lane.hot.index + 1);
+    w->held = out->bits;
+    fai_lane_enter_frame(&w->lane, slot, number);
+    w->root = fai_order_root(w->lane.hot.index);
+    w->lane.order = &w->root;
+    return FA_OK;
+}
+
+fa_status fa_frame_hold(fa_worker *worker, fa_frame *out)
+{
+    if (worker == NULL || out == NULL) return FA_ERROR_INVALID;
+    *out = (fa_frame){0};
+    fai_worker *w = fai_worker_of(worker);
+    if (fai_worker_is_attached(w) && w->context == NULL) return hold_attached(w, out);
+    if (w->lane.slot == FAI_NO_SLOT) return FA_ERROR_STATE;
+    // The lane is in the frame: it can neither end nor be mistaken for another.
+    uint64_t before = fai_add_relaxed(&fai_worker_system(w)->frames[w->lane.slot], UINT64_C(1));
+    FA_ASSERT((before & FAI_FRAME_ALIVE) != 0 && (before & FAI_FRAME_HOLDS) < FAI_FRAME_HOLDS);
+    (void)before;
+    *out = hold_name(w->lane.frame_number, 0);
+    return FA_OK;
+}
+
+/// An attached thread leaves the frame that it holds.
+static fa_status leave_held(const fa_system *fa, fa_frame frame, uint32_t owner)
+{
+    fai_worker *w = fai_self(fa);
+    if (w == NULL || w->lane.hot.index != owner) return FA_ERROR_WRONG_THREAD;
+    if (w->held != frame.bits) return FA_ERROR_STALE;
+    if (w->context != NULL || w->idle) return FA_ERROR_STATE;
+    w->held = 0;
+    w->lane.order = NULL;
+    fai_worker_switch_frame(w, FAI_NO_SLOT, 0);
+    return FA_OK;
+}
+
+fa_status fa_frame_drop(fa_system *fa, fa_frame frame)
+{
+    if (fa == NULL) return FA_ERROR_INVALID;
+    uint64_t number = frame.bits >> 8;
+    uint32_t owner = frame.bits & 0xff;
+    if (number == 0) return FA_ERROR_STALE;
+    if (owner != 0) {
+        fa_status status = leave_held(fa, frame, owner - 1);
+        if (status != FA_OK) return status;
+    }
+    uint32_t slot = fai_frame_slot(fa, number);
+    uint64_t state = fai_load_relaxed(&fa->frames[slot]);
+    do {
+        if (number_of(state) != number || (state & FAI_FRAME_ALIVE) == 0 || (state & FAI_FRAME_HOLDS) == 0)
+            return FA_ERROR_STALE;
+        // [frame.state] release: what the holder did in the frame, or learned from others.
+    } while (!fai_cas_release(&fa->frames[slot], &state, state - 1));
+    // [frame.await] seq_cst: the hold is gone before the look at who waits for that.
+    fai_fence_seq_cst();
+    if (fai_load_relaxed(&fa->awaited_slot) == slot) (void)fai_wake_any(&fai_system_worker(fa, 0)->parker);
+    return FA_OK;
+}

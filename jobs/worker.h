@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT
+//
+// A worker: what the scheduler keeps for every lane (worker threads, the main lane, attached threads), and how a lane finds and runs
+// jobs. Jobs come from its own deque, newest first, or from another's, oldest first; a lane without work looks around for a bounded time
+// and then parks.
+//
+// A frame's jobs are counted without shared read-modify-writes: every lane counts, per frame slot, the jobs that it submitted and those that
+// it finished; both only grow, over all frames that ever used the slot.
+//
+//     all jobs of a frame are done  <=>  Σ finished, read first, == Σ submitted, read afterwards
+//
+// Proof. Let F and S be the sets of jobs that the two sums stand for. A job in F was submitted before it was finished and before the sum
+// was read, so it is in S; equal sums mean F = S. If some job were not in S, follow its submitters back to the first that is in S (the frame's
+// own submitter is the reader, or holds the frame): it is in F, so it is finished, so all that it submitted happened before its lane
+// published that, and is in S.
+//
+// A lane publishes `finished` only after it stored its frame window back (fai_lane_leave_frame()), so whoever sees the sums equal owns all
+// memory of the frame. The main lane and threads that hold the frame may publish earlier: they themselves stand between the frame and
+// its end.
+#pragma once
+
+#include "alloc/lane.h"
+#include "concurrent/park.h"
+#include "concurrent/thread.h"
+#include "jobs/deque.h"
+#include "jobs/order_key.h"
+#include "jobs/system.h"
+
+#define FAI_STACK_SHOWN 64 // jobs of a lane's stack that the search for deadlocks sees
+
+/// A running job; lives on the stack of the lane that runs it.
+typedef struct fai_context {
+    struct fai_context *below;
+    const fa_counter *counter;
+    const char *name;
+    uint32_t run; // of the job below
+    fai_job_mark mark;
+    fai_order order;
+} fai_context;
+
+/// Jobs of a frame slot, see above. The lane writes, all read.
+typedef struct fai_tally {
+    FAI_ATOMIC(uint64_t) submitted;
+    FAI_ATOMIC(uint64_t) finished;
+} fai_tally;
+
+/// Part of fa_stats: the lane writes, the main lane reads.
+typedef struct fai_job_stats {
+    FAI_ATOMIC(uint64_t) jobs, jobs_inline, steals, steal_tries, parks, wakes, waits_parked;
+} fai_job_stats;
+
+/// For the search for deadlocks in checked builds: a job on the lane's stack, as of its last wait.
+typedef struct fai_shown {
+    FAI_ATOMIC(const fa_counter *) counter;
+    FAI_ATOMIC(const char *) name;
+} fai_shown;
+
+typedef struct fai_worker {
+    fai_lane lane; // first: a fa_worker is a fai_lane is a fai_worker
+    // owner: the lane's thread
+    fai_context *context; // innermost running job, NULL outside
+    uint32_t run;         // of that job: its lane << 24 | nonce; 0 outside
+    uint32_t nonce;
+    uint64_t unpublished;      // jobs of the lane's current frame finished since `finished` was published
+    fa_counter *gathered;      // completions of this counter …
+    uint32_t gathered_count;   // … not yet taken off it
+    uint32_t last_victim;
+    uint64_t random;
+    uint32_t since_quiescent;  // jobs
+    bool claimed;              // the lane is RUNNING
+    bool online;               // main lane and attached threads: may read cells
+    bool idle;                 // between fa_idle_begin() and fa_idle_end()
+    bool touched;              // its ring is mapped
+    uint64_t held;             // frame that this attached thread holds, 0 if none
+    fai_order root;            // key of what happens outside jobs
+    struct fai_worker *next_self; // next lane of the same thread, see attach.c
+    fai_thread thread;
+    fai_job_stats stats;
+    fai_tally tallies[FA_FRAMES_IN_FLIGHT_MAX];
+    fai_deque deque;
+    // shared: written rarely
+    FAI_OWN_LINE fai_parker parker;
+    FAI_ATOMIC(const fa_counter *) waiting_for; // valid while in the set of waiting lanes
+    FAI_ATOMIC(uint32_t) attached;              // slot of an attached thread: 1 in use
+    FAI_ATOMIC(uint32_t) wait_serial;           // odd while the wait below is shown
+    FAI_ATOMIC(uint32_t) shown_count;
+    fai_shown shown[FAI_STACK_SHOWN];
+} fai_worker;
+
+static inline fai_worker *fai_worker_of(fa_worker *w)
+{
+    return (fai_worker *)(void *)w;
+}
+
+static inline const fai_worker *fai_worker_of_const(const fa_worker *w)
+{
+    return (const fai_worker *)(const void *)w;
+}
+
+static inline void fai_bump(FAI_ATOMIC(uint64_t) * counter, uint64_t n)
+{
+    fai_store_relaxed(counter, fai_load_relaxed(counter) + n);
+}
+
+/// [own] A new run: a job that starts at depth 0 or on another lane than it was submitted on.
+static inline uint32_t fai_worker_fresh_run(fai_worker *w)
+{
+    uint32_t nonce = ++w->nonce & 0xffffff;
+    return w->lane.hot.index << 24 | nonce;
+}
+
+/// [own] Sets up a running job; the lane is in the job's frame.
+static inline void fai_context_begin(fai_worker *w, fai_context *context, const fai_job *job, uint32_t run)
+{
+    context->below = w->context;
+    context->counter = job->counter;
+    context->name = fai_job_name(job);
+    context->run = w->run;
+    context->order = (fai_order){.high = job->high, .low = job->low, .bits = fai_job_bits(job)};
+    w->context = context;
+    w->run = run;
+    fai_lane_begin_job(&w->lane, &context->order, &context->mark);
+}
+
+static inline void fai_context_end(fai_worker *w, fai_context *context)
+{
+    FA_ASSERT(w->context == context);
+    fai_lane_end_job(&w->lane, &context->mark);
+    w->run = context->run;
+    w->context = context->below;
+}
+
+static inline void *fai_job_argument(fai_job *job)
+{
+    return (fai_job_flags(job) & FAI_JOB_COPIED) != 0 ? (void *)job->args : (void *)(uintptr_t)job->args[0];
+}
+
+static inline fai_worker *fai_system_worker(const fa_system *fa, uint32_t lane)
+{
+    FA_ASSERT(lane < fa->lane_count);
+    return (fai_worker *)(void *)fai_memory_lane(&fa->memory, lane);
+}
+
+static inline fa_system *fai_worker_system(const fai_worker *w)
+{
+    return w->lane.hot.system;
+}
+
+static inline bool fai_worker_is_main(const fai_worker *w)
+{
+    return w->lane.hot.index == 0;
+}
+
+static inline bool fai_worker_is_attached(const fai_worker *w)
+{
+    return w->lane.hot.index > fai_worker_system(w)->worker_count;
+}
+
+// Running -----------------------------------------------------------------------------------------------------------
+
+/// [own] Moves the lane into the frame of `slot` (FAI_NO_SLOT: none), publishing what it finished in the one it leaves.
+void fai_worker_switch_frame(fai_worker *w, uint32_t slot, uint64_t number);
+
+/// [own] Publishes what the lane finished in the frame of `slot`, the last one it was in; see the rule above.
+void fai_worker_publish_finished(fai_worker *w, uint32_t slot);
+
+/// [own] Runs a job that was queued; afterwards the lane is still in the job's frame. The completion is gathered: flush before anything
+/// that may take long.
+void fai_worker_run(fai_worker *w, fai_job *job);
+
+/// [own] The same, and returns to the frame that the lane is in.
+void fai_worker_run_nested(fai_worker *w, fai_job *job);
+
+/// [own] Runs a job that was never queued nor counted, as part of the running one.
+void fai_worker_run_inline(fai_worker *w, fai_job *job);
+
+// Finding ------------------------------------------------------------------------------------------------------------
+
+/// [own] The job that was pushed last, false if the deque is empty.
+bool fai_worker_pop(fai_worker *w, fai_job *out);
+
+/// [own] Takes the oldest job of another lane, starting where it last found one. Claims the lane before it does. `seen`: whether there
+/// were any.
+bool fai_worker_steal(fai_worker *w, fai_job *out, bool *seen);
+
+/// [own] As fai_deque_steal_any(), counted, without holes.
+fai_steal fai_worker_steal_from(fai_worker *w, fai_worker *victim, const fai_want *want, fai_job *out);
+
+/// [own] A wanted job from the own deque: the newest, with 0 workers the oldest. `cursor` speeds up a series of calls for the same jobs;
+/// it starts as -1.
+bool fai_worker_take_own(fai_worker *w, const fai_want *want, int64_t *cursor, fai_job *out);
+
+/// [own] A wanted job among the `limit` oldest of another lane. If there are others before it they are moved to the own deque, where all
+/// can still take them.
+bool fai_worker_take_others(fai_worker *w, const fai_want *want, int64_t limit, fai_job *out);
+
+/// [own] Whether another lane seems to have a wanted job.
+bool fai_worker_sees(const fai_worker *w, const fai_want *want);
+
+/// [own] Makes all of the own deque public; wakes an idle lane, and everybody who waits, if some of it was not.
+void fai_worker_publish_all(fai_worker *w);
+
+// Sleeping and waking --------------------------------------------------------------------------------------------------
+
+/// [own] Wakes an idle lane to search, unless one searches.
+void fai_worker_wake_idle(fai_worker *w);
+
+/// [own] Wakes the lanes that wait for the counter (NULL: for any).
+void fai_worker_wake_waiting(fai_worker *w, const fa_counter *counter);
+
+/// [own] Wakes a lane, counted. If it was in a set the caller has removed it.
+void fai_worker_wake(fai_worker *w, uint32_t lane);
+
+/// [own] Starts to look for work; false if enough lanes do. The last one that stops looks whether others are needed.
+bool fai_worker_search_begin(fai_worker *w);
+void fai_worker_search_end(fai_worker *w);
+
+/// [own] After publishing a job of `counter` (may be NULL): wakes an idle lane unless one is searching, and who waits for the counter.
+static inline void fai_worker_notify(fai_worker *w, const fa_counter *counter)
+{
+    const fai_sleepers *sleepers = &fai_worker_system(w)->sleepers;
+    // [sleepers.announce] seq_cst: the job before the look at who sleeps.
+    fai_fence_seq_cst();
+    if (FA_UNLIKELY(fai_lane_set_any(&sleepers->idle, sleepers->words) != 0) &&
+        fai_load_relaxed(&sleepers->searching) == 0)
+        fai_worker_wake_idle(w);
+    if (FA_UNLIKELY(fai_lane_set_any(&sleepers->waiting, sleepers->words) != 0) && counter != NULL)
+        fai_worker_wake_waiting(w, counter);
+}
+
+/// Body of a worker thread.
+void fai_worker_main(void *worker);
