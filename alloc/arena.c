@@ -207,7 +207,8 @@ uint32_t fai_arena_reset(fai_arena *arena, fai_blocks *blocks, fa_contention *co
 {
     uint32_t used = arena->ordinal, spans = arena->span;
     if (used == 0 && arena->length == 0 && spans == FAI_INDEX_NONE) return FAI_INDEX_NONE;
-    if (used > 0) rewind_blocks(arena, blocks, (fa_arena_mark){NULL, 0, 0}, fill);
+    // Only those who want to see the freed memory walk the chain; otherwise the cost does not depend on its length.
+    if (used > 0 && (fill || FAI_ASAN)) rewind_blocks(arena, blocks, (fa_arena_mark){NULL, 0, 0}, fill);
     arena->current = arena->span = FAI_INDEX_NONE;
     arena->ordinal = arena->span_count = 0;
     arena->cursor = arena->end = NULL;

@@ -119,7 +119,7 @@ static void free_all(fai_memory *memory, fai_retired_list *list)
 
 void fai_memory_reclaim(fai_memory *memory)
 {
-    for (uint32_t i = 1; i < memory->lane_count; i++) gather_offered(memory, fai_memory_lane(memory, i));
+    for (uint32_t i = 1; i < fai_memory_lanes_used(memory); i++) gather_offered(memory, fai_memory_lane(memory, i));
     if (memory->waiting.count > 0 && fai_grace_is_done_any(&memory->grace)) free_all(memory, &memory->waiting);
 }
 
@@ -136,7 +136,7 @@ void fai_memory_start_grace(fai_memory *memory)
 void fai_memory_reclaim_all(fai_memory *memory)
 {
     fai_grace_finish_owner(&memory->grace);
-    for (uint32_t i = 0; i < memory->lane_count; i++) {
+    for (uint32_t i = 0; i < fai_memory_lanes_used(memory); i++) {
         fai_lane *lane = fai_memory_lane(memory, i);
         if (i > 0) gather_offered(memory, lane);
         free_all(memory, &lane->offered);

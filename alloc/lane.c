@@ -157,9 +157,17 @@ static void let_go(fai_lane *lane)
     fai_store_release(&lane->state, (uint32_t)FAI_LANE_IDLE);
 }
 
+/// Makes the boundary look at the lane from now on; before the first claim there is nothing to see.
+static void note_used(fai_lane *lane)
+{
+    uint32_t used = fai_load_relaxed(&lane->memory->lanes_used);
+    while (lane->hot.index >= used && !fai_cas_relaxed(&lane->memory->lanes_used, &used, lane->hot.index + 1)) continue;
+}
+
 bool fai_lane_claim(fai_lane *lane)
 {
     if (fai_load_relaxed(&lane->state) != FAI_LANE_IDLE) return false;
+    note_used(lane);
     return claim(lane, FAI_LANE_RUNNING, &lane->contention);
 }
 
@@ -223,7 +231,7 @@ void fai_memory_retire_frame(fai_memory *memory, uint32_t slot, uint64_t number,
     if (main_lane->slot == slot) fai_lane_leave_frame(main_lane);
     fai_memory_promote(memory, slot, number, result);
     uint64_t bytes = 0, blocks = 0;
-    for (uint32_t i = 0; i < memory->lane_count; i++) {
+    for (uint32_t i = 0; i < fai_memory_lanes_used(memory); i++) {
         fai_lane *lane = fai_memory_lane(memory, i);
         FA_ASSERT(i == 0 || memory->config.frames_in_flight > 1 || lane->slot != slot);
         fai_arena *arena = &lane->frame[slot];
@@ -269,7 +277,7 @@ void fai_memory_boundary(fai_memory *memory, fa_stats *jobs)
     reset_main_scope(main_lane);
     fai_memory_reclaim(memory);
     fai_outbox_post_all(main_lane);
-    for (uint32_t i = 1; i < memory->lane_count; i++) service_other(memory, fai_memory_lane(memory, i));
+    for (uint32_t i = 1; i < fai_memory_lanes_used(memory); i++) service_other(memory, fai_memory_lane(memory, i));
     if (!fai_mailbox_is_empty(&main_lane->mailbox)) fai_mailbox_drain(main_lane);
     fai_memory_gather(memory, main_lane);
     fai_memory_start_grace(memory);

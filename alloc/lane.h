@@ -139,6 +139,7 @@ typedef struct fai_memory {
     FAI_OWN_LINE FAI_ATOMIC(uint64_t) stats_version;
     fa_stats stats[2];
     FAI_OWN_LINE FAI_ATOMIC(uint64_t) frame_number; // open or last frame
+    FAI_ATOMIC(uint32_t) lanes_used; // lanes from this number on were never claimed, and the boundary need not look at them
     FAI_ATOMIC(uint32_t) frame_open; // slot of the open frame, FAI_NO_SLOT if none
 } fai_memory;
 
@@ -156,6 +157,12 @@ void fai_memory_exit(fai_memory *memory);
 static inline fai_lane *fai_memory_lane(const fai_memory *memory, uint32_t index)
 {
     return (fai_lane *)(void *)(memory->lanes + index * memory->lane_bytes);
+}
+
+/// [main] How many lanes the boundary looks at.
+static inline uint32_t fai_memory_lanes_used(const fai_memory *memory)
+{
+    return fai_load_relaxed(&memory->lanes_used);
 }
 
 static inline fai_lane *fai_lane_of(fa_worker *w)

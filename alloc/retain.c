@@ -88,7 +88,7 @@ static bool collect(fai_memory *memory, uint32_t slot, uint32_t total)
         memory->sorted = sorted;
     }
     uint32_t n = 0;
-    for (uint32_t lane = 0; lane < memory->lane_count; lane++) {
+    for (uint32_t lane = 0; lane < fai_memory_lanes_used(memory); lane++) {
         fai_retained_list *list = &fai_memory_lane(memory, lane)->retained[slot];
         for (uint32_t i = 0; i < list->count; i++) memory->sorted[n++] = &list->items[i];
     }
@@ -203,7 +203,7 @@ static void report_lost(fai_memory *memory, uint32_t lost, uint64_t number)
 void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_frame_result *result)
 {
     uint32_t total = 0, lost = 0;
-    for (uint32_t i = 0; i < memory->lane_count; i++) total += fai_memory_lane(memory, i)->retained[slot].count;
+    for (uint32_t i = 0; i < fai_memory_lanes_used(memory); i++) total += fai_memory_lane(memory, i)->retained[slot].count;
     if (total == 0) return;
     fa_frame_result unlisted = {0};
     bool listed = result != NULL;
@@ -233,6 +233,6 @@ void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_f
     memory->merged.promoted_bytes +=
         result->pool_bytes - before.pool_bytes + result->heap_bytes - before.heap_bytes;
     memory->merged.promotion_failed += result->failed - before.failed;
-    for (uint32_t i = 0; i < memory->lane_count; i++) fai_memory_lane(memory, i)->retained[slot].count = 0;
+    for (uint32_t i = 0; i < fai_memory_lanes_used(memory); i++) fai_memory_lane(memory, i)->retained[slot].count = 0;
     if (result->failed > before.failed) report_lost(memory, result->failed - before.failed, number);
 }

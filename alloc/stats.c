@@ -34,7 +34,7 @@ static fai_lane_stats sum_lanes(const fai_memory *memory)
 {
     fai_lane_stats sum = {0};
     uint64_t *words = (uint64_t *)(void *)&sum;
-    for (uint32_t lane = 0; lane < memory->lane_count; lane++) {
+    for (uint32_t lane = 0; lane < fai_memory_lanes_used(memory); lane++) {
         const uint64_t *from = (const uint64_t *)(const void *)&fai_memory_lane(memory, lane)->published;
         for (size_t i = 0; i < LANE_WORDS; i++) words[i] += fai_load_relaxed(&from[i]);
     }
@@ -138,7 +138,7 @@ fa_status fa_contention_read(const fa_system *fa, fa_contention *out)
     *out = (fa_contention){0};
     if (!FA_CONTENTION) return FA_ERROR_UNSUPPORTED;
     uint64_t *sum = (uint64_t *)(void *)out;
-    for (uint32_t lane = 0; lane < memory->lane_count; lane++) {
+    for (uint32_t lane = 0; lane < fai_memory_lanes_used(memory); lane++) {
         const fa_contention *counts = &fai_memory_lane(memory, lane)->contention;
         const uint64_t *words = (const uint64_t *)(const void *)counts;
         uint64_t drain_max = larger(out->inbox_drain_max, counts->inbox_drain_max);
