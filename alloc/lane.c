@@ -174,7 +174,7 @@ bool fai_lane_claim(fai_lane *lane)
 static void service(fai_lane *lane)
 {
     fai_store_relaxed(&lane->service_due, 0u);
-    if (!fai_mailbox_is_empty(&lane->mailbox)) fai_mailbox_drain(lane);
+    fai_mailbox_drain(lane);
     fai_lane_publish(lane);
 }
 
@@ -186,7 +186,8 @@ void fai_lane_yield(fai_lane *lane)
     if (lane->outbox.pending_count > 0) fai_outbox_post_all(lane);
     if (fai_load_relaxed(&lane->service_due)) service(lane);
     else if (lane->changed || lane->classes != 0) fai_lane_publish(lane);
-    if (lane->retired.count > 0) fai_store_relaxed(&lane->attention, 1u);
+    bool unopened = lane->stash.packets != NULL || lane->stash.objects != NULL;
+    if (lane->retired.count > 0 || unopened) fai_store_relaxed(&lane->attention, 1u);
     let_go(lane);
 }
 
@@ -278,7 +279,7 @@ void fai_memory_boundary(fai_memory *memory, fa_stats *jobs)
     fai_memory_reclaim(memory);
     fai_outbox_post_all(main_lane);
     for (uint32_t i = 1; i < fai_memory_lanes_used(memory); i++) service_other(memory, fai_memory_lane(memory, i));
-    if (!fai_mailbox_is_empty(&main_lane->mailbox)) fai_mailbox_drain(main_lane);
+    fai_mailbox_drain(main_lane);
     fai_memory_gather(memory, main_lane);
     fai_memory_start_grace(memory);
     fai_blocks_maintain(&memory->blocks);

@@ -97,6 +97,7 @@ typedef struct fai_lane {
     int64_t taken[FA_CLASS_COUNT]; // objects out of this lane's pool slabs
     fai_slabs slabs;
     fai_outbox outbox;
+    fai_stash stash;
     fai_retained_list retained[FA_FRAMES_IN_FLIGHT_MAX];
     fai_retired_list retired;
     fai_lane_stats stats;
@@ -105,7 +106,7 @@ typedef struct fai_lane {
     // shared
     FAI_OWN_LINE FAI_ATOMIC(uint32_t) state;
     FAI_ATOMIC(uint32_t) service_due;   // 1: a boundary found the lane running and asks it to service itself
-    FAI_ATOMIC(uint32_t) attention;     // 1: the lane went idle with retired versions
+    FAI_ATOMIC(uint32_t) attention;     // 1: the lane went idle with retired versions or an unopened stash
     FAI_ATOMIC(uint32_t) offered_ready; // 1: `offered` belongs to the main lane
     fai_retired_list offered;           // versions this lane hands over while it keeps running
     fai_lane_stats published;           // each field: relaxed, written by whoever services
@@ -280,8 +281,9 @@ bool fai_lane_grow(fai_lane *lane, void **array, uint32_t count, uint32_t *capac
 /// [owner] Gathers a free for another lane, or posts it directly if no packet is to be had.
 void fai_outbox_add(fai_lane *lane, uint32_t owner, void *p, size_t bytes);
 void fai_outbox_post_all(fai_lane *lane);
-/// [owner] Takes home what others freed.
+/// [owner] Takes home all that others freed, or only until the magazine has something.
 void fai_mailbox_drain(fai_lane *lane);
+void fai_mailbox_refill(fai_lane *lane, const fa_magazine *magazine);
 static inline bool fai_mailbox_is_empty(const fai_mailbox *mailbox)
 {
     return fai_inbox_is_empty_any(&mailbox->packets) && fai_inbox_is_empty_any(&mailbox->objects);

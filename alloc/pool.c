@@ -55,7 +55,8 @@ static void refill(fai_lane *lane, uint32_t size_class)
     lane->stats.pool_refills++;
     lane->changed = true;
     lane->classes |= UINT64_C(1) << size_class;
-    if (!fai_mailbox_is_empty(&lane->mailbox)) fai_mailbox_drain(lane);
+    if (lane->exact) fai_mailbox_drain(lane); // without magazines everything goes straight to its slab
+    else fai_mailbox_refill(lane, magazine);
     if (magazine->count > 0) return;
     uint32_t want = magazine->limit > 1 ? magazine->limit / 2 : 1;
     magazine->count = fai_slabs_take(&lane->slabs, FAI_KIND_POOL, size_class, magazine->slots, want);
@@ -200,7 +201,16 @@ bool fai_lane_free(fai_lane *lane, void *p, fai_kind account)
 
 void fa_pool_free_slow(fa_worker *w, void *p)
 {
-    if (p != NULL) (void)fai_lane_free(fai_lane_of(w), p, FAI_KIND_POOL);
+    fai_lane *lane = fai_lane_of(w);
+    uint64_t unit = (uint64_t)((uintptr_t)p - w->region_base) >> FA_UNIT_SHIFT;
+    if (FA_LIKELY(unit < w->region_units)) { // the common case: another lane's pool object
+        uint32_t info = fai_load_relaxed(&w->unit_info[unit]);
+        if (FA_LIKELY(fai_info_kind(info) == FAI_KIND_POOL && fai_info_lane(info) != w->index)) {
+            fai_outbox_add(lane, fai_info_lane(info), p, fai_class_size(fai_info_class(info)));
+            return;
+        }
+    }
+    if (p != NULL) (void)fai_lane_free(lane, p, FAI_KIND_POOL);
 }
 
 // The heap --------------------------------------------------------------------------------------------------------------

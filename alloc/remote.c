@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-// Packets that may be in use at one time: 1 GiB of address space, enough for 125 million floating objects.
+// Packets that may be in use at one time: half a GiB of address space, enough for 64 million floating objects.
 #define DEPOT_PACKETS (UINT32_C(1) << 20)
 
 _Static_assert(DEPOT_PACKETS <= FAI_INDEX_MAX, "packets have numbers on an index stack");
@@ -130,41 +130,70 @@ void fai_mailbox_post_foreign(fai_memory *memory, uint32_t owner, void *p)
 
 // Receiving -------------------------------------------------------------------------------------------------------------
 
-static uint32_t drain_packets(fai_lane *lane)
+static inline void free_home(fai_lane *lane, void *p)
 {
     fai_blocks *blocks = &lane->memory->blocks;
-    uint32_t drained = 0;
-    for (fai_inbox_entry *entry = fai_inbox_take_owner(&lane->mailbox.packets); entry != NULL;) {
-        fai_packet *packet = (fai_packet *)(void *)entry;
-        entry = entry->next;
-        for (uint32_t i = 0; i < packet->count; i++) {
-            void *p = packet->objects[i];
-            fai_lane_free_own(lane, p, fai_load_relaxed(&blocks->unit_info[fai_unit_of(blocks, p)]));
-        }
-        drained += packet->count;
-        packet_give(&lane->memory->depot, packet, &lane->contention);
+    uint32_t info = fai_load_relaxed(&blocks->unit_info[fai_unit_of(blocks, p)]);
+    fa_magazine *magazine = &lane->hot.magazines[fai_info_class(info)];
+    if (FA_LIKELY(info >> 8 == lane->hot.pool_info && magazine->count < magazine->limit)) {
+        magazine->slots[magazine->count++] = p;
+        return;
     }
-    return drained;
+    fai_lane_free_own(lane, p, info);
 }
 
-static uint32_t drain_objects(fai_lane *lane)
+/// Opens the next packet of the stash; how many objects were in it.
+static uint32_t open_packet(fai_lane *lane)
 {
-    fai_blocks *blocks = &lane->memory->blocks;
+    fai_packet *packet = (fai_packet *)(void *)lane->stash.packets;
+    lane->stash.packets = packet->entry.next;
+    uint32_t count = packet->count;
+    for (uint32_t i = 0; i < count; i++) free_home(lane, packet->objects[i]);
+    packet_give(&lane->memory->depot, packet, &lane->contention);
+    return count;
+}
+
+static uint32_t open_object(fai_lane *lane)
+{
+    void *p = lane->stash.objects;
+    lane->stash.objects = lane->stash.objects->next; // before the object is anybody else's
+    free_home(lane, p);
+    return 1;
+}
+
+static void count_drain(fai_lane *lane, uint32_t drained)
+{
+    lane->changed = true;
+    FAI_COUNT(&lane->contention, inbox_drained, drained);
+    FAI_COUNT_MAX(&lane->contention, inbox_drain_max, drained);
+    (void)drained;
+}
+
+static void take(fai_lane *lane)
+{
+    if (fai_mailbox_is_empty(&lane->mailbox)) return;
+    FAI_COUNT(&lane->contention, inbox_drains, 1);
+    if (lane->stash.packets == NULL) lane->stash.packets = fai_inbox_take_owner(&lane->mailbox.packets);
+    if (lane->stash.objects == NULL) lane->stash.objects = fai_inbox_take_owner(&lane->mailbox.objects);
+}
+
+void fai_mailbox_refill(fai_lane *lane, const fa_magazine *magazine)
+{
+    take(lane);
     uint32_t drained = 0;
-    for (fai_inbox_entry *entry = fai_inbox_take_owner(&lane->mailbox.objects); entry != NULL; drained++) {
-        void *p = entry;
-        entry = entry->next; // before the object is anybody else's
-        fai_lane_free_own(lane, p, fai_load_relaxed(&blocks->unit_info[fai_unit_of(blocks, p)]));
-    }
-    return drained;
+    while (magazine->count == 0 && lane->stash.packets != NULL) drained += open_packet(lane);
+    while (magazine->count == 0 && lane->stash.objects != NULL) drained += open_object(lane);
+    if (drained > 0) count_drain(lane, drained);
 }
 
 void fai_mailbox_drain(fai_lane *lane)
 {
-    uint32_t drained = drain_packets(lane) + drain_objects(lane);
-    if (drained == 0) return;
-    lane->changed = true;
-    FAI_COUNT(&lane->contention, inbox_drains, 1);
-    FAI_COUNT(&lane->contention, inbox_drained, drained);
-    FAI_COUNT_MAX(&lane->contention, inbox_drain_max, drained);
+    uint32_t drained = 0;
+    for (;;) {
+        while (lane->stash.packets != NULL) drained += open_packet(lane);
+        while (lane->stash.objects != NULL) drained += open_object(lane);
+        if (fai_mailbox_is_empty(&lane->mailbox)) break;
+        take(lane);
+    }
+    if (drained > 0) count_drain(lane, drained);
 }

@@ -7,14 +7,18 @@
 // Packets come from a depot shared by all lanes. When it is exhausted, and for threads that are no lane, the object itself is pushed
 // on a second inbox of its owner, linked through its first word.
 //
-//     floating objects of an owner == those in others' outboxes + in its two inboxes; zero after a boundary
+// An owner that needs an object takes its inbox whole, but opens packets one by one as magazines run empty: addresses go straight from
+// packet to magazine, and no allocation pays for all that came home. The boundary opens the rest.
+//
+//     floating objects of an owner == those in others' outboxes + in its two inboxes + in its stash; zero after a boundary
 #pragma once
 
 #include "alloc/slab.h"
 #include "concurrent/inbox.h"
 #include "concurrent/index_stack.h"
 
-#define FAI_PACKET_OBJECTS 125
+// One less than a magazine holds, so that a packet fills an empty one.
+#define FAI_PACKET_OBJECTS 61
 #define FAI_PACKET_BYTES_MAX ((size_t)16 << 10)
 
 typedef struct fai_packet {
@@ -25,7 +29,7 @@ typedef struct fai_packet {
     uint64_t bytes;
 } fai_packet;
 
-_Static_assert(sizeof(fai_packet) == 1024, "a packet is 1 KiB");
+_Static_assert(sizeof(fai_packet) == 512, "a packet is half a KiB");
 
 /// Free packets, shared by all lanes of a system.
 typedef struct fai_depot {
@@ -46,6 +50,12 @@ typedef struct fai_mailbox {
     fai_inbox objects;
     FAI_ATOMIC(uint64_t) foreign_frees; // of threads that are no lane
 } fai_mailbox;
+
+/// What an owner has taken from its mailbox and not yet opened.
+typedef struct fai_stash {
+    fai_inbox_entry *packets;
+    fai_inbox_entry *objects;
+} fai_stash;
 
 /// What one lane has gathered for the others.
 typedef struct fai_outbox {

@@ -29,6 +29,8 @@
 #define fai_exchange_acq_rel(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
 #define fai_add_relaxed(p, v) __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
 #define fai_add_acquire(p, v) __atomic_fetch_add((p), (v), __ATOMIC_ACQUIRE)
+#define fai_add_seq_cst(p, v) __atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST)
+#define fai_add_acq_rel(p, v) __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
 #define fai_sub_relaxed(p, v) __atomic_fetch_sub((p), (v), __ATOMIC_RELAXED)
 #define fai_sub_acquire(p, v) __atomic_fetch_sub((p), (v), __ATOMIC_ACQUIRE)
 #define fai_sub_release(p, v) __atomic_fetch_sub((p), (v), __ATOMIC_RELEASE)
@@ -64,6 +66,16 @@ static inline void fai_fence_seq_cst(void)
     __asm__ __volatile__("dmb ish" ::: "memory");
 #else
 #error "framealloc: unsupported architecture"
+#endif
+}
+
+/// The same right after an atomic read-modify-write, which on x86-64 is a full fence already. On aarch64 later loads may pass one.
+static inline void fai_fence_after_rmw_seq_cst(void)
+{
+#if defined(__x86_64__)
+    __asm__ __volatile__("" ::: "memory");
+#else
+    fai_fence_seq_cst();
 #endif
 }
 

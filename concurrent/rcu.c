@@ -6,7 +6,11 @@
 
 #include "concurrent/annotate.h"
 #include "concurrent/check.h"
+#include "concurrent/park.h"
+#include "concurrent/thread.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <urcu/urcu-qsbr.h>
 
 // How often the reclaimer looks for a request, and how often it finds none before it sleeps: versions come home within a frame at 60 Hz,
@@ -64,66 +68,97 @@ void fai_rcu_quiescent(void)
 
 // The reclaimer ---------------------------------------------------------------------------------------------------------
 
-static void sleep_until_wanted(fai_grace *grace)
+typedef struct fai_reclaimer {
+    fai_thread thread;
+    FAI_OWN_LINE FAI_ATOMIC(uint64_t) wanted; // written by the owner of the grace periods
+    FAI_ATOMIC(uint32_t) stopping;
+    FAI_OWN_LINE FAI_ATOMIC(uint64_t) done;   // written by the thread
+    FAI_ATOMIC(uint32_t) asleep;
+    fai_parker parker;
+    FAI_ATOMIC(uint32_t) left; // of owner and thread, when neither waits for the other; the second frees
+} fai_reclaimer;
+
+/// The owner and the thread both leave once; whoever is second frees.
+static void leave(fai_reclaimer *reclaimer)
 {
-    fai_store_relaxed(&grace->asleep, 1u);
+    // [grace.leave] acq_rel: the first's last accesses come before the second's free.
+    if (fai_add_acq_rel(&reclaimer->left, 1u) == 1) free(reclaimer);
+}
+
+static void sleep_until_wanted(fai_reclaimer *reclaimer)
+{
+    fai_store_relaxed(&reclaimer->asleep, 1u);
     // [grace.sleep] seq_cst: `asleep` before the look at `wanted`; the owner stores and looks the other way round, so one sees the other.
     fai_fence_seq_cst();
-    bool wanted = fai_load_relaxed(&grace->wanted) != fai_load_relaxed(&grace->done);
-    if (!wanted && !fai_load_relaxed(&grace->stopping)) fai_park_owner(&grace->parker);
-    fai_store_relaxed(&grace->asleep, 0u);
+    bool wanted = fai_load_relaxed(&reclaimer->wanted) != fai_load_relaxed(&reclaimer->done);
+    if (!wanted && !fai_load_relaxed(&reclaimer->stopping)) fai_park_owner(&reclaimer->parker);
+    fai_store_relaxed(&reclaimer->asleep, 0u);
 }
 
 static void reclaimer_main(void *context)
 {
-    fai_grace *grace = context;
+    fai_reclaimer *reclaimer = context;
     for (uint32_t polls = 0;;) {
         // [grace.wanted] acquire: what was unlinked before the request stays unlinked for the readers that are waited for.
-        uint64_t wanted = fai_load_acquire(&grace->wanted);
-        if (wanted != fai_load_relaxed(&grace->done)) {
+        uint64_t wanted = fai_load_acquire(&reclaimer->wanted);
+        if (wanted != fai_load_relaxed(&reclaimer->done)) {
             urcu_qsbr_synchronize_rcu();
             fai_tell_acquire(&tsan_token);
             // [grace.done] release: what readers did before their quiescent states happens before the free.
-            fai_store_release(&grace->done, wanted);
+            fai_store_release(&reclaimer->done, wanted);
             polls = 0;
-        } else if (fai_load_relaxed(&grace->stopping)) {
+        } else if (fai_load_relaxed(&reclaimer->stopping)) {
+            leave(reclaimer);
             return;
         } else if (++polls < POLLS_BEFORE_SLEEP) {
-            (void)fai_park_for_owner(&grace->parker, POLL_NS);
+            (void)fai_park_for_owner(&reclaimer->parker, POLL_NS);
         } else {
-            sleep_until_wanted(grace);
+            sleep_until_wanted(reclaimer);
             polls = 0;
         }
     }
 }
 
+static fai_reclaimer *start_reclaimer(void)
+{
+    fai_reclaimer *reclaimer = aligned_alloc(FAI_CACHE_LINE, sizeof *reclaimer);
+    if (reclaimer == NULL) return NULL;
+    memset(reclaimer, 0, sizeof *reclaimer);
+    if (fai_thread_start(&reclaimer->thread, reclaimer_main, reclaimer, "fa-reclaim", -1)) return reclaimer;
+    free(reclaimer);
+    return NULL;
+}
+
 bool fai_grace_start_owner(fai_grace *grace)
 {
     FA_ASSERT(fai_grace_is_done_any(grace));
-    if (!grace->running) {
-        if (!fai_thread_start(&grace->thread, reclaimer_main, grace, "fa-reclaim", -1)) return false;
-        grace->running = true;
-    }
+    if (grace->reclaimer == NULL) grace->reclaimer = start_reclaimer();
+    fai_reclaimer *reclaimer = grace->reclaimer;
+    if (reclaimer == NULL) return false;
     // [grace.wanted] release: orders the unlinking before the grace period.
-    fai_store_release(&grace->wanted, ++grace->started);
+    fai_store_release(&reclaimer->wanted, ++grace->started);
     // [grace.sleep] seq_cst: `wanted` before the look at `asleep`; see sleep_until_wanted().
     fai_fence_seq_cst();
-    if (fai_load_relaxed(&grace->asleep)) (void)fai_wake_any(&grace->parker);
+    if (fai_load_relaxed(&reclaimer->asleep)) (void)fai_wake_any(&reclaimer->parker);
     return true;
 }
 
 bool fai_grace_is_done_any(const fai_grace *grace)
 {
+    if (grace->reclaimer == NULL) return true;
     // [grace.done] acquire: pairs with the store of the reclaimer.
-    return fai_load_acquire(&grace->done) == grace->started;
+    return fai_load_acquire(&grace->reclaimer->done) == grace->started;
 }
 
 void fai_grace_finish_owner(fai_grace *grace)
 {
-    if (!grace->running) return;
-    fai_store_relaxed(&grace->stopping, 1u);
-    (void)fai_wake_any(&grace->parker);
-    fai_thread_join(&grace->thread);
-    FA_ASSERT(fai_grace_is_done_any(grace));
-    grace->running = false;
+    fai_reclaimer *reclaimer = grace->reclaimer;
+    if (reclaimer == NULL) return;
+    grace->reclaimer = NULL;
+    bool wait = reader.online == 0;
+    if (!wait) fai_thread_detach(&reclaimer->thread);
+    fai_store_relaxed(&reclaimer->stopping, 1u);
+    (void)fai_wake_any(&reclaimer->parker);
+    if (wait) fai_thread_join(&reclaimer->thread);
+    leave(reclaimer);
 }

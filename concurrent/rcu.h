@@ -17,21 +17,14 @@
 #pragma once
 
 #include "concurrent/order.h"
-#include "concurrent/park.h"
-#include "concurrent/thread.h"
+
+struct fai_reclaimer;
 
 /// One grace period at a time. Zero-initialised.
 typedef struct fai_grace {
     // owner: the thread that starts it
     uint64_t started;
-    fai_thread thread;
-    bool running;
-    // shared
-    FAI_OWN_LINE FAI_ATOMIC(uint64_t) wanted; // written by the owner
-    FAI_ATOMIC(uint32_t) stopping;
-    FAI_OWN_LINE FAI_ATOMIC(uint64_t) done;   // written by the reclaimer
-    FAI_ATOMIC(uint32_t) asleep;
-    fai_parker parker;
+    struct fai_reclaimer *reclaimer; // NULL before the first request
 } fai_grace;
 
 /// [own] Registers the calling thread, offline; pairs with fai_rcu_unregister().
@@ -52,5 +45,6 @@ bool fai_grace_start_owner(fai_grace *grace);
 /// [any] Whether the last grace period that was started is over.
 bool fai_grace_is_done_any(const fai_grace *grace);
 
-/// [own] Waits for what was started and stops the reclaimer; shutdown only, with no reader of the system online.
+/// [own] Stops the reclaimer; shutdown only, when no lane of the system reads any more, so that what it waits for no longer matters. Waits
+/// for its thread unless the caller is a reader of another system: that would be waiting for itself, so the thread is left to end alone.
 void fai_grace_finish_owner(fai_grace *grace);

@@ -58,6 +58,13 @@ void fai_thread_join(fai_thread *thread)
     (void)error;
 }
 
+void fai_thread_detach(fai_thread *thread)
+{
+    int error = pthread_detach(thread->handle);
+    FA_ASSERT(error == 0);
+    (void)error;
+}
+
 uint32_t fai_cpu_count(void)
 {
     cpu_set_t usable;

@@ -21,6 +21,8 @@ typedef struct fai_thread {
 /// CPUs that this process may use (modulo their number), or -1. False: the system refused.
 bool fai_thread_start(fai_thread *thread, fai_thread_fn *fn, void *context, const char *name, int32_t cpu);
 void fai_thread_join(fai_thread *thread);
+/// Lets the thread end without being joined.
+void fai_thread_detach(fai_thread *thread);
 
 /// CPUs that this process may use, at least 1: its affinity mask.
 uint32_t fai_cpu_count(void);
