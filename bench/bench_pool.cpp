@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+//
+// Row A2: allocate and free one 64-byte object on the same lane, hot, its first word written. Ours crosses a frame
+// boundary inside the timed region every 65 536 pairs.
+#include "bench.hpp"
+#include "peers.hpp"
+
+namespace {
+
+constexpr size_t pairs_per_frame = 65536;
+
+class pool_contender {
+public:
+    explicit pool_contender(benchmark::State &state) : library_(state, 0), main_(library_.main()) {}
+    bool begin() { return library_.check(fa_frame_begin(library_.system())); }
+    bool end() { return library_.check(fa_frame_end(library_.system(), nullptr)); }
+    void *alloc(size_t size) { return fa_pool_alloc(main_, size); }
+    void free(void *p) { fa_pool_free(main_, p); }
+    explicit operator bool() const { return main_ != nullptr; }
+
+private:
+    bench::library library_;
+    fa_worker *main_;
+};
+
+template <class Peer> class peer_contender {
+public:
+    explicit peer_contender(benchmark::State &) {}
+    bool begin() { return true; }
+    bool end() { return true; }
+    void *alloc(size_t size) { return Peer::alloc(size); }
+    void free(void *p) { Peer::free(p); }
+    explicit operator bool() const { return true; }
+};
+
+template <class Contender> bool memory_is_sound(Contender &contender, size_t size)
+{
+    std::vector<void *> kept;
+    if (!contender.begin()) return false;
+    bool sound = bench::memory_is_sound(
+        10000, size, [&](size_t bytes) { return contender.alloc(bytes); }, kept);
+    for (void *p : kept) contender.free(p);
+    return contender.end() && sound;
+}
+
+template <class Contender, size_t Size> bool run_pairs(Contender &contender)
+{
+    if (!contender.begin()) return false;
+    for (size_t i = 0; i < pairs_per_frame; i++) {
+        void *p = contender.alloc(Size);
+        if (FA_UNLIKELY(!p)) return false;
+        *static_cast<uint64_t *>(p) = i;
+        bench::escape(p);
+        contender.free(p);
+    }
+    return contender.end();
+}
+
+template <class Contender, size_t Size> void run_pool(benchmark::State &state)
+{
+    Contender contender(state);
+    if (!contender) return;
+    bool sound = memory_is_sound(contender, Size);
+    if (!sound) state.SkipWithError("memory is not sound before the run");
+    for (auto _ : state) {
+        if (FA_UNLIKELY(!(run_pairs<Contender, Size>(contender)))) {
+            sound = false;
+            state.SkipWithError("an allocation failed");
+            break;
+        }
+    }
+    if (sound && !memory_is_sound(contender, Size)) state.SkipWithError("memory is not sound after the run");
+    state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(pairs_per_frame));
+}
+
+} // namespace
+
+int main(int argc, char **argv)
+{
+    bench::add("A2/framealloc/64", run_pool<pool_contender, 64>);
+    bench::each_peer([](auto peer) {
+        using peer_type = decltype(peer);
+        bench::add(std::string("A2/") + peer_type::name + "/64", run_pool<peer_contender<peer_type>, 64>);
+    });
+    return bench::run(argc, argv);
+}

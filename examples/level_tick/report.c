@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: MIT
+//
+// See report.h.
+#include "report.h"
+
+#include "events.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+static int compare_samples(const void *a, const void *b)
+{
+    uint64_t first = *(const uint64_t *)a;
+    uint64_t second = *(const uint64_t *)b;
+    return (first > second) - (first < second);
+}
+
+/// Nearest rank: the smallest sample that at least `share` of all do not exceed.
+static double percentile_ms(const uint64_t *sorted, uint32_t count, uint32_t per_mille)
+{
+    uint64_t rank = ((uint64_t)count * per_mille + 999) / 1000;
+    return count == 0 ? 0 : (double)sorted[rank > 0 ? rank - 1 : 0] / 1e6;
+}
+
+static double cpu_seconds(void)
+{
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+static uint64_t resident_peak(void)
+{
+    FILE *status = fopen("/proc/self/status", "r");
+    if (status == NULL) return 0;
+    char line[256];
+    uint64_t kib = 0;
+    while (fgets(line, sizeof line, status) != NULL) {
+        if (strncmp(line, "VmHWM:", 6) == 0) kib = strtoull(line + 6, NULL, 10);
+    }
+    (void)fclose(status);
+    return kib * 1024;
+}
+
+struct report report_make(const struct options *options, struct run *run)
+{
+    struct report report = {.run = run, .options = options, .seconds = (double)run->wall_ns / 1e9};
+    qsort(run->samples, run->sample_count, sizeof *run->samples, compare_samples);
+    report.ticks_per_second = report.seconds > 0 ? run->ticks / report.seconds : 0;
+    report.p50_ms = percentile_ms(run->samples, run->sample_count, 500);
+    report.p99_ms = percentile_ms(run->samples, run->sample_count, 990);
+    report.p999_ms = percentile_ms(run->samples, run->sample_count, 999);
+    report.longest_ms = percentile_ms(run->samples, run->sample_count, 1000);
+    report.cpu_seconds = cpu_seconds();
+    report.resident_peak = resident_peak();
+    for (uint32_t phase = 0; phase < PHASE_COUNT; phase++) {
+        uint64_t sum = 0;
+        for (uint32_t kind = 0; kind < USAGE_KINDS; kind++) sum += run->world.tallies.usage[phase][kind];
+        bool each_tick = phase != PHASE_LOAD && phase != PHASE_RENDER;
+        report.phase_bytes[phase] = each_tick && run->ticks > 0 ? sum / run->ticks : sum;
+    }
+    return report;
+}
+
+// --- Text -----------------------------------------------------------------------------------------------------------
+
+/// A number of bytes in the largest unit that it fills.
+static const char *bytes_text(uint64_t bytes, char out[32])
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB"};
+    double value = (double)bytes;
+    size_t unit = 0;
+    for (; value >= 1024 && unit + 1 < sizeof units / sizeof *units; unit++) value /= 1024;
+    (void)snprintf(out, 32, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+    return out;
+}
+
+static void print_world(const struct report *report)
+{
+    const struct world *world = &report->run->world;
+    const struct level *level = world->level;
+    printf("level      %s: %u lines, %u sectors, %u things, %u doors; %u cells to walk in %u areas\n", level->name,
+           level->line_count, level->sector_count, level->thing_count, level->door_count, world->regions->open_count,
+           world->regions->area_count);
+    printf("run        %u agents, %u ticks, seed %" PRIu64 ", %u workers, %u frame%s in flight\n", world->agent_count,
+           report->run->ticks, world->seed, report->run->workers, report->run->frames_in_flight,
+           report->run->frames_in_flight == 1 ? "" : "s");
+}
+
+static void print_speed(const struct report *report)
+{
+    printf("speed      %.1f ticks a second, %.2f CPU seconds\n", report->ticks_per_second, report->cpu_seconds);
+    printf("tick       p50 %.2f ms, p99 %.2f ms, p99.9 %.2f ms, longest %.2f ms\n", report->p50_ms, report->p99_ms,
+           report->p999_ms, report->longest_ms);
+}
+
+static void print_phases(const struct report *report)
+{
+    char text[32];
+    printf("bytes      ");
+    for (uint32_t phase = PHASE_SENSE; phase <= PHASE_EVENTS; phase++) {
+        printf("%s%s %s", phase == PHASE_SENSE ? "" : ", ", phase_names[phase],
+               bytes_text(report->phase_bytes[phase], text));
+    }
+    printf(" a tick; load %s", bytes_text(report->phase_bytes[PHASE_LOAD], text));
+    printf(", render %s\n", bytes_text(report->phase_bytes[PHASE_RENDER], text));
+}
+
+static void print_library(const struct report *report)
+{
+    const fa_stats *stats = &report->run->stats;
+    char peak[32];
+    char resident[32];
+    printf("jobs       %" PRIu64 " run, %" PRIu64 " stolen, %" PRIu64 " run at submit; %" PRIu64 " parks, %" PRIu64
+           " wakes\n",
+           stats->jobs, stats->steals, stats->jobs_inline, stats->parks, stats->wakes);
+    printf("pool       %" PRIu64 " allocations, %" PRIu64 " freed by another lane, %" PRIu64 " live\n",
+           stats->pool_allocs, stats->remote_frees, stats->pool_live);
+    printf("promotion  %" PRIu64 " paths promoted, %" PRIu64 " replaced or dropped, %" PRIu64
+           " reclaimed, backlog %" PRIu64 "\n",
+           stats->promoted, stats->retired, stats->reclaimed, stats->backlog);
+    printf("memory     peak %s in blocks, %s resident\n", bytes_text(stats->memory_peak, peak),
+           report->resident_peak == 0 ? "unknown" : bytes_text(report->resident_peak, resident));
+}
+
+static void print_crowd(const struct report *report)
+{
+    const struct tallies *tallies = &report->run->world.tallies;
+    printf("paths      %" PRIu64 " searched, %" PRIu64 " read, %" PRIu64 " verified to the last byte, %" PRIu64
+           " dropped, %u live\n",
+           tallies->path_searches, tallies->path_reads, tallies->audits, tallies->path_drops,
+           report->run->world.paths.live);
+    printf("events    ");
+    for (uint32_t kind = 0; kind < EVENT_KINDS; kind++) {
+        printf("%s %" PRIu64 " %s", kind == 0 ? "" : ",", tallies->events[kind], event_names[kind]);
+    }
+    printf("; %" PRIu64 " rays\n", tallies->rays);
+}
+
+void report_print(const struct report *report)
+{
+    print_world(report);
+    print_speed(report);
+    print_library(report);
+    print_crowd(report);
+    print_phases(report);
+    printf("checksum   %016" PRIx64 "\n", report->run->checksum);
+}
+
+// --- JSON -----------------------------------------------------------------------------------------------------------
+
+#ifdef LEVEL_TICK_JANSSON
+
+#include <jansson.h>
+
+bool report_has_json(void)
+{
+    return true;
+}
+
+static json_int_t integer(uint64_t value)
+{
+    return value > INT64_MAX ? INT64_MAX : (json_int_t)value;
+}
+
+static json_t *world_json(const struct report *report)
+{
+    const struct world *world = &report->run->world;
+    char checksum[20];
+    (void)snprintf(checksum, sizeof checksum, "%016" PRIx64, report->run->checksum);
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "map", world->level->name, "lines",
+                     integer(world->level->line_count), "sectors", integer(world->level->sector_count), "things",
+                     integer(world->level->thing_count), "agents", integer(world->agent_count), "ticks",
+                     integer(report->run->ticks), "seed", integer(world->seed), "workers",
+                     integer(report->run->workers), "frames_in_flight", integer(report->run->frames_in_flight),
+                     "checksum", checksum);
+}
+
+static json_t *tick_json(const struct report *report)
+{
+    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "seconds", report->seconds, "ticks_per_second",
+                     report->ticks_per_second, "cpu_seconds", report->cpu_seconds, "tick_p50_ms", report->p50_ms,
+                     "tick_p99_ms", report->p99_ms, "tick_p999_ms", report->p999_ms, "tick_longest_ms",
+                     report->longest_ms);
+}
+
+static json_t *library_json(const struct report *report)
+{
+    const fa_stats *stats = &report->run->stats;
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "jobs",
+                     integer(stats->jobs), "jobs_inline", integer(stats->jobs_inline), "steals", integer(stats->steals),
+                     "parks", integer(stats->parks), "wakes", integer(stats->wakes), "pool_allocs",
+                     integer(stats->pool_allocs), "pool_live", integer(stats->pool_live), "remote_frees",
+                     integer(stats->remote_frees), "promoted", integer(stats->promoted), "promoted_bytes",
+                     integer(stats->promoted_bytes), "retired", integer(stats->retired), "reclaimed",
+                     integer(stats->reclaimed), "backlog", integer(stats->backlog), "memory_peak_bytes",
+                     integer(stats->memory_peak), "resident_peak_bytes", integer(report->resident_peak));
+}
+
+/// Bytes asked for in each phase, by the kind of memory, over the whole run.
+static json_t *phases_json(const struct report *report)
+{
+    json_t *phases = json_object();
+    for (uint32_t phase = 0; phase < PHASE_COUNT; phase++) {
+        json_t *kinds = json_object();
+        for (uint32_t kind = 0; kind < USAGE_KINDS; kind++) {
+            uint64_t bytes = report->run->world.tallies.usage[phase][kind];
+            (void)json_object_set_new(kinds, usage_names[kind], json_integer(integer(bytes)));
+        }
+        (void)json_object_set_new(phases, phase_names[phase], kinds);
+    }
+    return phases;
+}
+
+static json_t *crowd_json(const struct report *report)
+{
+    const struct tallies *tallies = &report->run->world.tallies;
+    json_t *crowd = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "path_searches", integer(tallies->path_searches),
+                              "path_reads", integer(tallies->path_reads), "paths_verified", integer(tallies->audits),
+                              "path_drops", integer(tallies->path_drops), "corrupt", integer(tallies->corrupt), "rays",
+                              integer(tallies->rays));
+    for (uint32_t kind = 0; kind < EVENT_KINDS; kind++) {
+        (void)json_object_set_new(crowd, event_names[kind], json_integer(integer(tallies->events[kind])));
+    }
+    return crowd;
+}
+
+bool report_write_json(const struct report *report, struct output *output, struct failure *failure)
+{
+    json_t *root = json_object();
+    // json_object_set_new() fails when any of its arguments is NULL, and frees the others.
+    bool good = json_object_set_new(root, "world", world_json(report)) == 0 &&
+                json_object_set_new(root, "time", tick_json(report)) == 0 &&
+                json_object_set_new(root, "library", library_json(report)) == 0 &&
+                json_object_set_new(root, "crowd", crowd_json(report)) == 0 &&
+                json_object_set_new(root, "phase_bytes", phases_json(report)) == 0;
+    char *text = good ? json_dumps(root, JSON_INDENT(2)) : NULL;
+    json_decref(root);
+    if (text == NULL) return fail(failure, "no memory for the JSON report");
+    (void)(output_write(output, text, strlen(text)) && output_write(output, "\n", 1)); // output_commit() says why not
+    free(text);
+    return true;
+}
+
+#else
+
+bool report_has_json(void)
+{
+    return false;
+}
+
+bool report_write_json(const struct report *report, struct output *output, struct failure *failure)
+{
+    (void)report;
+    (void)output;
+    return fail(failure, "this build writes no JSON");
+}
+
+#endif

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+//
+// A* over the grid, and the patch of directions that leads everybody in an area to the path found.
+//
+// A pure function of its arguments: the same search gives the same path on any lane. All its memory is scope memory
+// of the lane that runs it and is gone with the caller's scope.
+#pragma once
+
+#include "paths.h"
+
+struct search {
+    const struct grid *grid;
+    const struct regions *regions;
+    const uint8_t *closed; // per door: walking through a closed one means waiting there
+    uint16_t area;         // the path starts at its anchor
+    uint32_t to;           // cell on the same island
+};
+
+/// What a search cost, added up.
+struct search_cost {
+    uint64_t scope_bytes;
+    uint32_t cells; // taken from the open list
+    uint32_t windows;
+};
+
+/// Finds the path and its patch, both in scope memory. False when scope memory ran out or, which the caller
+/// excludes, there is no way.
+bool search_path(fa_worker *w, const struct search *search, struct path_view *out, struct search_cost *cost);

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: MIT
+//
+// See tick.h. In steady state a tick takes all its memory from framealloc and calls the operating system for
+// nothing: samples lie in an array made before the first tick, and progress is only shown on a terminal, once a second.
+#include "tick.h"
+
+#include "audit.h"
+#include "events.h"
+#include "move.h"
+#include "plan.h"
+#include "progress.h"
+#include "sense.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+#include <time.h>
+
+#define NS_PER_SECOND UINT64_C(1000000000)
+#define BLOCK_BYTES (UINT64_C(2) << 20)
+/// How long the end may wait until everything dropped is reclaimed, and how long it pauses between two empty
+/// frames. Grace periods are found over by a thread in the background, within some ten milliseconds.
+#define DRAIN_NS (UINT64_C(10) * NS_PER_SECOND)
+#define DRAIN_PAUSE_NS UINT64_C(1000000)
+
+static uint64_t now_ns(void)
+{
+    struct timespec time;
+    (void)clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * NS_PER_SECOND + (uint64_t)time.tv_nsec;
+}
+
+static bool refuse(struct failure *failure, const char *what, fa_status status)
+{
+    return fail(failure, "%s: %s", what, fa_status_text(status));
+}
+
+static bool create_system(const struct options *options, struct run *run, struct failure *failure)
+{
+    fa_config config = fa_config_default();
+    config.frames_in_flight = options->frames_in_flight;
+    if (options->workers != OPTIONS_WORKERS_AUTO) config.worker_count = options->workers;
+    config.attached_max = 0;
+    // Touched before the first tick: for each lane a block in each frame in flight, and two for scopes and pool.
+    uint64_t lanes = (options->workers != OPTIONS_WORKERS_AUTO ? options->workers : (uint64_t)get_nprocs()) + 1;
+    config.prefault_bytes = lanes * (options->frames_in_flight + 2) * BLOCK_BYTES;
+    fa_status status = fa_create(&config, &run->fa);
+    if (status != FA_OK) return refuse(failure, "framealloc cannot start", status);
+    run->w = fa_self(run->fa);
+    run->workers = fa_worker_count(run->fa);
+    run->frames_in_flight = options->frames_in_flight;
+    return true;
+}
+
+static void *heap_zeroed(fa_worker *w, size_t count, size_t size)
+{
+    void *memory = fa_heap_alloc(w, count * size, 64);
+    if (memory != NULL) memset(memory, 0, count * size);
+    return memory;
+}
+
+static bool fill_run(const struct options *options, struct run *run, struct failure *failure)
+{
+    uint32_t things = run->place.level.thing_count;
+    uint32_t agents = options->agents > things ? options->agents : things;
+    if (!load_world(run->w, &run->place, agents, options->seed, &run->world, failure)) return false;
+    run->samples = heap_zeroed(run->w, options->ticks, sizeof *run->samples);
+    run->pictures = heap_zeroed(run->w, FA_FRAMES_IN_FLIGHT_MAX, sizeof *run->pictures);
+    run->picture_names = heap_zeroed(run->w, FA_FRAMES_IN_FLIGHT_MAX, sizeof *run->picture_names);
+    for (uint32_t i = 0; run->pictures != NULL && i < FA_FRAMES_IN_FLIGHT_MAX; i++) {
+        run->pictures[i].output = OUTPUT_CLOSED;
+    }
+    if (run->samples != NULL && run->pictures != NULL && run->picture_names != NULL) return true;
+    return fail(failure, "no memory for %u ticks", options->ticks);
+}
+
+bool run_begin(const struct options *options, struct run *run, struct failure *failure)
+{
+    if (!create_system(options, run, failure)) return false;
+    fa_status status = fa_frame_begin(run->fa);
+    if (status != FA_OK) return refuse(failure, "the first frame cannot begin", status);
+    bool good = fill_run(options, run, failure);
+    status = fa_frame_end(run->fa, NULL);
+    if (good && status != FA_OK) return refuse(failure, "the first frame cannot end", status);
+    return good;
+}
+
+/// All phases of a tick, inside its frame.
+static bool simulate(fa_worker *w, struct world *world)
+{
+    struct plan plan;
+    if (!world_prepare(w, world)) return false;
+    // Searches run beside the sense phase: it looks at neither table nor cells.
+    bool good = plan_begin(w, world, &plan);
+    good = good && sense_run(w, world);
+    good = plan_end(w, world, &plan) && good;
+    if (!good) return false;
+    good = plan_sweep_begin(w, world, &plan) && audit_submit(w, world);
+    good = good && move_run(w, world);
+    good = plan_sweep_end(w, world, &plan) && good;
+    if (!good || !events_run(w, world)) return false;
+    world_swap(world);
+    return true;
+}
+
+/// FILE-000120.png for FILE.png.
+static bool number_name(const char *path, uint32_t tick, char *out, size_t size)
+{
+    const char *dot = strrchr(path, '.');
+    const char *slash = strrchr(path, '/');
+    if (dot == NULL || (slash != NULL && dot < slash)) dot = path + strlen(path);
+    int length = snprintf(out, size, "%.*s-%06u%s", (int)(dot - path), path, tick, dot);
+    return length > 0 && (size_t)length < size;
+}
+
+static bool draw_numbered(const struct options *options, struct run *run, struct failure *failure)
+{
+    // The ring is as long as frames can be in flight: the slot's last picture is written.
+    uint32_t slot = run->world.tick / options->png_every % FA_FRAMES_IN_FLIGHT_MAX;
+    struct render_target *target = &run->pictures[slot];
+    if (target->failure.text[0] != '\0') return fail(failure, "%s", target->failure.text);
+    char *name = run->picture_names[slot];
+    if (!number_name(options->png, run->world.tick, name, sizeof *run->picture_names)) {
+        return fail(failure, "the name of a picture is too long");
+    }
+    *target = (struct render_target){.commit = true};
+    if (!output_open(name, &target->output, failure)) return false;
+    (void)render_run(run->w, &run->world, target); // a fault is found when the tick has ended
+    return true;
+}
+
+static bool is_numbered(const struct options *options, uint32_t tick)
+{
+    return options->png != NULL && options->png_every != 0 && tick % options->png_every == 0;
+}
+
+static bool is_last(const struct options *options, uint32_t tick)
+{
+    return options->png != NULL && tick == options->ticks;
+}
+
+static bool draw(const struct options *options, struct run *run, struct failure *failure)
+{
+    uint32_t tick = run->world.tick;
+    if (world_is_faulty(&run->world)) return true;
+    if (is_numbered(options, tick) && !draw_numbered(options, run, failure)) return false;
+    if (is_last(options, tick)) (void)render_run(run->w, &run->world, &run->picture);
+    return true;
+}
+
+/// Every promotion must have gone where it was meant to.
+static void check_promotions(struct run *run, const fa_frame_result *result)
+{
+    run->failed_promotions += result->failed;
+    for (uint32_t i = 0; i < result->count; i++) {
+        const fa_promotion *item = &result->items[i];
+        bool good = item->status == FA_PROMOTED && item->destination == FA_RETAIN_POOL &&
+                    item->user < run->world.paths.count && item->cell == &run->world.paths.cells[item->user];
+        if (!good) tally(&run->world.tallies.corrupt, 1);
+    }
+}
+
+static bool check_health(const struct run *run, struct failure *failure)
+{
+    const struct world *world = &run->world;
+    uint64_t corrupt = __atomic_load_n(&world->tallies.corrupt, __ATOMIC_RELAXED);
+    if (world_is_faulty(world)) return fail(failure, "tick %u failed: %s", world->tick, world->fault);
+    if (run->failed_promotions > 0) return fail(failure, "tick %u failed: a path could not be promoted", world->tick);
+    if (corrupt == 0) return true;
+    return fail(failure, "tick %u failed: %llu paths or events were damaged", world->tick, (unsigned long long)corrupt);
+}
+
+static bool run_tick(const struct options *options, struct run *run, struct failure *failure)
+{
+    fa_frame_result result;
+    fa_status status = fa_frame_begin(run->fa);
+    if (status != FA_OK) return refuse(failure, "a frame cannot begin", status);
+    bool good = simulate(run->w, &run->world) && draw(options, run, failure);
+    status = fa_frame_end(run->fa, &result);
+    if (status != FA_OK) return refuse(failure, "a frame cannot end", status);
+    check_promotions(run, &result);
+    if (!good && failure->text[0] != '\0') return false;
+    return check_health(run, failure);
+}
+
+/// Sleeps until the next tick is due; meanwhile the main lane holds nobody up.
+static bool pace(const struct run *run, uint64_t due, struct failure *failure)
+{
+    if (now_ns() >= due) return true;
+    fa_status status = fa_idle_begin(run->w);
+    if (status != FA_OK) return refuse(failure, "the main lane cannot pause", status);
+    struct timespec until = {.tv_sec = (time_t)(due / NS_PER_SECOND), .tv_nsec = (long)(due % NS_PER_SECOND)};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR && now_ns() < due) continue;
+    status = fa_idle_end(run->w);
+    return status == FA_OK || refuse(failure, "the main lane cannot go on", status);
+}
+
+bool run_ticks(const struct options *options, struct run *run, const volatile sig_atomic_t *stop,
+               struct failure *failure)
+{
+    struct progress progress = progress_begin(options->ticks);
+    uint64_t begin = now_ns();
+    uint64_t due = begin;
+    bool good = true;
+    failure->text[0] = '\0';
+    while (good && run->ticks < options->ticks && !*stop) {
+        uint64_t from = now_ns();
+        good = run_tick(options, run, failure);
+        uint64_t to = now_ns();
+        run->ticks++;
+        // A picture takes as long as hundreds of ticks and says nothing about them.
+        bool drawn = is_numbered(options, run->ticks) || is_last(options, run->ticks);
+        if (!drawn) run->samples[run->sample_count++] = to - from;
+        progress_show(&progress, run->ticks, to);
+        if (options->hz == 0 || !good) continue;
+        // A tick that took too long is not caught up with.
+        due += NS_PER_SECOND / options->hz;
+        if (due < to) due = to;
+        good = pace(run, due, failure);
+    }
+    run->wall_ns = now_ns() - begin;
+    progress_end(&progress);
+    return good;
+}
+
+/// Ends everything that is kept for ticks to come.
+static fa_status let_go(struct run *run)
+{
+    fa_status status = fa_frame_begin(run->fa);
+    if (status != FA_OK) return status;
+    for (uint32_t key = 0; status == FA_OK && key < run->world.paths.count; key++) {
+        status = fa_cell_drop(run->w, &run->world.paths.cells[key]);
+    }
+    events_drop(run->w, &run->world);
+    fa_status end = fa_frame_end(run->fa, NULL);
+    return status != FA_OK ? status : end;
+}
+
+static fa_status empty_frame(struct run *run)
+{
+    fa_frame_result result;
+    fa_status status = fa_frame_begin(run->fa);
+    if (status == FA_OK) status = fa_frame_end(run->fa, &result);
+    if (status != FA_OK) return status;
+    check_promotions(run, &result);
+    return fa_stats_read(run->fa, &run->stats);
+}
+
+/// Runs as many empty frames as can be in flight: then every frame of a tick has retired.
+static fa_status drain(struct run *run)
+{
+    fa_status status = FA_OK;
+    for (uint32_t i = 0; status == FA_OK && i <= run->frames_in_flight; i++) status = empty_frame(run);
+    return status;
+}
+
+/// Goes on until everything dropped has been reclaimed, or for too long.
+static bool drain_backlog(struct run *run, struct failure *failure)
+{
+    uint64_t until = now_ns() + DRAIN_NS;
+    while (run->stats.backlog > 0 && now_ns() < until) {
+        if (!pace(run, now_ns() + DRAIN_PAUSE_NS, failure)) return false;
+        fa_status status = empty_frame(run);
+        if (status != FA_OK) return refuse(failure, "the last frames cannot end", status);
+    }
+    return true;
+}
+
+bool run_end(struct run *run, struct failure *failure)
+{
+    run->checksum = world_digest(&run->world);
+    fa_status status = drain(run);
+    if (status != FA_OK) return refuse(failure, "the last frames cannot end", status);
+    fa_stats at_end = run->stats;
+    status = let_go(run);
+    if (status == FA_OK) status = drain(run);
+    if (status != FA_OK) return refuse(failure, "the world cannot be taken down", status);
+    if (!drain_backlog(run, failure)) return false;
+    run->leaked = run->stats.pool_live;
+    run->stats = at_end;
+    for (uint32_t i = 0; i < FA_FRAMES_IN_FLIGHT_MAX; i++) {
+        if (run->pictures[i].failure.text[0] != '\0') return fail(failure, "%s", run->pictures[i].failure.text);
+    }
+    if (run->leaked > 0) return fail(failure, "%llu objects were never freed", (unsigned long long)run->leaked);
+    return check_health(run, failure);
+}
+
+void run_destroy(struct run *run)
+{
+    if (run->fa != NULL) {
+        for (uint32_t i = 0; run->pictures != NULL && i < FA_FRAMES_IN_FLIGHT_MAX; i++) {
+            output_abandon(&run->pictures[i].output);
+        }
+        fa_heap_free(run->w, run->samples);
+        fa_heap_free(run->w, run->pictures);
+        fa_heap_free(run->w, run->picture_names);
+        world_destroy(run->w, &run->world);
+        (void)fa_destroy(run->fa);
+        run->fa = NULL;
+    }
+    load_free(&run->place);
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+//
+// A run: the system, the world, and the loop that ticks it.
+//
+//   run_begin    system, load phase (frame 1)
+//   run_ticks    a frame for each: plan beside sense, move beside sweep and audit, events, perhaps a picture
+//   run_end      waits for everything that ticks left behind; then the numbers are final
+//   run_destroy  gives everything back
+//
+// The phases of a tick are waited for before the next begins, whatever the number of frames in flight. What
+// overlaps later ticks is the work that no tick depends on: freeing events, the audit, writing a picture.
+#pragma once
+
+#include "load.h"
+#include "options.h"
+#include "render.h"
+
+#include <framealloc/framealloc.h>
+
+#include <signal.h>
+
+struct run {
+    fa_system *fa;
+    fa_worker *w; // main lane
+    struct world world;
+    struct place place;
+    uint32_t ticks; // that ran
+    uint32_t sample_count;
+    uint64_t *samples; // length of each tick without a picture, ns; heap memory
+    uint64_t wall_ns;  // first tick's begin to last tick's end, pauses included
+    uint32_t workers;
+    uint32_t frames_in_flight;
+    uint64_t failed_promotions;
+    uint64_t leaked; // pool and heap objects that were left when everything should have gone
+    uint64_t checksum;
+    fa_stats stats;                 // at the end of run_end()
+    struct render_target picture;   // of the last tick; its output is the caller's to open and commit
+    struct render_target *pictures; // of other ticks, a ring
+    char (*picture_names)[512];
+};
+
+/// The level of run->place must be loaded. On failure run_destroy() is still to be called.
+bool run_begin(const struct options *options, struct run *run, struct failure *failure);
+
+/// Ticks until options->ticks have run or *stop is set. False when the run is broken: the sentence says in which tick.
+bool run_ticks(const struct options *options, struct run *run, const volatile sig_atomic_t *stop,
+               struct failure *failure);
+
+bool run_end(struct run *run, struct failure *failure);
+
+void run_destroy(struct run *run);
