@@ -225,8 +225,7 @@ uint32_t fai_arena_reset(fai_arena *arena, fai_blocks *blocks, fa_contention *co
     return spans;
 }
 
-void fai_arena_exit(fai_arena *arena, fai_blocks *blocks, fa_contention *contention)
+void fai_arena_trim(fai_arena *arena, fai_blocks *blocks, fa_contention *contention)
 {
-    trim(arena, blocks, contention, 0);
-    fai_arena_init(arena);
+    if (arena->length > arena->ordinal) trim(arena, blocks, contention, arena->ordinal);
 }

@@ -48,7 +48,7 @@ void fai_arena_rewind(fai_arena *arena, fai_slabs *slabs, fa_arena_mark mark, bo
 /// resets frees them as its own or sends them home. Keeps as many blocks as recent frames needed and gives the others back.
 uint32_t fai_arena_reset(fai_arena *arena, fai_blocks *blocks, fa_contention *contention, bool fill);
 
-/// Gives all blocks back; the arena was reset.
-void fai_arena_exit(fai_arena *arena, fai_blocks *blocks, fa_contention *contention);
+/// Gives the blocks back that the chain keeps for later.
+void fai_arena_trim(fai_arena *arena, fai_blocks *blocks, fa_contention *contention);
 
 size_t fai_arena_bytes(const fai_arena *arena, const fai_blocks *blocks);

@@ -230,6 +230,19 @@ static void note_words(fai_blocks *blocks, uint32_t block)
     while (block / 64 + 1 > words && !fai_cas_relaxed(&blocks->words, &words, block / 64 + 1)) continue;
 }
 
+/// Touches the descriptors of a block that becomes resident, so that their page faults fall together with the block's and not into some
+/// later frame.
+static void touch_descriptors(fai_blocks *blocks, uint32_t block)
+{
+    for (size_t i = 0; i < FAI_BLOCK_UNITS; i++) {
+        fai_slab *slab = &blocks->slabs[block * FAI_BLOCK_UNITS + i];
+        *(volatile uint32_t *)&slab->units = 0;
+        *(volatile uint64_t *)&slab->free_bits[FAI_SLAB_BITS / 64 - 1] = 0;
+    }
+    fai_store_relaxed(&blocks->unit_info[block * FAI_BLOCK_UNITS], 0u);
+    *(volatile uint32_t *)&blocks->block_info[block].used = 0;
+}
+
 /// Makes the blocks of a claimed run resident; false when the limit refuses.
 static bool make_resident(fai_blocks *blocks, uint32_t first, uint32_t run)
 {
@@ -238,8 +251,11 @@ static bool make_resident(fai_blocks *blocks, uint32_t first, uint32_t run)
     if (fresh == 0) return true;
     if (!charge(blocks, fresh)) return false;
     note_words(blocks, first + run - 1);
-    for (uint32_t block = first; block < first + run; block++)
+    for (uint32_t block = first; block < first + run; block++) {
+        if (is_resident(blocks, block)) continue;
+        touch_descriptors(blocks, block);
         (void)fai_or_relaxed(&blocks->resident[block / 64], UINT64_C(1) << block % 64);
+    }
     (void)fai_add_relaxed(&blocks->fresh, fresh);
     return true;
 }

@@ -28,17 +28,11 @@ bool fai_lane_retire(fai_lane *lane, void *object)
     return true;
 }
 
-static bool may_publish(const fai_lane *lane)
-{
-    return lane->hot.index != 0 || fai_load_relaxed(&lane->memory->frame_open) != FAI_NO_SLOT;
-}
-
 fa_status fa_cell_publish(fa_worker *w, fa_cell *cell, void *object)
 {
     fai_lane *lane = fai_lane_of(w);
     if (cell == NULL) return FA_ERROR_INVALID;
     if (object != NULL && fai_memory_kind_of(lane->memory, object) == FAI_KIND_NONE) return FA_ERROR_INVALID;
-    if (!may_publish(lane)) return FA_ERROR_STATE;
     if (!reserve_retired(lane)) return FA_ERROR_MEMORY;
     // [cell.publish] release: a reader sees the object as it is now. acquire: whoever frees the old version comes after its
     // publisher.
@@ -59,7 +53,6 @@ fa_status fa_retire(fa_worker *w, void *object)
 {
     fai_lane *lane = fai_lane_of(w);
     if (fai_memory_kind_of(lane->memory, object) == FAI_KIND_NONE) return FA_ERROR_INVALID;
-    if (!may_publish(lane)) return FA_ERROR_STATE;
     return fai_lane_retire(lane, object) ? FA_OK : FA_ERROR_MEMORY;
 }
 
@@ -126,7 +119,7 @@ void fai_memory_reclaim(fai_memory *memory)
 void fai_memory_start_grace(fai_memory *memory)
 {
     if (memory->waiting.count > 0 || memory->gathered.count == 0) return;
-    if (!fai_grace_start_owner(&memory->grace)) return; // no reclaimer thread: tried again at the next boundary
+    fai_grace_start_owner(&memory->grace);
     fai_retired_list empty = memory->waiting;
     memory->waiting = memory->gathered;
     memory->waiting_frame = memory->gathered_frame;
@@ -135,7 +128,7 @@ void fai_memory_start_grace(fai_memory *memory)
 
 void fai_memory_reclaim_all(fai_memory *memory)
 {
-    fai_grace_finish_owner(&memory->grace);
+    fai_grace_close_owner(&memory->grace);
     for (uint32_t i = 0; i < fai_memory_lanes_used(memory); i++) {
         fai_lane *lane = fai_memory_lane(memory, i);
         if (i > 0) gather_offered(memory, lane);

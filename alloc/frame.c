@@ -78,6 +78,28 @@ static void fill_new(const fai_lane *lane, void *p, size_t size)
     if (p != NULL && lane->memory->config.checked) memset(p, ALLOCATED_BYTE, size);
 }
 
+/// Gives back what this lane's arenas keep for later: a limit refused.
+static void scavenge(fai_lane *lane)
+{
+    fai_blocks *blocks = &lane->memory->blocks;
+    // [frame.slot] acquire: the arena as the main lane reset it.
+    uint32_t alive = fai_load_acquire(&lane->memory->slots_alive);
+    for (uint32_t slot = 0; slot < lane->memory->config.frames_in_flight; slot++)
+        if ((alive >> slot & 1) == 0 && slot != lane->slot) fai_arena_trim(&lane->frame[slot], blocks, &lane->contention);
+    if (lane->slot != FAI_NO_SLOT) fai_arena_trim(&lane->frame[lane->slot], blocks, &lane->contention);
+    fai_arena_trim(&lane->scope, blocks, &lane->contention);
+    fai_slabs_trim(&lane->slabs);
+}
+
+/// Allocates, and once more if the first time was refused and something could be given back.
+static void *alloc_from(fai_lane *lane, fai_arena *arena, size_t size, size_t align, size_t limit)
+{
+    void *p = fai_arena_alloc(arena, &lane->slabs, size, align, limit);
+    if (p != NULL) return p;
+    scavenge(lane);
+    return fai_arena_alloc(arena, &lane->slabs, size, align, limit);
+}
+
 void *fa_frame_alloc_slow(fa_worker *w, size_t size, size_t align)
 {
     fai_lane *lane = fai_lane_of(w);
@@ -88,7 +110,7 @@ void *fa_frame_alloc_slow(fa_worker *w, size_t size, size_t align)
         return NULL;
     }
     fai_arena *arena = fai_lane_store_frame(lane);
-    void *p = fai_arena_alloc(arena, &lane->slabs, size, align, (size_t)lane->memory->config.frame_bytes_max);
+    void *p = alloc_from(lane, arena, size, align, (size_t)lane->memory->config.frame_bytes_max);
     fai_lane_load_frame(lane);
     if (p == NULL) report_exhausted(lane, size);
     fill_new(lane, p, size);
@@ -99,7 +121,7 @@ void *fa_scope_alloc_slow(fa_worker *w, size_t size, size_t align)
 {
     fai_lane *lane = fai_lane_of(w);
     if (size == 0 || !align_is_valid(lane, align)) return NULL;
-    void *p = fai_arena_alloc(store_scope(lane), &lane->slabs, size, align, 0);
+    void *p = alloc_from(lane, store_scope(lane), size, align, 0);
     load_scope(lane);
     if (p == NULL) report_exhausted(lane, size);
     fill_new(lane, p, size);
@@ -146,9 +168,25 @@ static bool is_live(const fai_lane *lane, const fa_checkpoint *checkpoint)
     if (checkpoint->lane != lane->hot.index || checkpoint->frame_number != frame) return false;
     if (checkpoint->serial != lane->serial) return false;
     if (checkpoint->taken == 0 || checkpoint->taken > lane->checkpoints) return false;
-    if (checkpoint->taken >= lane->stale_from && checkpoint->taken < lane->stale_to) return false;
+    for (uint32_t i = 0; i < lane->stale_count; i++)
+        if (checkpoint->taken > lane->stale[i].after && checkpoint->taken <= lane->stale[i].upto) return false;
     return !fai_mark_before(fai_lane_frame_mark(lane), checkpoint->frame) &&
            !fai_mark_before(fai_lane_scope_mark(lane), checkpoint->scope);
+}
+
+/// Checkpoints taken after the one that is rolled back to are stale from now on. Ranges of numbers lie apart and rise; when there are too
+/// many the two oldest become one, and the checkpoints between them count as stale although they were not rolled back past.
+static void make_stale(fai_lane *lane, uint64_t after)
+{
+    fai_stale *stale = lane->stale;
+    while (lane->stale_count > 0 && stale[lane->stale_count - 1].after >= after) lane->stale_count--;
+    if (after == lane->checkpoints) return;
+    if (lane->stale_count == FAI_STALE_MAX) {
+        stale[1].after = stale[0].after;
+        memmove(stale, stale + 1, (FAI_STALE_MAX - 1) * sizeof *stale);
+        lane->stale_count--;
+    }
+    stale[lane->stale_count++] = (fai_stale){after, lane->checkpoints};
 }
 
 fa_status fa_checkpoint_rollback(fa_worker *w, fa_checkpoint checkpoint)
@@ -156,8 +194,7 @@ fa_status fa_checkpoint_rollback(fa_worker *w, fa_checkpoint checkpoint)
     fai_lane *lane = fai_lane_of(w);
     if (!is_live(lane, &checkpoint)) return FA_ERROR_STALE;
     fai_lane_rewind_scope(lane, checkpoint.scope);
-    lane->stale_from = checkpoint.taken + 1;
-    lane->stale_to = lane->checkpoints + 1;
+    make_stale(lane, checkpoint.taken);
     if (lane->slot == FAI_NO_SLOT) return FA_OK;
     fai_lane_forget_retained(lane, checkpoint.retained);
     fai_arena_rewind(fai_lane_store_frame(lane), &lane->slabs, checkpoint.frame, lane->memory->config.checked);

@@ -88,6 +88,10 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
         release(memory);
         return FA_ERROR_MEMORY;
     }
+    if (!fai_grace_open_owner(&memory->grace)) {
+        release(memory);
+        return FA_ERROR_THREAD;
+    }
     for (uint32_t i = 0; i < lane_count; i++) init_lane(memory, i);
     return FA_OK;
 }
@@ -205,6 +209,7 @@ void fai_lane_service_if_due(fai_lane *lane)
 void fai_memory_open_frame(fai_memory *memory, uint32_t slot, uint64_t number)
 {
     FA_ASSERT(slot < memory->config.frames_in_flight);
+    fai_store_relaxed(&memory->slots_alive, fai_load_relaxed(&memory->slots_alive) | UINT32_C(1) << slot);
     fai_store_relaxed(&memory->frame_number, number);
     fai_store_relaxed(&memory->frame_open, slot);
 }
@@ -240,6 +245,8 @@ void fai_memory_retire_frame(fai_memory *memory, uint32_t slot, uint64_t number,
         free_spans(memory, fai_arena_reset(arena, &memory->blocks, &main_lane->contention, memory->config.checked));
         blocks += arena->length;
     }
+    // [frame.slot] release: gives the slot's arenas, reset, back to their lanes.
+    fai_store_release(&memory->slots_alive, fai_load_relaxed(&memory->slots_alive) & ~(UINT32_C(1) << slot));
     memory->frame_blocks[slot] = blocks;
     memory->merged.frame = number;
     memory->merged.frame_bytes = bytes;

@@ -74,6 +74,13 @@ typedef struct fai_lane_stats {
     uint64_t retired;
 } fai_lane_stats;
 
+#define FAI_STALE_MAX 16
+
+/// Checkpoints that a rollback made stale: those taken after number `after`, up to number `upto`.
+typedef struct fai_stale {
+    uint64_t after, upto;
+} fai_stale;
+
 struct fai_memory;
 
 typedef struct fai_lane {
@@ -92,7 +99,8 @@ typedef struct fai_lane {
     bool changed;          // something that statistics show may have changed since they were published
     bool exact;            // every allocation takes the slow path: checked or instrumented
     uint64_t checkpoints;  // taken so far
-    uint64_t stale_from, stale_to; // checkpoints with these numbers were rolled back past
+    fai_stale stale[FAI_STALE_MAX]; // which of them were rolled back past, rising
+    uint32_t stale_count;
     uint64_t classes;      // bit per pool class ever used
     int64_t taken[FA_CLASS_COUNT]; // objects out of this lane's pool slabs
     fai_slabs slabs;
@@ -140,6 +148,7 @@ typedef struct fai_memory {
     FAI_OWN_LINE FAI_ATOMIC(uint64_t) stats_version;
     fa_stats stats[2];
     FAI_OWN_LINE FAI_ATOMIC(uint64_t) frame_number; // open or last frame
+    FAI_ATOMIC(uint32_t) slots_alive; // bit per frame slot that has not retired; the arenas of others belong to their lanes
     FAI_ATOMIC(uint32_t) lanes_used; // lanes from this number on were never claimed, and the boundary need not look at them
     FAI_ATOMIC(uint32_t) frame_open; // slot of the open frame, FAI_NO_SLOT if none
 } fai_memory;
@@ -242,8 +251,9 @@ static inline void fai_lane_begin_job(fai_lane *lane, fai_order *order, fai_job_
 static inline void fai_lane_end_job(fai_lane *lane, const fai_job_mark *mark)
 {
     if (!fai_mark_is(mark->scope, fai_lane_scope_mark(lane))) fai_lane_rewind_scope(lane, mark->scope);
-    if (--lane->depth > 0 && lane->slot == mark->slot && lane->slot != FAI_NO_SLOT) {
-        // What this job allocated outlives it: a checkpoint of the waiting job below must not free it.
+    lane->depth--;
+    if (lane->slot == mark->slot && lane->slot != FAI_NO_SLOT) {
+        // What this job allocated outlives it: a checkpoint of who waits below, a job or the main lane, must not free it.
         fa_arena_mark now = fai_lane_frame_mark(lane);
         if (!fai_mark_is(mark->frame, now)) lane->frame[lane->slot].floor = now;
     }

@@ -243,14 +243,13 @@ void fa_free_any(fa_system *fa, void *p)
 {
     fai_memory *memory = (fai_memory *)(void *)fa;
     if (p == NULL) return;
-    uint32_t info = 0;
-    if (fai_blocks_contain(&memory->blocks, p))
-        info = fai_load_relaxed(&memory->blocks.unit_info[fai_unit_of(&memory->blocks, p)]);
-    if (!account_fits(memory, p, info, FAI_KIND_NONE)) {
+    // Its first word will link it, so it must really be an object.
+    if (fai_memory_kind_of(memory, p) == FAI_KIND_NONE) {
         fai_report(memory, NULL, "FA201", "it is no live object of this system", "free each object once",
                    "invalid free of %p", p);
         return;
     }
+    uint32_t info = fai_load_relaxed(&memory->blocks.unit_info[fai_unit_of(&memory->blocks, p)]);
     fai_mailbox_post_foreign(memory, fai_info_lane(info), p);
 }
 

@@ -11,9 +11,12 @@
 _Static_assert(FAI_BLOCK_UNITS == 32, "free_units has a bit for each unit of a block");
 _Static_assert(FAI_UNIT_BYTES / 16 <= FAI_SLAB_BITS, "free_bits has a bit for each object of the smallest class");
 
-// Objects above 8 KiB come from slabs of 512 KiB, so that a slab still holds 16 or more.
+// Objects above 8 KiB come from slabs of 256 KiB, so that a slab still holds 8 or more.
 #define BIG_SIZE 8192u
-#define BIG_UNITS 8u
+#define BIG_UNITS 4u
+// The last slab of a class with room stays although it is empty, but not for objects so large that it would hold much memory for little:
+// making a slab costs 0.1 µs, spread over its objects.
+#define KEPT_SIZE_MAX 1024u
 
 uint32_t fai_class_size(uint32_t size_class)
 {
@@ -260,8 +263,36 @@ bool fai_slabs_give(fai_slabs *slabs, void *object)
     if (slab->free_count++ == 0) list_insert(slabs, slab);
     if (slab->free_count < slab->capacity) return true;
     bool alone = slab->next == FAI_INDEX_NONE && slab->previous == FAI_INDEX_NONE;
-    if (!alone) slab_release(slabs, slab); // the last slab with room stays
+    if (!alone || slab->object_size > KEPT_SIZE_MAX) slab_release(slabs, slab);
     return true;
+}
+
+static void trim_list(fai_slabs *slabs, const fai_slab_list *list)
+{
+    uint32_t unit = list->first;
+    while (unit != FAI_INDEX_NONE) {
+        fai_slab *slab = &slabs->blocks->slabs[unit];
+        unit = slab->next;
+        if (slab->free_count == slab->capacity) slab_release(slabs, slab);
+    }
+}
+
+void fai_slabs_trim(fai_slabs *slabs)
+{
+    for (uint32_t i = 0; i < FA_CLASS_COUNT; i++) {
+        trim_list(slabs, &slabs->pool[i]);
+        trim_list(slabs, &slabs->heap[i]);
+    }
+    for (uint32_t block = slabs->open; block != FAI_INDEX_NONE;) {
+        uint32_t next = slabs->blocks->block_info[block].next;
+        if (slabs->blocks->block_info[block].free_units == UINT32_MAX) {
+            open_remove(slabs, block);
+            slabs->whole--;
+            FAI_COUNT(slabs->contention, block_gives, 1);
+            fai_blocks_give_any(slabs->blocks, block, 1);
+        }
+        block = next;
+    }
 }
 
 // Spans -----------------------------------------------------------------------------------------------------------------

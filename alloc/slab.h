@@ -65,6 +65,9 @@ bool fai_slabs_give(fai_slabs *slabs, void *object);
 void *fai_span_take(fai_slabs *slabs, size_t size, size_t align, fai_kind kind, fai_kind account);
 void fai_span_give(fai_slabs *slabs, uint32_t unit);
 
+/// Gives back the whole block and the empty slabs that are kept at hand.
+void fai_slabs_trim(fai_slabs *slabs);
+
 /// [any] The descriptor of the slab or span that an address lies in; the address is in the range and in one.
 static inline fai_slab *fai_slab_of(const fai_blocks *blocks, const void *p)
 {

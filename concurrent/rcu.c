@@ -98,7 +98,7 @@ static void sleep_until_wanted(fai_reclaimer *reclaimer)
 static void reclaimer_main(void *context)
 {
     fai_reclaimer *reclaimer = context;
-    for (uint32_t polls = 0;;) {
+    for (uint32_t polls = POLLS_BEFORE_SLEEP;;) {
         // [grace.wanted] acquire: what was unlinked before the request stays unlinked for the readers that are waited for.
         uint64_t wanted = fai_load_acquire(&reclaimer->wanted);
         if (wanted != fai_load_relaxed(&reclaimer->done)) {
@@ -119,38 +119,37 @@ static void reclaimer_main(void *context)
     }
 }
 
-static fai_reclaimer *start_reclaimer(void)
+bool fai_grace_open_owner(fai_grace *grace)
 {
     fai_reclaimer *reclaimer = aligned_alloc(FAI_CACHE_LINE, sizeof *reclaimer);
-    if (reclaimer == NULL) return NULL;
+    if (reclaimer == NULL) return false;
     memset(reclaimer, 0, sizeof *reclaimer);
-    if (fai_thread_start(&reclaimer->thread, reclaimer_main, reclaimer, "fa-reclaim", -1)) return reclaimer;
-    free(reclaimer);
-    return NULL;
+    if (!fai_thread_start(&reclaimer->thread, reclaimer_main, reclaimer, "fa-reclaim", -1)) {
+        free(reclaimer);
+        return false;
+    }
+    grace->reclaimer = reclaimer;
+    return true;
 }
 
-bool fai_grace_start_owner(fai_grace *grace)
+void fai_grace_start_owner(fai_grace *grace)
 {
     FA_ASSERT(fai_grace_is_done_any(grace));
-    if (grace->reclaimer == NULL) grace->reclaimer = start_reclaimer();
     fai_reclaimer *reclaimer = grace->reclaimer;
-    if (reclaimer == NULL) return false;
     // [grace.wanted] release: orders the unlinking before the grace period.
     fai_store_release(&reclaimer->wanted, ++grace->started);
     // [grace.sleep] seq_cst: `wanted` before the look at `asleep`; see sleep_until_wanted().
     fai_fence_seq_cst();
     if (fai_load_relaxed(&reclaimer->asleep)) (void)fai_wake_any(&reclaimer->parker);
-    return true;
 }
 
 bool fai_grace_is_done_any(const fai_grace *grace)
 {
-    if (grace->reclaimer == NULL) return true;
     // [grace.done] acquire: pairs with the store of the reclaimer.
     return fai_load_acquire(&grace->reclaimer->done) == grace->started;
 }
 
-void fai_grace_finish_owner(fai_grace *grace)
+void fai_grace_close_owner(fai_grace *grace)
 {
     fai_reclaimer *reclaimer = grace->reclaimer;
     if (reclaimer == NULL) return;

@@ -6,7 +6,7 @@
 // Several systems of this library may share a thread, and the application may use the same flavour itself: registration
 // and online state nest per thread, and a quiescent state is announced only when a single system is inside.
 //
-// Grace periods are waited for by a reclaimer thread of the system's own, started with the first request: nobody else ever waits.
+// Grace periods are waited for by a reclaimer thread of the system's own, nobody else ever waits.
 // (liburcu 0.13 has no polling interface, and its call_rcu helper thread can be neither joined nor detached.) It looks for requests
 // every POLL_NS while there are some now and then, so that asking is a store and a fence; after a quiet while it sleeps, and the next
 // request wakes it.
@@ -24,7 +24,7 @@ struct fai_reclaimer;
 typedef struct fai_grace {
     // owner: the thread that starts it
     uint64_t started;
-    struct fai_reclaimer *reclaimer; // NULL before the first request
+    struct fai_reclaimer *reclaimer; // NULL when closed
 } fai_grace;
 
 /// [own] Registers the calling thread, offline; pairs with fai_rcu_unregister().
@@ -38,13 +38,15 @@ void fai_rcu_offline(void);
 /// [own] Between online and offline: no pointer read before is used afterwards.
 void fai_rcu_quiescent(void);
 
-/// [own] Asks for a grace period that begins now; the one before must be done. False: the reclaimer thread could not be started, and
-/// nothing was.
-bool fai_grace_start_owner(fai_grace *grace);
+/// [own] Starts the reclaimer, asleep; false: no thread to be had. Here and not with the first request, so that no frame pays for it.
+bool fai_grace_open_owner(fai_grace *grace);
+
+/// [own] Asks for a grace period that begins now; the one before must be done.
+void fai_grace_start_owner(fai_grace *grace);
 
 /// [any] Whether the last grace period that was started is over.
 bool fai_grace_is_done_any(const fai_grace *grace);
 
 /// [own] Stops the reclaimer; shutdown only, when no lane of the system reads any more, so that what it waits for no longer matters. Waits
 /// for its thread unless the caller is a reader of another system: that would be waiting for itself, so the thread is left to end alone.
-void fai_grace_finish_owner(fai_grace *grace);
+void fai_grace_close_owner(fai_grace *grace);
