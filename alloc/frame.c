@@ -78,25 +78,12 @@ static void fill_new(const fai_lane *lane, void *p, size_t size)
     if (p != NULL && lane->memory->config.checked) memset(p, ALLOCATED_BYTE, size);
 }
 
-/// Gives back what this lane's arenas keep for later: a limit refused.
-static void scavenge(fai_lane *lane)
-{
-    fai_blocks *blocks = &lane->memory->blocks;
-    // [frame.slot] acquire: the arena as the main lane reset it.
-    uint32_t alive = fai_load_acquire(&lane->memory->slots_alive);
-    for (uint32_t slot = 0; slot < lane->memory->config.frames_in_flight; slot++)
-        if ((alive >> slot & 1) == 0 && slot != lane->slot) fai_arena_trim(&lane->frame[slot], blocks, &lane->contention);
-    if (lane->slot != FAI_NO_SLOT) fai_arena_trim(&lane->frame[lane->slot], blocks, &lane->contention);
-    fai_arena_trim(&lane->scope, blocks, &lane->contention);
-    fai_slabs_trim(&lane->slabs);
-}
-
 /// Allocates, and once more if the first time was refused and something could be given back.
 static void *alloc_from(fai_lane *lane, fai_arena *arena, size_t size, size_t align, size_t limit)
 {
     void *p = fai_arena_alloc(arena, &lane->slabs, size, align, limit);
     if (p != NULL) return p;
-    scavenge(lane);
+    fai_lane_trim(lane);
     return fai_arena_alloc(arena, &lane->slabs, size, align, limit);
 }
 

@@ -11,6 +11,9 @@
 // What a magazine may hold at most, bytes: bounds the floating memory of a lane that uses all classes by about 1 MiB.
 #define MAGAZINE_BYTES 32768u
 
+// Boundaries after which a lane that nobody uses gives back what it keeps: 2 s at 60 Hz.
+#define QUIET_BOUNDARIES 120u
+
 // Life ------------------------------------------------------------------------------------------------------------------
 
 static void *map_zeroed(size_t bytes)
@@ -172,7 +175,9 @@ bool fai_lane_claim(fai_lane *lane)
 {
     if (fai_load_relaxed(&lane->state) != FAI_LANE_IDLE) return false;
     note_used(lane);
-    return claim(lane, FAI_LANE_RUNNING, &lane->contention);
+    if (!claim(lane, FAI_LANE_RUNNING, &lane->contention)) return false;
+    fai_store_relaxed(&lane->claims, fai_load_relaxed(&lane->claims) + 1);
+    return true;
 }
 
 static void service(fai_lane *lane)
@@ -253,12 +258,25 @@ void fai_memory_retire_frame(fai_memory *memory, uint32_t slot, uint64_t number,
     if (bytes > memory->merged.frame_bytes_peak) memory->merged.frame_bytes_peak = bytes;
 }
 
+/// True once, when nobody has used the lane for QUIET_BOUNDARIES.
+static bool is_quiet(fai_lane *lane, bool busy)
+{
+    uint32_t claims = fai_load_relaxed(&lane->claims);
+    if (busy || claims != lane->claims_seen) {
+        lane->claims_seen = claims;
+        lane->quiet = 0;
+        return false;
+    }
+    return lane->quiet <= QUIET_BOUNDARIES && ++lane->quiet == QUIET_BOUNDARIES;
+}
+
 /// Brings home what was freed for a lane that is idle; asks one that runs to do it itself.
 static void service_other(fai_memory *memory, fai_lane *lane)
 {
     bool wanted = !fai_mailbox_is_empty(&lane->mailbox) || fai_load_relaxed(&lane->attention) != 0;
     bool running = fai_load_relaxed(&lane->state) == FAI_LANE_RUNNING;
-    if (!wanted && !running) return;
+    bool trim = is_quiet(lane, wanted || running);
+    if (!wanted && !running && !trim) return;
     if (!claim(lane, FAI_LANE_PROXY, &fai_memory_lane(memory, 0)->contention)) {
         fai_store_relaxed(&lane->service_due, 1u);
         return;
@@ -268,6 +286,7 @@ static void service_other(fai_memory *memory, fai_lane *lane)
     fai_memory_gather(memory, lane);
     if (lane->retired.count > 0) fai_store_relaxed(&lane->attention, 1u);
     service(lane);
+    if (trim) fai_lane_trim(lane);
     let_go(lane);
 }
 

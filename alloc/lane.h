@@ -115,6 +115,9 @@ typedef struct fai_lane {
     FAI_OWN_LINE FAI_ATOMIC(uint32_t) state;
     FAI_ATOMIC(uint32_t) service_due;   // 1: a boundary found the lane running and asks it to service itself
     FAI_ATOMIC(uint32_t) attention;     // 1: the lane went idle with retired versions or an unopened stash
+    FAI_ATOMIC(uint32_t) claims;        // by the lane's thread, wraps
+    uint32_t claims_seen;               // main lane: at the last boundary
+    uint32_t quiet;                     // main lane: boundaries since it changed
     FAI_ATOMIC(uint32_t) offered_ready; // 1: `offered` belongs to the main lane
     fai_retired_list offered;           // versions this lane hands over while it keeps running
     fai_lane_stats published;           // each field: relaxed, written by whoever services
@@ -281,6 +284,10 @@ bool fai_lane_free(fai_lane *lane, void *p, fai_kind account);
 
 /// [owner] Frees an object of this lane; `info` is its unit's.
 void fai_lane_free_own(fai_lane *lane, void *p, uint32_t info);
+
+/// [owner] Gives back what the lane keeps for later: full magazines, empty slabs, blocks of arenas. When a limit refused, or the lane has been
+/// idle for long.
+void fai_lane_trim(fai_lane *lane);
 
 /// [own] Whether p is a whole pool or heap object of this system, and which it is.
 fai_kind fai_memory_kind_of(const fai_memory *memory, const void *p);

@@ -32,6 +32,10 @@ static void mark_freed(const fai_lane *lane, void *p, size_t size)
 static void *alloc_span(fai_lane *lane, size_t size, size_t align, fai_kind account)
 {
     void *p = fai_span_take(&lane->slabs, size, align, FAI_KIND_SPAN, account);
+    if (p == NULL) {
+        fai_lane_trim(lane);
+        p = fai_span_take(&lane->slabs, size, align, FAI_KIND_SPAN, account);
+    }
     if (p == NULL) return NULL;
     const fai_slab *span = fai_slab_of(&lane->memory->blocks, p);
     lane->changed = true;
@@ -78,11 +82,11 @@ void *fa_pool_alloc_slow(fa_worker *w, size_t size, size_t align)
     return p;
 }
 
-/// Returns the older half of a full magazine to its slabs.
-static void flush(fai_lane *lane, uint32_t size_class)
+/// Returns the `give` oldest objects of a magazine to their slabs.
+static void flush(fai_lane *lane, uint32_t size_class, uint32_t give)
 {
     fa_magazine *magazine = &lane->hot.magazines[size_class];
-    uint32_t give = (magazine->count + 1) / 2, given = 0;
+    uint32_t given = 0;
     for (uint32_t i = 0; i < give; i++) {
         if (fai_slabs_give(&lane->slabs, magazine->slots[i])) given++;
         else fai_report(lane->memory, lane, "FA201", "the object was freed twice, or its address is inside an object",
@@ -91,6 +95,22 @@ static void flush(fai_lane *lane, uint32_t size_class)
     magazine->count -= give;
     memmove(magazine->slots, magazine->slots + give, magazine->count * sizeof(void *));
     lane->taken[size_class] -= given;
+}
+
+void fai_lane_trim(fai_lane *lane)
+{
+    const fai_memory *memory = lane->memory;
+    for (uint64_t classes = lane->classes; classes != 0; classes &= classes - 1) {
+        uint32_t size_class = (uint32_t)__builtin_ctzll(classes);
+        flush(lane, size_class, lane->hot.magazines[size_class].count);
+    }
+    // [frame.slot] acquire: the arenas of dead slots as the main lane reset them.
+    uint32_t alive = fai_load_acquire(&memory->slots_alive);
+    for (uint32_t slot = 0; slot < memory->config.frames_in_flight; slot++)
+        if ((alive >> slot & 1) == 0 || slot == lane->slot)
+            fai_arena_trim(&lane->frame[slot], &lane->memory->blocks, &lane->contention);
+    fai_arena_trim(&lane->scope, &lane->memory->blocks, &lane->contention);
+    fai_slabs_trim(&lane->slabs);
 }
 
 static void report_invalid(const fai_lane *lane, const void *p)
@@ -135,7 +155,7 @@ void fai_lane_free_own(fai_lane *lane, void *p, uint32_t info)
             mark_freed(lane, p, fai_class_size(size_class));
             return;
         }
-        if (magazine->count == magazine->limit) flush(lane, size_class);
+        if (magazine->count == magazine->limit) flush(lane, size_class, (magazine->count + 1) / 2);
         magazine->slots[magazine->count++] = p;
         return;
     }

@@ -14,6 +14,8 @@ _Static_assert(FAI_UNIT_BYTES / 16 <= FAI_SLAB_BITS, "free_bits has a bit for ea
 // Objects above 8 KiB come from slabs of 256 KiB, so that a slab still holds 8 or more.
 #define BIG_SIZE 8192u
 #define BIG_UNITS 4u
+// Blocks that a search for units looks at before it takes the fullest that fits: full blocks fill up, and others become whole.
+#define LOOK_MAX 64u
 // The last slab of a class with room stays although it is empty, but not for objects so large that it would hold much memory for little:
 // making a slab costs 0.1 µs, spread over its objects.
 #define KEPT_SIZE_MAX 1024u
@@ -103,10 +105,17 @@ static uint32_t units_take(fai_slabs *slabs, uint32_t count, uint32_t align)
 {
     fai_block *info = slabs->blocks->block_info;
     uint32_t allowed = align > 1 ? aligned_bits(align) : UINT32_MAX;
-    for (uint32_t block = slabs->open; block != FAI_INDEX_NONE; block = info[block].next) {
+    uint32_t best = FAI_INDEX_NONE, best_starts = 0, looked = 0;
+    for (uint32_t block = slabs->open; block != FAI_INDEX_NONE && looked < LOOK_MAX; block = info[block].next, looked++) {
         uint32_t starts = run_starts(info[block].free_units, count) & allowed;
-        if (starts != 0) return units_from_block(slabs, block, (uint32_t)__builtin_ctz(starts), count);
+        if (starts == 0) continue;
+        bool fuller = best == FAI_INDEX_NONE ||
+                      __builtin_popcount(info[block].free_units) < __builtin_popcount(info[best].free_units);
+        if (!fuller) continue;
+        best = block;
+        best_starts = starts;
     }
+    if (best != FAI_INDEX_NONE) return units_from_block(slabs, best, (uint32_t)__builtin_ctz(best_starts), count);
     uint32_t block = fai_blocks_take_any(slabs->blocks, 1, 1, slabs->contention);
     if (block == FAI_INDEX_NONE) return FAI_INDEX_NONE;
     info[block].free_units = UINT32_MAX;
