@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: MIT
 //
-// A lane's deque: a ring of jobs stored in line, 64 bytes each. The owner pushes and pops at one end, thieves take at the other.
-// The public part is the work-stealing deque of Chase and Lev (SPAA 2005) with the memory orders of Lê, Pop, Cohen and Zappa
-// Nardelli (PPoPP 2013); above it lies a part that only the owner sees, as in Lace (van Dijk and van de Pol, 2014): pushing and popping
-// there costs neither a fence nor a read-modify-write.
+// A lane's deque: a ring of jobs stored in line, 64 bytes each. The owner pushes and pops at the new end, thieves take at the old end. The
+// newest jobs are private to the owner: pushing and popping there costs neither a fence nor a read-modify-write. The others are public,
+// and all that there is to know about them stands in one word:
 //
-//     top <= base <= head <= top + capacity
-//     [top, base)   public: thieves take the oldest with a compare-and-swap on `top`
-//     [base, head)  private
-//     bottom == base, except while the owner takes part of the public jobs back
+//     word = tag 31 bits | top 16 bits | count 17 bits
 //
-// Taking back. The owner lowers `bottom` to b', passes a full fence and reads `top`. If top < b', the jobs [b', base) are its own: a thief
-// could take one of them only after it saw top >= b', that is after the owner's look; by then its own fence comes after the
-// owner's, so that it reads a `bottom` at or below its index. If top >= b' the owner puts `bottom` back, and what is left it takes like
-// a thief. So slot i is rewritten only when top > i or bottom <= i since before top was i; a thief therefore copies a slot first and
-// uses the copy only if its compare-and-swap wins. Slots are written and read by relaxed atomic words: a copy that loses may be torn.
+//     jobs [top, top + count)   public: whoever moves `top` up or `count` down by compare-and-swap has taken them
+//     jobs [base, head)         private; base == top + count, which thieves do not change
+//     head - top <= capacity <= 2^16; `top` in the word is the index modulo 2^16
+//
+// (Work stealing deques since Chase and Lev, SPAA 2005; private part and tasks in line after Lace, van Dijk and van de Pol 2014. One word
+// for both ends instead of a word each costs the owner the same: a locked instruction where those need a full fence; and it lets a
+// thief take many jobs at once, needs no fence to be right, and is one cache line to fight about instead of two.)
+//
+// Slots are written and read by relaxed atomic words. A thief copies slots first and uses the copies only if its compare-and-swap wins: then
+// nobody took or put back a job in between. For that the owner changes the tag whenever it takes public jobs back; a thief would have to
+// be stopped while exactly 2^31 such jobs (20 s at full speed), or a multiple, go by.
 //
 // Taking out of the middle leaves a hole: a job without function, which whoever gets it skips.
 //
-// Indices are signed 64-bit and never wrap.
-//
-// Who may run together ("-" yes, "X" the caller must exclude; all _owner functions are the lane's thread):
-//              _owner   steal_any   look_any, find_any, want_any
-//   _owner        X         -                   -
-//   steal_any     -         -                   -
+// Who may run together ("-" yes, "X" the caller must exclude; _owner: the lane's thread):
+//             _owner   _any
+//   _owner      X        -
+//   _any        -        -
 #pragma once
 
 #include "concurrent/check.h"
@@ -46,12 +46,11 @@ typedef struct fai_job {
     fa_job_fn *fn;       // NULL: a hole
     fa_counter *counter; // may be NULL
     uint64_t high, low;  // order key
-    uint64_t args[3];
+    _Alignas(16) uint64_t args[3];
     uint64_t meta;
 } fai_job;
 
 _Static_assert(sizeof(fai_job) == 64, "a job is a cache line");
-_Static_assert(offsetof(fai_job, args) % 16 == 0, "copied arguments are 16-byte aligned");
 _Static_assert(sizeof((fai_job){0}.args) == FA_JOB_INLINE, "arguments that travel inside");
 
 static inline uint64_t fai_job_meta(uint32_t slot, uint32_t bits, uint32_t flags, uint32_t run)
@@ -94,30 +93,50 @@ typedef struct fai_want {
 #define FAI_SLOT_ANY UINT32_MAX
 #define FAI_WANT_ANY ((fai_want){NULL, FAI_SLOT_ANY, 0})
 
+#define FAI_DEQUE_COUNT_BITS 17
+#define FAI_DEQUE_TOP_BITS 16
+#define FAI_DEQUE_TAG (UINT64_C(1) << (FAI_DEQUE_COUNT_BITS + FAI_DEQUE_TOP_BITS))
+
 typedef struct fai_deque {
     // immutable after init
     fai_job *jobs;
     uint64_t mask; // capacity - 1
-    // owner
+    // owner: indices never wrap
     int64_t head;
     int64_t base;
     int64_t top_seen; // a value that `top` had
-    // shared: the owner writes, all read
-    FAI_OWN_LINE FAI_ATOMIC(int64_t) bottom;
-    FAI_ATOMIC(uint32_t) wanted; // set by who found nothing public here
-    // shared: whoever takes the oldest job writes
-    FAI_OWN_LINE FAI_ATOMIC(int64_t) top;
+    // shared
+    FAI_OWN_LINE FAI_ATOMIC(uint64_t) word;
+    FAI_OWN_LINE FAI_ATOMIC(uint32_t) wanted; // set by who found nothing public here; the owner clears it when it shares
 } fai_deque;
 
 typedef enum fai_steal { FAI_STEAL_EMPTY, FAI_STEAL_LOST, FAI_STEAL_OTHER, FAI_STEAL_TAKEN } fai_steal;
 
 static inline void fai_deque_init(fai_deque *deque, fai_job *jobs, uint32_t capacity)
 {
-    FA_ASSERT((capacity & (capacity - 1)) == 0);
+    FA_ASSERT((capacity & (capacity - 1)) == 0 && capacity <= UINT32_C(1) << FAI_DEQUE_TOP_BITS);
     FA_ASSERT((uintptr_t)jobs % sizeof(fai_job) == 0);
     memset(deque, 0, sizeof *deque);
     deque->jobs = jobs;
     deque->mask = capacity - 1;
+}
+
+static inline uint32_t fai_deque_count_of(uint64_t word)
+{
+    return word & ((UINT32_C(1) << FAI_DEQUE_COUNT_BITS) - 1);
+}
+
+static inline uint32_t fai_deque_top_of(uint64_t word)
+{
+    return word >> FAI_DEQUE_COUNT_BITS & ((UINT32_C(1) << FAI_DEQUE_TOP_BITS) - 1);
+}
+
+/// The word after the n oldest jobs were taken.
+static inline uint64_t fai_deque_without_oldest(uint64_t word, uint32_t n)
+{
+    uint64_t top = (fai_deque_top_of(word) + n) & ((UINT32_C(1) << FAI_DEQUE_TOP_BITS) - 1);
+    uint64_t tag = word & ~(FAI_DEQUE_TAG - 1);
+    return tag | top << FAI_DEQUE_COUNT_BITS | (fai_deque_count_of(word) - n);
 }
 
 static inline fai_job *fai_deque_at(const fai_deque *deque, int64_t index)
@@ -154,37 +173,35 @@ static inline bool fai_job_matches(const fai_job *job, const fai_want *want)
 
 // Owner: pushing ------------------------------------------------------------------------------------------------------
 
+/// The index of the oldest job; thieves may be taking it.
+static inline int64_t fai_deque_top_owner(const fai_deque *deque)
+{
+    return deque->base - fai_deque_count_of(fai_load_relaxed(&deque->word));
+}
+
 /// The slot for the next push, NULL when the deque is full.
 static inline fai_job *fai_deque_reserve_owner(fai_deque *deque)
 {
     if (FA_UNLIKELY(deque->head - deque->top_seen > (int64_t)deque->mask)) {
         // [deque.take] acquire: the thieves' reads of the slots that they took come before these are written again.
-        deque->top_seen = fai_load_acquire(&deque->top);
+        deque->top_seen = deque->base - fai_deque_count_of(fai_load_acquire(&deque->word));
         if (deque->head - deque->top_seen > (int64_t)deque->mask) return NULL;
     }
     return fai_deque_at(deque, deque->head);
 }
 
-/// Makes everything public.
-static inline void fai_deque_publish_owner(fai_deque *deque)
+/// Makes the n oldest private jobs public. A full fence on x86-64; elsewhere follow it up by fai_fence_after_rmw_seq_cst() where it must be.
+static inline void fai_deque_publish_owner(fai_deque *deque, int64_t n)
 {
-    FA_ASSERT(deque->base <= deque->head);
-    deque->base = deque->head;
+    FA_ASSERT(n >= 0 && deque->base + n <= deque->head);
+    deque->base += n;
     // [deque.publish] release: the jobs, and all that their submitter did before.
-    fai_store_release(&deque->bottom, deque->head);
-    if (fai_load_relaxed(&deque->wanted)) fai_store_relaxed(&deque->wanted, 0u);
+    (void)fai_add_seq_cst(&deque->word, (uint64_t)n);
 }
 
-/// Somebody asked for work: makes the older half of the private part public. Returns whether there was any.
-static inline bool fai_deque_share_owner(fai_deque *deque)
+static inline int64_t fai_deque_private_owner(const fai_deque *deque)
 {
-    int64_t n = deque->head - deque->base;
-    if (n == 0) return false;
-    deque->base += (n + 1) / 2;
-    fai_store_relaxed(&deque->wanted, 0u);
-    // [deque.publish] release: as above.
-    fai_store_release(&deque->bottom, deque->base);
-    return true;
+    return deque->head - deque->base;
 }
 
 static inline bool fai_deque_is_wanted_owner(const fai_deque *deque)
@@ -194,47 +211,37 @@ static inline bool fai_deque_is_wanted_owner(const fai_deque *deque)
 
 // Owner: popping ------------------------------------------------------------------------------------------------------
 
-/// Takes back the public jobs from `lower` on; false, and nothing changed, if thieves may have come that far.
-static inline bool fai_deque_take_back_owner(fai_deque *deque, int64_t lower)
-{
-    FA_ASSERT(lower < deque->base);
-    // [deque.publish] release: a thief that reads the lower value still sees the jobs below it.
-    fai_store_release(&deque->bottom, lower);
-    // [deque.fence] seq_cst: the owner's store of `bottom` before its load of `top`, against the thief's load of `top` before its load
-    // of `bottom`.
-    fai_fence_seq_cst();
-    deque->top_seen = fai_load_relaxed(&deque->top);
-    if (FA_LIKELY(deque->top_seen < lower)) {
-        deque->base = lower;
-        return true;
-    }
-    // [deque.publish] release: as above.
-    fai_store_release(&deque->bottom, deque->base);
-    return false;
-}
-
-/// Takes public job `index` as a thief would; false if it is not the oldest any more. `bottom` lies above it: no fence is needed.
-static inline bool fai_deque_take_oldest_owner(fai_deque *deque, int64_t index, fai_job *out)
+/// Makes the newest public jobs, from `index` on, private again; false if thieves have come that far.
+static inline bool fai_deque_take_back_owner(fai_deque *deque, int64_t index)
 {
     FA_ASSERT(index < deque->base);
-    *out = *fai_deque_at(deque, index);
-    // [deque.take] acq_rel: decides between the owner and thieves.
-    return fai_cas_seq_cst(&deque->top, &index, index + 1);
+    uint64_t n = (uint64_t)(deque->base - index), word = fai_load_relaxed(&deque->word);
+    do {
+        if (fai_deque_count_of(word) < n) return false;
+    } while (!fai_cas_relaxed(&deque->word, &word, word + FAI_DEQUE_TAG - n));
+    deque->base = index;
+    return true;
 }
 
 /// Pops the newest job into `out`; false when the deque is empty. Public jobs are taken back one at a time: a job that others could run must
 /// not lie hidden behind a long one.
-static inline bool fai_deque_pop_owner(fai_deque *deque, fai_job *out, fa_contention *contention)
+static inline bool fai_deque_pop_owner(fai_deque *deque, fai_job *out)
 {
-    while (FA_UNLIKELY(deque->head == deque->base)) {
-        int64_t top = fai_load_relaxed(&deque->top);
-        if (deque->base <= top) return false;
-        if (deque->base - top > 1 && fai_deque_take_back_owner(deque, deque->base - 1)) break;
-        if (fai_deque_take_oldest_owner(deque, deque->base - 1, out)) return true;
-        FAI_COUNT(contention, own_races, 1);
-    }
+    if (deque->head == deque->base && !fai_deque_take_back_owner(deque, deque->base - 1)) return false;
     *out = *fai_deque_at(deque, --deque->head);
     return true;
+}
+
+/// Gives up the holes at the old end, so that they take no room; returns the index of the oldest job.
+static inline int64_t fai_deque_oldest_owner(fai_deque *deque)
+{
+    uint64_t word = fai_load_relaxed(&deque->word);
+    for (uint32_t n; (n = fai_deque_count_of(word)) > 0;) {
+        if (fai_deque_at(deque, deque->base - n)->fn != NULL) return deque->base - n;
+        if (fai_cas_relaxed(&deque->word, &word, fai_deque_without_oldest(word, 1)))
+            word = fai_deque_without_oldest(word, 1);
+    }
+    return deque->base;
 }
 
 /// Newest job with an index in [from, to) that is wanted, `from` - 1 if there is none.
@@ -257,13 +264,18 @@ static inline int64_t fai_deque_find_oldest_owner(const fai_deque *deque, int64_
     return to;
 }
 
-/// Takes job `index` out, wherever it lies, leaving a hole; false if a thief has it. Jobs above it stay private: the caller publishes.
+/// Takes job `index` out, wherever it lies, leaving a hole; false if a thief has it. Public jobs above it become private: the caller
+/// publishes them again.
 static inline bool fai_deque_take_out_owner(fai_deque *deque, int64_t index, fai_job *out)
 {
     FA_ASSERT(index < deque->head);
     if (index < deque->base) {
-        if (fai_load_relaxed(&deque->top) >= index || !fai_deque_take_back_owner(deque, index))
-            return fai_deque_take_oldest_owner(deque, index, out);
+        uint64_t word = fai_load_relaxed(&deque->word);
+        if (deque->base - fai_deque_count_of(word) == index && index < deque->head - 1) { // the oldest: nothing needs to move
+            *out = *fai_deque_at(deque, index);
+            return fai_cas_relaxed(&deque->word, &word, fai_deque_without_oldest(word, 1));
+        }
+        if (!fai_deque_take_back_owner(deque, index)) return false;
     }
     fai_job *slot = fai_deque_at(deque, index);
     *out = *slot;
@@ -274,10 +286,10 @@ static inline bool fai_deque_take_out_owner(fai_deque *deque, int64_t index, fai
 
 // Thieves -------------------------------------------------------------------------------------------------------------
 
-/// A glance: how many jobs are public, roughly.
-static inline int64_t fai_deque_look_any(const fai_deque *deque)
+/// A glance: how many jobs are public.
+static inline uint32_t fai_deque_look_any(const fai_deque *deque)
 {
-    return fai_load_relaxed(&deque->bottom) - fai_load_relaxed(&deque->top);
+    return fai_deque_count_of(fai_load_relaxed(&deque->word));
 }
 
 /// Asks the owner to make work public.
@@ -288,32 +300,54 @@ static inline void fai_deque_want_any(fai_deque *deque)
 
 /// How many jobs are older than the oldest one that seems to be wanted, -1 if none of the `limit` oldest is. Compares values only: what it
 /// sees may be long gone.
-static inline int64_t fai_deque_find_any(const fai_deque *deque, const fai_want *want, int64_t limit)
+static inline int32_t fai_deque_find_any(const fai_deque *deque, const fai_want *want, uint32_t limit)
 {
-    int64_t top = fai_load_relaxed(&deque->top), bottom = fai_load_relaxed(&deque->bottom);
-    if (bottom - top > limit) bottom = top + limit;
-    for (int64_t i = top; i < bottom; i++) {
-        const fai_job *slot = fai_deque_at(deque, i);
+    uint64_t word = fai_load_relaxed(&deque->word);
+    uint32_t top = fai_deque_top_of(word), count = fai_deque_count_of(word);
+    for (uint32_t i = 0; i < count && i < limit; i++) {
+        const fai_job *slot = fai_deque_at(deque, top + i);
         fai_job seen = {.fn = fai_load_relaxed(&slot->fn),
                         .counter = fai_load_relaxed(&slot->counter),
                         .meta = fai_load_relaxed(&slot->meta)};
-        if (seen.fn != NULL && fai_job_matches(&seen, want)) return i - top;
+        if (seen.fn != NULL && fai_job_matches(&seen, want)) return (int32_t)i;
     }
     return -1;
 }
 
-/// Takes the oldest public job if it is wanted. LOST says nothing about whether there is more; OTHER: it was not wanted.
+/// Takes the oldest job if it is wanted. LOST says nothing about whether there is more; OTHER: it was not wanted.
 static inline fai_steal fai_deque_steal_any(fai_deque *deque, const fai_want *want, fai_job *out)
 {
-    // [deque.take] acquire: `top` is read before `bottom` and before the slot.
-    int64_t top = fai_load_acquire(&deque->top);
-    // [deque.fence] seq_cst: see fai_deque_take_back_owner().
-    fai_fence_seq_cst();
-    // [deque.publish] acquire: the jobs below it.
-    int64_t bottom = fai_load_acquire(&deque->bottom);
-    if (top >= bottom) return FAI_STEAL_EMPTY;
-    fai_job_read(fai_deque_at(deque, top), out);
+    // [deque.publish] acquire: the jobs that it counts.
+    uint64_t word = fai_load_acquire(&deque->word);
+    if (fai_deque_count_of(word) == 0) return FAI_STEAL_EMPTY;
+    fai_job_read(fai_deque_at(deque, fai_deque_top_of(word)), out);
     if (out->fn != NULL && !fai_job_matches(out, want)) return FAI_STEAL_OTHER;
-    // [deque.take] release: the reads of the slot come before its reuse. acquire: what earlier takers did.
-    return fai_cas_seq_cst(&deque->top, &top, top + 1) ? FAI_STEAL_TAKEN : FAI_STEAL_LOST;
+    // [deque.take] release: the reads of the slot come before its reuse.
+    return fai_cas_release(&deque->word, &word, fai_deque_without_oldest(word, 1)) ? FAI_STEAL_TAKEN : FAI_STEAL_LOST;
+}
+
+/// Takes half of the jobs, at most `limit`: the oldest into `out`, the others, newest first, to the private part of the taker's deque, which
+/// is empty. A forked task, which its parent may soon want back, comes alone. Returns how many.
+static inline uint32_t fai_deque_steal_many_any(fai_deque *deque, fai_deque *into, uint32_t limit, fai_job *out)
+{
+    FA_ASSERT(into->head == into->base && fai_deque_look_any(into) == 0);
+    FA_ASSERT(limit >= 1 && limit <= into->mask);
+    // [deque.publish] acquire: as above.
+    uint64_t word = fai_load_acquire(&deque->word);
+    uint32_t count = fai_deque_count_of(word), top = fai_deque_top_of(word);
+    if (count == 0) return 0;
+    uint32_t n = (count + 1) / 2 < limit ? (count + 1) / 2 : limit;
+    fai_job_read(fai_deque_at(deque, top), out);
+    if ((fai_job_flags(out) & FAI_JOB_FORKED) != 0) n = 1;
+    for (uint32_t i = 1; i < n; i++) __builtin_prefetch(fai_deque_at(deque, top + i));
+    for (uint32_t i = 1; i < n; i++) {
+        fai_job job;
+        fai_job_read(fai_deque_at(deque, top + i), &job);
+        job.meta |= (uint64_t)FAI_JOB_STOLEN << 16;
+        fai_job_write(fai_deque_at(into, into->head + (n - 1 - i)), &job);
+    }
+    // [deque.take] release: as above.
+    if (!fai_cas_release(&deque->word, &word, fai_deque_without_oldest(word, n))) return 0;
+    into->head += n - 1;
+    return n;
 }

@@ -7,7 +7,10 @@
 
 __attribute__((noinline)) static void share(fai_worker *w)
 {
-    if (!fai_deque_share_owner(&w->deque)) return;
+    int64_t n = fai_deque_private_owner(&w->deque);
+    if (n == 0) return;
+    fai_store_relaxed(&w->deque.wanted, 0u);
+    fai_deque_publish_owner(&w->deque, (n + 1) / 2);
     FAI_COUNT(&w->lane.contention, publishes, 1);
     fai_worker_notify(w, NULL);
 }
@@ -23,11 +26,11 @@ __attribute__((noinline)) static fa_status fork_outside(fai_worker *w, fa_task *
     return fai_submit_outside_frame(w);
 }
 
-__attribute__((noinline)) static fa_status fork_inline(fai_worker *w, fa_task *task, fai_job *job)
+__attribute__((noinline)) static fa_status fork_inline(fai_worker *w, fa_task *task, fai_job job)
 {
     set_done(task);
-    job->counter = NULL;
-    fai_worker_run_inline(w, job);
+    job.counter = NULL;
+    fai_worker_run_inline(w, &job);
     return FA_OK;
 }
 
@@ -42,7 +45,7 @@ fa_status fa_fork(fa_worker *worker, fa_task *task, fa_job_fn *fn, void *arg)
     fai_order_child(w->lane.order, &job.high, &job.low, &bits);
     job.meta = fai_job_meta(slot, bits, FAI_JOB_FORKED, w->run);
     fai_job *at = fai_deque_reserve_owner(&w->deque);
-    if (FA_UNLIKELY(at == NULL)) return fork_inline(w, task, &job);
+    if (FA_UNLIKELY(at == NULL)) return fork_inline(w, task, job);
     fai_store_relaxed(&task->counter.state, UINT64_C(1));
     fai_job_write(at, &job);
     w->deque.head++;
@@ -54,9 +57,11 @@ fa_status fa_fork(fa_worker *worker, fa_task *task, fa_job_fn *fn, void *arg)
 static inline void run_joined(fai_worker *w, fa_task *task, const fai_job *job)
 {
     fai_context context;
-    fa_job_fn *fn = job->fn;
-    void *arg = (void *)(uintptr_t)job->args[0];
-    fai_context_begin(w, &context, job, w->run);
+    fai_job taken; // read in words, as it was written: wider loads would wait for the stores
+    fai_job_read(job, &taken);
+    fa_job_fn *fn = taken.fn;
+    void *arg = (void *)(uintptr_t)taken.args[0];
+    fai_context_begin(w, &context, &taken, w->run);
     set_done(task);
     fn(&w->lane.hot, arg);
     fai_context_end(w, &context);
@@ -68,7 +73,7 @@ __attribute__((noinline)) static void join_slow(fai_worker *w, fa_task *task)
     if (fa_is_done(&task->counter)) return;
     int64_t newest = w->deque.head - 1;
     fai_job job;
-    if (newest >= fai_load_relaxed(&w->deque.top) && fai_deque_at(&w->deque, newest)->counter == &task->counter &&
+    if (newest >= fai_deque_top_owner(&w->deque) && fai_deque_at(&w->deque, newest)->counter == &task->counter &&
         fai_deque_take_out_owner(&w->deque, newest, &job)) {
         run_joined(w, task, &job);
         return;

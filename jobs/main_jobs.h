@@ -17,8 +17,6 @@ typedef struct fai_main_job {
     fai_job job;
 } fai_main_job;
 
-_Static_assert(offsetof(fai_main_job, job) % 16 == 0, "copied arguments are 16-byte aligned");
-
 /// [own] Queues a copy of the job; false when there is no frame memory for it.
 bool fai_main_jobs_submit(fai_worker *w, const fai_job *job);
 

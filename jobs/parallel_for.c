@@ -122,7 +122,7 @@ static void take_back_tickets(fai_worker *w, loop *l, uint32_t queued)
     while (taken < queued) {
         int64_t newest = w->deque.head - 1;
         fai_job job;
-        if (newest < fai_load_relaxed(&w->deque.top) || fai_deque_at(&w->deque, newest)->counter != &l->counter) break;
+        if (newest < fai_deque_top_owner(&w->deque) || fai_deque_at(&w->deque, newest)->counter != &l->counter) break;
         if (!fai_deque_take_out_owner(&w->deque, newest, &job)) break;
         taken++;
     }

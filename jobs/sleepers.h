@@ -37,14 +37,14 @@ typedef struct fai_sleepers {
     uint32_t words; // in use
 } fai_sleepers;
 
-/// Enters the set. The operation is a full fence on every architecture together with the fence that follows it.
+/// Enters the set; a full fence.
 static inline void fai_lane_set_add(fai_lane_set *set, uint32_t lane)
 {
     FA_ASSERT(lane < FAI_LANE_WORDS * 64);
     // [sleepers.announce] seq_cst: the sleeper's entry before its last look at the deques.
     (void)fai_or_seq_cst(&set->words[lane / 64], UINT64_C(1) << (lane % 64));
-    // [sleepers.announce] seq_cst: aarch64 may let a later load pass a read-modify-write.
-    fai_fence_seq_cst();
+    // [sleepers.announce] seq_cst: the same.
+    fai_fence_after_rmw_seq_cst();
 }
 
 /// Leaves the set; returns whether the lane was in it. Whoever gets true has taken over the duty to wake it.

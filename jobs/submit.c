@@ -21,19 +21,17 @@ static inline void complete_job(fai_worker *w, fai_job *job, uint32_t flags)
     job->meta = fai_job_meta(w->lane.slot, bits, flags, w->run);
 }
 
-__attribute__((noinline)) static void run_at_once(fai_worker *w, fai_job *job)
+__attribute__((noinline)) static void run_at_once(fai_worker *w, fai_job job)
 {
-    fa_counter *counter = job->counter;
-    job->counter = NULL; // so that a wait for it inside the job is no deadlock: it is not counted
-    fai_worker_run_inline(w, job);
-    if (counter != NULL) fai_counter_complete(w, counter, 1);
+    fai_worker_run_inline(w, &job);
+    if (job.counter != NULL) fai_counter_complete(w, job.counter, 1);
 }
 
-static inline fa_status submit(fai_worker *w, fai_job *job, uint32_t flags)
+static inline fa_status submit(fai_worker *w, fai_job job, uint32_t flags)
 {
-    complete_job(w, job, flags);
-    if (job->counter != NULL) fai_counter_add(w, job->counter, 1);
-    if (FA_LIKELY(fai_submit_push(w, job))) fai_submit_publish(w, job->counter);
+    complete_job(w, &job, flags);
+    if (job.counter != NULL) fai_counter_add(w, job.counter, 1);
+    if (FA_LIKELY(fai_submit_push(w, &job))) fai_submit_publish(w, job.counter);
     else run_at_once(w, job);
     return FA_OK;
 }
@@ -71,7 +69,7 @@ fa_status fa_submit_job(fa_worker *worker, const fa_job *job)
     uint32_t flags;
     fa_status status = pack(w, &packed, job->arg, job->arg_size, job->name, &flags);
     if (status != FA_OK) return status;
-    if ((job->flags & FA_JOB_MAIN) == 0) return submit(w, &packed, flags);
+    if ((job->flags & FA_JOB_MAIN) == 0) return submit(w, packed, flags);
     complete_job(w, &packed, flags);
     return fai_main_jobs_submit(w, &packed) ? FA_OK : FA_ERROR_MEMORY;
 }
@@ -82,7 +80,7 @@ fa_status fa_submit_counted(fa_worker *worker, fa_counter *counter, fa_job_fn *f
     fai_worker *w = fai_worker_of(worker);
     if (FA_UNLIKELY(w->lane.slot == FAI_NO_SLOT)) return fai_submit_outside_frame(w);
     fai_job job = {.fn = fn, .counter = counter, .args = {(uintptr_t)arg, 0, 0}};
-    return submit(w, &job, 0);
+    return submit(w, job, 0);
 }
 
 fa_status fa_submit(fa_worker *worker, fa_job_fn *fn, void *arg)
@@ -98,7 +96,7 @@ fa_status fa_submit_copy(fa_worker *worker, fa_counter *counter, fa_job_fn *fn, 
     fai_job job = {.fn = fn, .counter = counter};
     uint32_t flags;
     fa_status status = pack(w, &job, args, size, NULL, &flags);
-    return status == FA_OK ? submit(w, &job, flags) : status;
+    return status == FA_OK ? submit(w, job, flags) : status;
 }
 
 /// Copies of `count` arguments that are too large to travel inside, at the stride that keeps them 16-byte aligned.
@@ -134,7 +132,7 @@ fa_status fa_submit_many(fa_worker *worker, fa_counter *counter, fa_job_fn *fn, 
         complete_job(w, &job, inside ? FAI_JOB_COPIED : 0);
         if (FA_LIKELY(fai_submit_push(w, &job))) continue;
         fai_submit_publish(w, counter);
-        run_at_once(w, &job);
+        run_at_once(w, job);
     }
     fai_submit_publish(w, counter);
     return FA_OK;

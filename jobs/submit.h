@@ -23,6 +23,6 @@ static inline bool fai_submit_push(fai_worker *w, const fai_job *job)
 static inline void fai_submit_publish(fai_worker *w, const fa_counter *counter)
 {
     FAI_COUNT(&w->lane.contention, publishes, 1);
-    fai_deque_publish_owner(&w->deque);
+    fai_deque_publish_owner(&w->deque, fai_deque_private_owner(&w->deque));
     fai_worker_notify(w, counter);
 }

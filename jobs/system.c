@@ -63,7 +63,7 @@ static bool start_workers(fa_system *fa)
 {
     for (uint32_t lane = 1; lane <= fa->worker_count; lane++) {
         fai_worker *w = fai_system_worker(fa, lane);
-        char name[sizeof w->thread.name];
+        char name[24]; // fai_thread_start() cuts it to what a thread may have
         snprintf(name, sizeof name, "fa-worker-%u", lane);
         int32_t cpu = fa->memory.config.pin_workers ? (int32_t)lane : -1; // the main lane is thought to be on the first
         if (fai_thread_start(&w->thread, fai_worker_main, w, name, cpu)) continue;

@@ -102,7 +102,7 @@ static bool is_reached(const fa_system *fa, const awaited *frame)
 }
 
 /// A job of the frame. With one frame in flight that is any job.
-static bool take_job(fai_worker *w, awaited *frame, int64_t limit, fai_job *out)
+static bool take_job(fai_worker *w, awaited *frame, uint32_t limit, fai_job *out)
 {
     const fa_system *fa = fai_worker_system(w);
     fai_want want = FAI_WANT_ANY;
@@ -114,7 +114,7 @@ static bool take_job(fai_worker *w, awaited *frame, int64_t limit, fai_job *out)
     return fai_worker_take_own(w, &want, &frame->cursor, out) || fai_worker_take_others(w, &want, limit, out);
 }
 
-static void run_jobs(fai_worker *w, awaited *frame, int64_t limit)
+static void run_jobs(fai_worker *w, awaited *frame, uint32_t limit)
 {
     const fa_system *fa = fai_worker_system(w);
     fai_job job;
@@ -177,7 +177,7 @@ static void wait_frame(fai_worker *w, uint64_t number, bool until_over)
     const fa_system *fa = fai_worker_system(w);
     awaited frame = {.number = number, .until_over = until_over, .cursor = -1};
     for (;;) {
-        run_jobs(w, &frame, INT64_MAX);
+        run_jobs(w, &frame, UINT32_MAX);
         if (is_reached(fa, &frame)) return;
         uint64_t deadline = fa->spin_ns > 0 ? fai_now_ns() + fa->spin_ns : 0;
         for (uint32_t round = 1; deadline != 0; round++) {
@@ -223,7 +223,7 @@ static bool make_room(fai_worker *w, bool may_wait)
         wait_frame(w, fa->oldest, true);
     } else if (fa->worker_count == 0) { // else nobody would ever run what attached threads left
         awaited frame = {.number = fa->oldest, .cursor = -1};
-        run_jobs(w, &frame, INT64_MAX);
+        run_jobs(w, &frame, UINT32_MAX);
     } else {
         (void)fai_main_jobs_run(w, &FAI_WANT_ANY);
     }

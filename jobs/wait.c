@@ -33,7 +33,7 @@ static bool take_descendant(fai_worker *w, const fa_counter *counter, fai_job *o
     uint32_t run = fai_load_relaxed(&counter->runner), lane = run >> 24;
     if (run == 0 || lane == w->lane.hot.index || lane >= fai_load_relaxed(&fa->lane_end)) return false;
     fai_worker *runner = fai_system_worker(fa, lane);
-    if (fai_deque_look_any(&runner->deque) <= 0) {
+    if (fai_deque_look_any(&runner->deque) == 0) {
         fai_deque_want_any(&runner->deque);
         return false;
     }
@@ -43,7 +43,7 @@ static bool take_descendant(fai_worker *w, const fa_counter *counter, fai_job *o
 }
 
 /// Runs what the rules above allow, as long as there is any.
-static void help(fai_worker *w, const fa_counter *counter, const fai_want *want, int64_t limit)
+static void help(fai_worker *w, const fa_counter *counter, const fai_want *want, uint32_t limit)
 {
     int64_t cursor = -1;
     fai_job job;
@@ -96,7 +96,7 @@ static fa_status wait_for(fai_worker *w, fa_counter *counter, bool may_fail)
     const fa_system *fa = fai_worker_system(w);
     const fai_want want = {.counter = counter, .slot = FAI_SLOT_ANY, .run = 0};
     uint64_t deadline = 0;
-    int64_t limit = NEAR_TOP;
+    uint32_t limit = NEAR_TOP;
     fai_worker_publish_all(w); // what lies private here nobody else could run while this lane waits
     for (uint32_t round = 1;; round++) {
         uint64_t jobs = w->lane.serial_last;
@@ -111,7 +111,7 @@ static fa_status wait_for(fai_worker *w, fa_counter *counter, bool may_fail)
         }
         if (park(w, counter, &want) && may_fail) return FA_ERROR_DEADLOCK;
         deadline = 0;
-        limit = INT64_MAX; // it may have been woken for a job that lies deep
+        limit = UINT32_MAX; // it may have been woken for a job that lies deep
     }
 }
 

@@ -55,6 +55,17 @@ typedef struct fai_shown {
     FAI_ATOMIC(const char *) name;
 } fai_shown;
 
+/// What a thief knows about the jobs that it could take: its last look at a deque that had some, and the last ones it took.
+typedef struct fai_watch {
+    uint32_t lane;
+    uint32_t base;     // the deque's newer end, modulo 2^16
+    uint64_t at_ns;
+    uint64_t again_ns; // not to be looked at before; 0: no look counts
+    uint64_t job_ns;   // what a job took when it last took several …
+    uint64_t taken_ns; // … then
+    uint32_t taken;    // how many, 0 once they are accounted for
+} fai_watch;
+
 typedef struct fai_worker {
     fai_lane lane; // first: a fa_worker is a fai_lane is a fai_worker
     // owner: the lane's thread
@@ -65,6 +76,7 @@ typedef struct fai_worker {
     fa_counter *gathered;      // completions of this counter …
     uint32_t gathered_count;   // … not yet taken off it
     uint32_t last_victim;
+    fai_watch watch;
     uint64_t random;
     uint32_t since_quiescent;  // jobs
     bool claimed;              // the lane is RUNNING
@@ -179,8 +191,8 @@ void fai_worker_run_inline(fai_worker *w, fai_job *job);
 /// [own] The job that was pushed last, false if the deque is empty.
 bool fai_worker_pop(fai_worker *w, fai_job *out);
 
-/// [own] Takes the oldest job of another lane, starting where it last found one. Claims the lane before it does. `seen`: whether there
-/// were any.
+/// [own] With an empty deque: takes the oldest job of another lane, and others of that lane into its own deque. Starts where it last found
+/// some. Claims the lane before. `seen`: there are some, but they could not be had, or were not worth it yet.
 bool fai_worker_steal(fai_worker *w, fai_job *out, bool *seen);
 
 /// [own] As fai_deque_steal_any(), counted, without holes.
@@ -192,7 +204,7 @@ bool fai_worker_take_own(fai_worker *w, const fai_want *want, int64_t *cursor, f
 
 /// [own] A wanted job among the `limit` oldest of another lane. If there are others before it they are moved to the own deque, where all
 /// can still take them.
-bool fai_worker_take_others(fai_worker *w, const fai_want *want, int64_t limit, fai_job *out);
+bool fai_worker_take_others(fai_worker *w, const fai_want *want, uint32_t limit, fai_job *out);
 
 /// [own] Whether another lane seems to have a wanted job.
 bool fai_worker_sees(const fai_worker *w, const fai_want *want);
@@ -215,12 +227,12 @@ void fai_worker_wake(fai_worker *w, uint32_t lane);
 bool fai_worker_search_begin(fai_worker *w);
 void fai_worker_search_end(fai_worker *w);
 
-/// [own] After publishing a job of `counter` (may be NULL): wakes an idle lane unless one is searching, and who waits for the counter.
+/// [own] Right after publishing a job of `counter` (may be NULL): wakes an idle lane unless one is searching, and who waits for the counter.
 static inline void fai_worker_notify(fai_worker *w, const fa_counter *counter)
 {
     const fai_sleepers *sleepers = &fai_worker_system(w)->sleepers;
-    // [sleepers.announce] seq_cst: the job before the look at who sleeps.
-    fai_fence_seq_cst();
+    // [sleepers.announce] seq_cst: the job, published by a read-modify-write, before the look at who sleeps.
+    fai_fence_after_rmw_seq_cst();
     if (FA_UNLIKELY(fai_lane_set_any(&sleepers->idle, sleepers->words) != 0) &&
         fai_load_relaxed(&sleepers->searching) == 0)
         fai_worker_wake_idle(w);
