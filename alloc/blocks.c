@@ -52,7 +52,7 @@ static void unmap_all(fai_blocks *blocks)
     unmap(blocks->block_info, blocks->count * sizeof(fai_block));
     unmap(blocks->unit_info, units * sizeof(uint32_t));
     unmap(blocks->slabs, units * sizeof(fai_slab));
-    unmap(blocks->used, word_count(blocks) * 2 * sizeof(uint64_t));
+    unmap(blocks->used, word_count(blocks) * 3 * sizeof(uint64_t));
 }
 
 static bool map_all(fai_blocks *blocks, uint64_t bytes)
@@ -64,7 +64,7 @@ static bool map_all(fai_blocks *blocks, uint64_t bytes)
     blocks->block_info = map(blocks->count * sizeof(fai_block));
     blocks->unit_info = map(units * sizeof(uint32_t));
     blocks->slabs = map(units * sizeof(fai_slab));
-    blocks->used = map(word_count(blocks) * 2 * sizeof(uint64_t));
+    blocks->used = map(word_count(blocks) * 3 * sizeof(uint64_t));
     if (blocks->base && blocks->block_info && blocks->unit_info && blocks->slabs && blocks->used) return true;
     unmap_all(blocks);
     return false;
@@ -79,6 +79,7 @@ bool fai_blocks_init(fai_blocks *blocks, const fa_config *config)
         if (bytes < RESERVE_MIN) return false;
     }
     blocks->resident = blocks->used + word_count(blocks);
+    blocks->populated = blocks->resident + word_count(blocks);
     blocks->limit = blocks->count;
     if (config->memory_max != 0 && config->memory_max >> FAI_BLOCK_SHIFT < blocks->limit)
         blocks->limit = (uint32_t)(config->memory_max >> FAI_BLOCK_SHIFT);
@@ -196,6 +197,7 @@ static bool purge_one(fai_blocks *blocks)
                       madvise(fai_block_start(blocks, block), FAI_BLOCK_BYTES, MADV_DONTNEED) == 0;
         if (purged) {
             (void)fai_and_relaxed(&blocks->resident[word], ~(UINT64_C(1) << block % 64));
+            (void)fai_and_relaxed(&blocks->populated[word], ~(UINT64_C(1) << block % 64));
             (void)fai_sub_relaxed(&blocks->resident_count, 1u);
         }
         release_run(blocks, block, 1);
@@ -287,16 +289,24 @@ void fai_blocks_give_any(fai_blocks *blocks, uint32_t first, uint32_t run)
     if (first / 64 < fai_load_relaxed(&blocks->hint)) fai_store_relaxed(&blocks->hint, first / 64);
 }
 
-static bool touch(fai_blocks *blocks, uint32_t block)
+/// Provides all pages of a resident block, also of one in use: contents do not change. Kernels before 5.14 cannot; the pages then fault
+/// one by one as they are touched.
+static void populate(fai_blocks *blocks, uint32_t block)
 {
-    unsigned char *start = fai_block_start(blocks, block);
 #ifdef MADV_POPULATE_WRITE
-    if (madvise(start, FAI_BLOCK_BYTES, MADV_POPULATE_WRITE) == 0) return true;
+    (void)madvise(fai_block_start(blocks, block), FAI_BLOCK_BYTES, MADV_POPULATE_WRITE);
 #endif
-    fai_allow(start, FAI_BLOCK_BYTES);
-    for (size_t at = 0; at < FAI_BLOCK_BYTES; at += 4096) ((volatile unsigned char *)start)[at] = 0;
-    fai_forbid(start, FAI_BLOCK_BYTES);
-    return true;
+    (void)fai_or_relaxed(&blocks->populated[block / 64], UINT64_C(1) << block % 64);
+}
+
+static void populate_one(fai_blocks *blocks)
+{
+    for (uint32_t word = 0; word < fai_load_relaxed(&blocks->words); word++) {
+        uint64_t missing = fai_load_relaxed(&blocks->resident[word]) & ~fai_load_relaxed(&blocks->populated[word]);
+        if (missing == 0) continue;
+        populate(blocks, word * 64 + (uint32_t)__builtin_ctzll(missing));
+        return;
+    }
 }
 
 /// Claims an untouched block, touches it and leaves it free.
@@ -306,7 +316,8 @@ static bool prefault_one(fai_blocks *blocks)
         uint32_t next;
         if (is_resident(blocks, block) || !run_looks_free(blocks, block, 1, &next)) continue;
         if (!claim_run(blocks, block, 1)) continue;
-        bool done = make_resident(blocks, block, 1) && touch(blocks, block);
+        bool done = make_resident(blocks, block, 1);
+        if (done) populate(blocks, block);
         fai_blocks_give_any(blocks, block, 1);
         return done;
     }
@@ -332,6 +343,7 @@ static uint32_t count_spare(const fai_blocks *blocks)
 
 void fai_blocks_maintain(fai_blocks *blocks)
 {
+    populate_one(blocks);
     blocks->spare = count_spare(blocks);
     if (blocks->spare < blocks->spare_low) blocks->spare_low = blocks->spare;
     bool growing = fai_load_relaxed(&blocks->fresh) > 0;

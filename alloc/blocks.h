@@ -60,6 +60,7 @@ typedef struct fai_blocks {
     struct fai_slab *slabs;
     FAI_ATOMIC(uint64_t) *used;
     FAI_ATOMIC(uint64_t) *resident;
+    FAI_ATOMIC(uint64_t) *populated; // of the resident blocks: all pages are there
     // shared
     FAI_OWN_LINE FAI_ATOMIC(uint32_t) resident_count;
     FAI_ATOMIC(uint32_t) resident_peak;
@@ -85,8 +86,9 @@ uint32_t fai_blocks_take_any(fai_blocks *blocks, uint32_t run, uint32_t align, f
 /// [any] Gives blocks back; their memory is kept for the next taker.
 void fai_blocks_give_any(fai_blocks *blocks, uint32_t first, uint32_t run);
 
-/// [main] Between frames: touches a block ahead of need if the last frame had to take fresh ones, or gives one back to the system that
-/// nobody needed for a long while. At most one block a call.
+/// [main] Between frames: provides all pages of a block that frames took untouched, so that they fault now and not one by one in later
+/// frames; touches a block ahead of need if the last frame had to take fresh ones; gives one back to the system that nobody needed for
+/// a long while. At most one block of each a call.
 void fai_blocks_maintain(fai_blocks *blocks);
 
 /// Touches `count` blocks ahead of need. False: not all could be had.

@@ -50,6 +50,7 @@ void fai_lane_switch_frame(fai_lane *lane, uint32_t slot, uint64_t number)
     fai_lane_leave_frame(lane);
     if (slot == FAI_NO_SLOT) return;
     FA_ASSERT(slot < lane->memory->config.frames_in_flight);
+    if (lane->frame_number != number && lane->depth == 0) lane->stale_count = 0; // no checkpoint of a frame before is valid
     lane->slot = slot;
     lane->frame_number = number;
     fai_lane_load_frame(lane);
@@ -155,25 +156,32 @@ static bool is_live(const fai_lane *lane, const fa_checkpoint *checkpoint)
     if (checkpoint->lane != lane->hot.index || checkpoint->frame_number != frame) return false;
     if (checkpoint->serial != lane->serial) return false;
     if (checkpoint->taken == 0 || checkpoint->taken > lane->checkpoints) return false;
-    for (uint32_t i = 0; i < lane->stale_count; i++)
-        if (checkpoint->taken > lane->stale[i].after && checkpoint->taken <= lane->stale[i].upto) return false;
+    for (uint32_t i = lane->stale_count; i-- > 0 && lane->stale[i].upto >= checkpoint->taken;)
+        if (checkpoint->taken > lane->stale[i].after) return false;
     return !fai_mark_before(fai_lane_frame_mark(lane), checkpoint->frame) &&
            !fai_mark_before(fai_lane_scope_mark(lane), checkpoint->scope);
 }
 
-/// Checkpoints taken after the one that is rolled back to are stale from now on. Ranges of numbers lie apart and rise; when there are too
-/// many the two oldest become one, and the checkpoints between them count as stale although they were not rolled back past.
+/// Room for one more range of stale checkpoints. Without memory for it the two newest ranges become one, and the checkpoints between them
+/// count as stale although they were not rolled back past.
+static void reserve_stale(fai_lane *lane)
+{
+    if (lane->stale_count < lane->stale_capacity) return;
+    void *stale = lane->stale;
+    if (fai_lane_grow(lane, &stale, lane->stale_count, &lane->stale_capacity, sizeof *lane->stale)) lane->stale = stale;
+    else if (lane->stale_count > 0) lane->stale_count--;
+}
+
+/// Checkpoints taken after the one that is rolled back to are stale from now on. Ranges of numbers lie apart and rise.
 static void make_stale(fai_lane *lane, uint64_t after)
 {
-    fai_stale *stale = lane->stale;
-    while (lane->stale_count > 0 && stale[lane->stale_count - 1].after >= after) lane->stale_count--;
+    while (lane->stale_count > 0 && lane->stale[lane->stale_count - 1].after >= after) lane->stale_count--;
     if (after == lane->checkpoints) return;
-    if (lane->stale_count == FAI_STALE_MAX) {
-        stale[1].after = stale[0].after;
-        memmove(stale, stale + 1, (FAI_STALE_MAX - 1) * sizeof *stale);
-        lane->stale_count--;
-    }
-    stale[lane->stale_count++] = (fai_stale){after, lane->checkpoints};
+    uint32_t before = lane->stale_count;
+    reserve_stale(lane);
+    if (lane->stale_count < before) after = lane->stale[lane->stale_count].after;
+    if (lane->stale_count < lane->stale_capacity)
+        lane->stale[lane->stale_count++] = (fai_stale){after, lane->checkpoints};
 }
 
 fa_status fa_checkpoint_rollback(fa_worker *w, fa_checkpoint checkpoint)

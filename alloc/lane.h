@@ -74,8 +74,6 @@ typedef struct fai_lane_stats {
     uint64_t retired;
 } fai_lane_stats;
 
-#define FAI_STALE_MAX 16
-
 /// Checkpoints that a rollback made stale: those taken after number `after`, up to number `upto`.
 typedef struct fai_stale {
     uint64_t after, upto;
@@ -99,8 +97,9 @@ typedef struct fai_lane {
     bool changed;          // something that statistics show may have changed since they were published
     bool exact;            // every allocation takes the slow path: checked or instrumented
     uint64_t checkpoints;  // taken so far
-    fai_stale stale[FAI_STALE_MAX]; // which of them were rolled back past, rising
+    fai_stale *stale;      // which of them were rolled back past, rising
     uint32_t stale_count;
+    uint32_t stale_capacity;
     uint64_t classes;      // bit per pool class ever used
     int64_t taken[FA_CLASS_COUNT]; // objects out of this lane's pool slabs
     fai_slabs slabs;

@@ -15,6 +15,13 @@
 
 _Static_assert(DEPOT_PACKETS <= FAI_INDEX_MAX, "packets have numbers on an index stack");
 
+/// Makes the page faults of a batch of packets happen together, the first at creation.
+static void touch_batch(fai_depot *depot, uint32_t first)
+{
+    for (uint32_t i = first; i < first + FAI_DEPOT_BATCH && i < depot->capacity; i++)
+        *(volatile uint32_t *)&depot->packets[i].count = 0;
+}
+
 bool fai_depot_init(fai_depot *depot)
 {
     memset(depot, 0, sizeof *depot);
@@ -24,6 +31,7 @@ bool fai_depot_init(fai_depot *depot)
         if (p == MAP_FAILED) continue;
         depot->packets = p;
         depot->capacity = capacity;
+        touch_batch(depot, 0);
         return true;
     }
     return false;
@@ -34,13 +42,26 @@ void fai_depot_exit(fai_depot *depot)
     if (depot->packets != NULL) (void)munmap(depot->packets, depot->capacity * sizeof(fai_packet));
 }
 
+static void populate_batch(fai_depot *depot, uint32_t first)
+{
+#ifdef MADV_POPULATE_WRITE
+    (void)madvise(&depot->packets[first], FAI_DEPOT_BATCH * sizeof(fai_packet), MADV_POPULATE_WRITE);
+#else
+    (void)depot, (void)first;
+#endif
+}
+
 static fai_packet *packet_take(fai_depot *depot, fa_contention *contention)
 {
     uint32_t retries = 0;
     uint32_t index = fai_index_stack_pop_any(&depot->free, &depot->packets[0].link, sizeof(fai_packet), &retries);
     if (index == FAI_INDEX_NONE && fai_load_relaxed(&depot->made) < depot->capacity) {
         uint32_t made = fai_add_relaxed(&depot->made, 1u);
-        if (made < depot->capacity) index = made;
+        if (made < depot->capacity) {
+            index = made;
+            // Packets of this batch beyond the first may be taken by others this moment: they are not written here.
+            if (made % FAI_DEPOT_BATCH == 0 && made != 0) populate_batch(depot, made);
+        }
         else (void)fai_sub_relaxed(&depot->made, 1u);
     }
     FAI_COUNT(contention, packet_moves, 1);

@@ -38,8 +38,11 @@ typedef struct fai_depot {
     uint32_t capacity;
     // shared
     FAI_OWN_LINE fai_index_stack free;
-    FAI_ATOMIC(uint32_t) made; // packets ever used; the others are untouched
+    FAI_ATOMIC(uint32_t) made; // packets ever used
 } fai_depot;
+
+/// Packets are touched so many at a time.
+#define FAI_DEPOT_BATCH 64u
 
 bool fai_depot_init(fai_depot *depot);
 void fai_depot_exit(fai_depot *depot);

@@ -94,7 +94,6 @@ static uint32_t aligned_bits(uint32_t align)
 static uint32_t units_from_block(fai_slabs *slabs, uint32_t block, uint32_t start, uint32_t count)
 {
     fai_block *info = &slabs->blocks->block_info[block];
-    if (info->free_units == UINT32_MAX) slabs->whole--;
     info->free_units &= ~(unit_mask(count) << start);
     if (info->free_units == 0) open_remove(slabs, block);
     return block * (uint32_t)FAI_BLOCK_UNITS + start;
@@ -119,7 +118,6 @@ static uint32_t units_take(fai_slabs *slabs, uint32_t count, uint32_t align)
     uint32_t block = fai_blocks_take_any(slabs->blocks, 1, 1, slabs->contention);
     if (block == FAI_INDEX_NONE) return FAI_INDEX_NONE;
     info[block].free_units = UINT32_MAX;
-    slabs->whole++;
     open_insert(slabs, block);
     return units_from_block(slabs, block, 0, count);
 }
@@ -133,10 +131,6 @@ static void units_give(fai_slabs *slabs, uint32_t unit, uint32_t count)
     if (info->free_units == 0) open_insert(slabs, block);
     info->free_units |= mask;
     if (info->free_units != UINT32_MAX) return;
-    if (slabs->whole == 0) { // one whole block stays at hand
-        slabs->whole = 1;
-        return;
-    }
     open_remove(slabs, block);
     FAI_COUNT(slabs->contention, block_gives, 1);
     fai_blocks_give_any(slabs->blocks, block, 1);
@@ -291,16 +285,6 @@ void fai_slabs_trim(fai_slabs *slabs)
     for (uint32_t i = 0; i < FA_CLASS_COUNT; i++) {
         trim_list(slabs, &slabs->pool[i]);
         trim_list(slabs, &slabs->heap[i]);
-    }
-    for (uint32_t block = slabs->open; block != FAI_INDEX_NONE;) {
-        uint32_t next = slabs->blocks->block_info[block].next;
-        if (slabs->blocks->block_info[block].free_units == UINT32_MAX) {
-            open_remove(slabs, block);
-            slabs->whole--;
-            FAI_COUNT(slabs->contention, block_gives, 1);
-            fai_blocks_give_any(slabs->blocks, block, 1);
-        }
-        block = next;
     }
 }
 

@@ -42,7 +42,6 @@ typedef struct fai_slabs {
     uint32_t lane;
     // owner
     uint32_t open;         // first block with free units, FAI_INDEX_NONE if none
-    uint32_t whole;        // blocks on that list that are entirely free
     fai_slab_list pool[FA_CLASS_COUNT];
     fai_slab_list heap[FA_CLASS_COUNT];
     uint64_t refused;
@@ -65,7 +64,7 @@ bool fai_slabs_give(fai_slabs *slabs, void *object);
 void *fai_span_take(fai_slabs *slabs, size_t size, size_t align, fai_kind kind, fai_kind account);
 void fai_span_give(fai_slabs *slabs, uint32_t unit);
 
-/// Gives back the whole block and the empty slabs that are kept at hand.
+/// Gives back the empty slabs that are kept at hand.
 void fai_slabs_trim(fai_slabs *slabs);
 
 /// [any] The descriptor of the slab or span that an address lies in; the address is in the range and in one.

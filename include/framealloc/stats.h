@@ -25,7 +25,8 @@ typedef struct fa_stats {
     uint64_t remote_frees;       // objects freed by another lane
     uint64_t foreign_frees;      // objects freed by unattached threads
     // system memory
-    uint64_t memory_bytes;       // taken from the system now, blocks in use or kept
+    uint64_t memory_bytes;       // taken from the system now, blocks in use or kept; what describes them (1 %) and
+                                 // the lanes themselves (32 KiB each, and their deques) come on top
     uint64_t memory_peak;
     uint64_t memory_free;        // of it, kept in reserve
     uint64_t memory_refused;     // requests that the limit or the system refused

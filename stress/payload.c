@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+//
+// Payloads: word i of an object is key + i * STEP, the bytes behind the last whole word repeat the key's lowest.
+#include "stress.h"
+
+#include <string.h>
+
+#define STEP UINT64_C(0x9e3779b97f4a7c15)
+#define WHOLE_WORDS 512 // up to here every word is visited
+#define END_WORDS 32    // beyond, so many at both ends
+#define STRIDE 512      // and between them a word in 4 KiB
+
+static size_t next_word(size_t word, size_t words)
+{
+    if (words <= WHOLE_WORDS || word + 1 < END_WORDS || word + 1 + END_WORDS >= words) return word + 1;
+    size_t next = word + 1 == END_WORDS ? END_WORDS : word + STRIDE;
+    return next + END_WORDS < words ? next : words - END_WORDS;
+}
+
+void stress_fill(void *p, size_t size, uint64_t key)
+{
+    unsigned char *bytes = p;
+    size_t words = size / sizeof(uint64_t);
+    for (size_t word = 0; word < words; word = next_word(word, words)) {
+        uint64_t value = key + word * STEP;
+        memcpy(bytes + word * sizeof value, &value, sizeof value);
+    }
+    memset(bytes + words * sizeof(uint64_t), (int)(key & 0xff), size % sizeof(uint64_t));
+}
+
+ssize_t stress_check(const void *p, size_t size, uint64_t key)
+{
+    const unsigned char *bytes = p;
+    size_t words = size / sizeof(uint64_t);
+    for (size_t word = 0; word < words; word = next_word(word, words)) {
+        uint64_t value;
+        memcpy(&value, bytes + word * sizeof value, sizeof value);
+        if (value != key + word * STEP) return (ssize_t)(word * sizeof value);
+    }
+    for (size_t i = words * sizeof(uint64_t); i < size; i++)
+        if (bytes[i] != (key & 0xff)) return (ssize_t)i;
+    return -1;
+}

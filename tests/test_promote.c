@@ -1,0 +1,639 @@
+// SPDX-License-Identifier: MIT
+//
+// Retained allocations and their promotion: what arrives where, in which order, and what happens at limits. Order and outcome are the same
+// for any number of workers.
+#include "support.h"
+
+static void *retain(fa_worker *w, size_t size, size_t align, fa_retain_to to, uint64_t user, uint64_t key, fa_cell *cell)
+{
+    fa_retain how = {.to = to, .cell = cell, .user = user, .key = key};
+    return fa_frame_retained(w, size, align, &how);
+}
+
+static fa_frame_result end_with_result(fa_system *fa)
+{
+    fa_frame_result result;
+    memset(&result, 0xee, sizeof result); // every field is written
+    assert_int_equal(fa_frame_end(fa, &result), FA_OK);
+    assert_int_equal(result.frame, fa_frame_number(fa));
+    return result;
+}
+
+/// The summary adds up to the items.
+static void assert_sums(const fa_frame_result *result)
+{
+    fa_frame_result sum = {0};
+    for (uint32_t i = 0; i < result->count; i++) {
+        const fa_promotion *item = &result->items[i];
+        if (item->status == FA_PROMOTION_DROPPED) sum.discarded++, sum.discarded_bytes += item->size;
+        else if (item->status != FA_PROMOTED) sum.failed++, sum.failed_bytes += item->size;
+        else if (item->destination == FA_RETAIN_POOL) sum.to_pool++, sum.pool_bytes += item->size;
+        else sum.to_heap++, sum.heap_bytes += item->size;
+        sum.moved += item->status == FA_PROMOTED && item->to == item->from;
+        assert_int_equal(item->to != NULL, item->status == FA_PROMOTED);
+    }
+    assert_int_equal(result->discarded, sum.discarded);
+    assert_int_equal(result->to_pool, sum.to_pool);
+    assert_int_equal(result->to_heap, sum.to_heap);
+    assert_int_equal(result->failed, sum.failed);
+    assert_int_equal(result->discarded_bytes, sum.discarded_bytes);
+    assert_int_equal(result->pool_bytes, sum.pool_bytes);
+    assert_int_equal(result->heap_bytes, sum.heap_bytes);
+    assert_int_equal(result->failed_bytes, sum.failed_bytes);
+    assert_int_equal(result->moved, sum.moved);
+}
+
+static void free_items(fa_worker *w, const fa_frame_result *result)
+{
+    for (uint32_t i = 0; i < result->count; i++) {
+        const fa_promotion *item = &result->items[i];
+        if (item->status != FA_PROMOTED || item->cell != NULL) continue;
+        if (item->destination == FA_RETAIN_POOL) fa_pool_free(w, item->to);
+        else fa_heap_free(w, item->to);
+    }
+}
+
+// What arrives ----------------------------------------------------------------------------------------------------------
+
+static const size_t some_sizes[] = {1, 16, 40, 1000, 33000, 400 * KIB, 511 * KIB, 512 * KIB + 1, MIB, 2 * MIB + 1, 5 * MIB};
+enum { SOME_SIZES = sizeof some_sizes / sizeof some_sizes[0] };
+
+typedef struct originals {
+    void *memory[3 * SOME_SIZES];
+} originals;
+
+static void retain_each(fa_worker *w, void *arg)
+{
+    originals *all = arg;
+    for (uint32_t i = 0; i < SOME_SIZES; i++) {
+        for (uint32_t to = FA_RETAIN_DISCARD; to <= FA_RETAIN_HEAP; to++) {
+            uint32_t user = 3 * i + to;
+            unsigned char *p = retain(w, some_sizes[i], (size_t)16 << i % 4, (fa_retain_to)to, user, 0, NULL);
+            EXPECT(p != NULL && (uintptr_t)p % ((size_t)16 << i % 4) == 0);
+            EXPECT(p[0] == 0 && p[some_sizes[i] - 1] == 0 && p[some_sizes[i] / 2] == 0);
+            fill(p, some_sizes[i], user);
+            all->memory[user] = p;
+        }
+    }
+}
+
+static void bytes_sizes_and_places(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    for (int round = 0; round < 4; round++) {
+        originals all;
+        begin(fa);
+        if (round % 2 == 0) retain_each(w, &all);
+        else assert_int_equal(fa_submit(w, retain_each, &all), FA_OK);
+        fa_frame_result result = end_with_result(fa);
+        assert_int_equal(result.count, 3 * SOME_SIZES);
+        assert_int_equal(result.retired, 1);
+        assert_sums(&result);
+        assert_int_equal(result.moved, 4); // the heap's, above 512 KiB
+        for (uint32_t i = 0; i < result.count; i++) {
+            const fa_promotion *item = &result.items[i];
+            assert_int_equal(item->user, i);
+            assert_int_equal(item->size, some_sizes[i / 3]);
+            assert_int_equal(item->destination, i % 3);
+            assert_int_equal(item->frame, round + 1);
+            assert_ptr_equal(item->from, all.memory[i]);
+            assert_null(item->cell);
+            assert_int_equal(item->status, i % 3 == FA_RETAIN_DISCARD ? FA_PROMOTION_DROPPED : FA_PROMOTED);
+            if (item->status != FA_PROMOTED) continue;
+            assert_int_equal((uintptr_t)item->to % ((size_t)16 << i / 3 % 4), 0);
+            assert_true(is_filled(item->to, item->size, i));
+            assert_true(fa_usable_size(fa, item->to) >= item->size);
+            assert_int_equal(item->to == item->from, item->destination == FA_RETAIN_HEAP && item->size > 512 * KIB);
+        }
+        assert_int_equal(stats_of(fa).pool_live, SOME_SIZES);
+        assert_int_equal(stats_of(fa).heap_live, SOME_SIZES);
+        free_items(w, &result);
+    }
+    destroy_quiet(fa, &to);
+}
+
+static void objects_outlive_frames(const test_case *at)
+{
+    enum { OBJECTS = 500 };
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    static void *kept[OBJECTS];
+    for (int round = 0; round < ROUNDS(12); round++) {
+        begin(fa);
+        for (uint32_t i = 0; i < OBJECTS; i++) {
+            size_t size = 1 + i * 41 % 3000;
+            fill(retain(w, size, 8, i % 2 == 0 ? FA_RETAIN_POOL : FA_RETAIN_HEAP, i, 0, NULL), size, i);
+        }
+        fa_frame_result result = end_with_result(fa);
+        assert_int_equal(result.count, OBJECTS);
+        for (uint32_t i = 0; i < OBJECTS; i++) kept[i] = result.items[i].to;
+        for (int frame = 0; frame < 2; frame++) {
+            begin(fa);
+            for (int i = 0; i < 20; i++) memset(fa_frame_alloc(w, 100000), 0xee, 100000);
+            end(fa);
+        }
+        for (uint32_t i = 0; i < OBJECTS; i++) {
+            assert_true(is_filled(kept[i], 1 + i * 41 % 3000, i));
+            if (i % 2 == 0) fa_pool_free(w, kept[i]);
+            else fa_heap_free(w, kept[i]);
+        }
+    }
+    destroy_quiet(fa, &to);
+}
+
+/// The list lasts until the next begin, whatever happens meanwhile.
+static void items_last_until_the_next_begin(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    for (uint32_t round = 0; round < 5; round++) {
+        uint32_t count = UINT32_C(30) << 2 * round;
+        if (WITH_TSAN && count > 2000) break;
+        begin(fa);
+        for (uint32_t i = 0; i < count; i++) assert_non_null(retain(w, 24, 8, FA_RETAIN_DISCARD, i, 0, NULL));
+        fa_frame_result result = end_with_result(fa);
+        for (int i = 0; i < 2000; i++) {
+            void *p = fa_pool_alloc(w, 50), *q = fa_heap_alloc(w, 3000, 16), *r = fa_heap_alloc(w, 200000, 16);
+            memset(p, 0xee, 50);
+            memset(q, 0xee, 3000);
+            memset(r, 0xee, 3000);
+            fa_pool_free(w, p);
+            fa_heap_free(w, q);
+            fa_heap_free(w, r);
+        }
+        assert_int_equal(result.count, count);
+        for (uint32_t i = 0; i < count; i++) assert_int_equal(result.items[i].user, i);
+    }
+    destroy_quiet(fa, &to);
+}
+
+static void zeroed(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    static const size_t sizes[] = {1, 100, 5000, 600 * KIB};
+    for (int round = 0; round < 4; round++) {
+        begin(fa);
+        for (size_t i = 0; i < 4; i++) {
+            fa_checkpoint before = fa_checkpoint_take(w);
+            memset(fa_frame_alloc(w, sizes[i]), 0xee, sizes[i]);
+            assert_int_equal(fa_checkpoint_rollback(w, before), FA_OK);
+            unsigned char *p = retain(w, sizes[i], 16, FA_RETAIN_HEAP, 0, 0, NULL);
+            for (size_t j = 0; j < sizes[i]; j++) assert_int_equal(p[j], 0);
+            memset(p, 0xee, sizes[i]);
+        }
+        fa_frame_result result = end_with_result(fa);
+        assert_int_equal(result.count, 4);
+        free_items(w, &result);
+    }
+    destroy_quiet(fa, &to);
+}
+
+// Order -----------------------------------------------------------------------------------------------------------------
+
+typedef struct program {
+    uint64_t seed;
+    bool keyed;
+    bool large;
+} program;
+
+typedef struct branch {
+    const program *of;
+    uint64_t path;
+    uint32_t depth;
+} branch;
+
+static void retain_for(fa_worker *w, const program *of, uint64_t path)
+{
+    rng from = {of->seed ^ path * 0x9e37};
+    uint32_t count = 1 + rng_below(&from, 3);
+    for (uint32_t i = 0; i < count; i++) {
+        fa_retain_to to = (fa_retain_to)rng_below(&from, 3);
+        size_t size = 1 + rng_below(&from, of->large && rng_below(&from, 60) == 0 ? 700000 : 500);
+        uint64_t user = path * 4 + i, key = of->keyed ? rng_below(&from, 5) : 7;
+        unsigned char *p = retain(w, size, 16, to, user, key, NULL);
+        EXPECT(p != NULL);
+        if (p != NULL) p[0] = (unsigned char)user;
+    }
+}
+
+static void piece_of_loop(fa_worker *w, uint64_t first, uint64_t last, void *arg)
+{
+    const branch *here = arg;
+    for (uint64_t i = first; i < last; i++) retain_for(w, here->of, here->path * 64 + i + 1);
+}
+
+static void run_branch(fa_worker *w, void *arg)
+{
+    branch here = *(branch *)arg;
+    rng from = {here.of->seed + here.path * 31};
+    uint32_t children = here.depth == 0 ? 0 : 1 + rng_below(&from, 3);
+    fa_counter counter = FA_COUNTER_INIT;
+    retain_for(w, here.of, here.path);
+    for (uint32_t i = 0; i < children; i++) {
+        branch child = {here.of, here.path * 5 + i + 1, here.depth - 1};
+        fa_counter *counted = rng_below(&from, 2) == 0 ? &counter : NULL;
+        EXPECT(fa_submit_copy(w, counted, run_branch, &child, sizeof child) == FA_OK);
+        if (i == 1) retain_for(w, here.of, here.path + 1000000);
+    }
+    if (rng_below(&from, 2) == 0)
+        EXPECT(fa_parallel_for(w, 0, 40, 1 + rng_below(&from, 8), piece_of_loop, &here) == FA_OK);
+    EXPECT(fa_wait(w, &counter) == FA_OK);
+    retain_for(w, here.of, here.path + 2000000);
+}
+
+enum { MOST_ITEMS = 8192 };
+
+typedef struct listing {
+    uint32_t count;
+    struct {
+        uint64_t user;
+        size_t size;
+        fa_promotion_status status;
+        fa_retain_to destination;
+    } items[MOST_ITEMS];
+} listing;
+
+static void run_program(fa_system *fa, const program *of, listing *out)
+{
+    fa_worker *w = fa_self(fa);
+    begin(fa);
+    retain_for(w, of, 1);
+    for (uint64_t i = 0; i < 6; i++) {
+        branch root = {of, 2 + i, 3};
+        assert_int_equal(fa_submit_copy(w, NULL, run_branch, &root, sizeof root), FA_OK);
+    }
+    branch loop = {of, 77, 0};
+    assert_int_equal(fa_parallel_for(w, 0, 60, 0, piece_of_loop, &loop), FA_OK);
+    retain_for(w, of, 100);
+    fa_frame_result result = end_with_result(fa);
+    assert_sums(&result);
+    assert_true(result.count < MOST_ITEMS);
+    out->count = result.count;
+    for (uint32_t i = 0; i < result.count; i++) {
+        const fa_promotion *item = &result.items[i];
+        out->items[i].user = item->user;
+        out->items[i].size = item->size;
+        out->items[i].status = item->status;
+        out->items[i].destination = item->destination;
+        if (item->to != NULL) assert_int_equal(*(unsigned char *)item->to, (unsigned char)item->user);
+    }
+    free_items(w, &result);
+}
+
+static void assert_same(const listing *a, const listing *b)
+{
+    assert_int_equal(a->count, b->count);
+    for (uint32_t i = 0; i < a->count; i++) {
+        assert_int_equal(a->items[i].user, b->items[i].user);
+        assert_int_equal(a->items[i].size, b->items[i].size);
+        assert_int_equal(a->items[i].status, b->items[i].status);
+        assert_int_equal(a->items[i].destination, b->items[i].destination);
+    }
+}
+
+/// With 0 workers everything runs on one lane; that list is what all others are compared with.
+static void compare_with_no_workers(const test_case *at, const program *first, uint32_t retained_max)
+{
+    static listing wanted, got;
+    program of = *first;
+    of.seed = test_seed();
+    for (int round = 0; round < ROUNDS(4); round++, of.seed++) {
+        sink to;
+        for (int system = 0; system < 2; system++) {
+            test_case here = {system == 0 ? 0 : at->workers, at->checked};
+            fa_config config = case_config(&here, &to);
+            config.retained_max = retained_max;
+            fa_system *fa = create(&config);
+            for (int frame = 0; frame < 2; frame++) {
+                program now = of;
+                run_program(fa, &now, system == 0 && frame == 0 ? &wanted : &got);
+                if (system > 0 || frame > 0) assert_same(&wanted, &got);
+            }
+            assert_true(wanted.count > 100);
+            if (retained_max < wanted.count) assert_reported(&to, 904, 2);
+            destroy_quiet(fa, &to);
+        }
+    }
+}
+
+static void order_of_submission(const test_case *at)
+{
+    compare_with_no_workers(at, &(program){.keyed = false}, 65536);
+}
+
+static void order_of_keys(const test_case *at)
+{
+    compare_with_no_workers(at, &(program){.keyed = true, .large = true}, 65536);
+}
+
+/// Which ones are beyond the limit does not depend on who ran what either.
+static void limit_is_deterministic(const test_case *at)
+{
+    compare_with_no_workers(at, &(program){.keyed = true}, 90);
+}
+
+/// The order itself, not only that it is always the same: as if every job ran where it was submitted, after what its parent did.
+static void retain_numbered(fa_worker *w, void *arg)
+{
+    uint64_t number = *(uint64_t *)arg;
+    EXPECT(retain(w, 16, 16, FA_RETAIN_DISCARD, number, 0, NULL) != NULL);
+    if (number >= 1000) return;
+    for (uint64_t i = 1; i <= 3; i++) {
+        uint64_t child = number * 10 + i;
+        EXPECT(fa_submit_copy(w, NULL, retain_numbered, &child, sizeof child) == FA_OK);
+    }
+}
+
+static uint32_t walk(uint64_t *out, uint32_t at, uint64_t number)
+{
+    out[at++] = number;
+    for (uint64_t i = 1; i <= 3 && number < 1000; i++) at = walk(out, at, number * 10 + i);
+    return at;
+}
+
+static void order_is_depth_first(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    for (int round = 0; round < 5; round++) {
+        uint64_t wanted[400];
+        uint32_t count = 0;
+        begin(fa);
+        for (uint64_t root = 1; root <= 9; root++) {
+            assert_int_equal(fa_submit_copy(fa_self(fa), NULL, retain_numbered, &root, sizeof root), FA_OK);
+            count = walk(wanted, count, root);
+        }
+        fa_frame_result result = end_with_result(fa);
+        assert_int_equal(result.count, count);
+        for (uint32_t i = 0; i < count; i++) assert_int_equal(result.items[i].user, wanted[i]);
+    }
+    destroy_quiet(fa, &to);
+}
+
+static void keys_come_first(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    begin(fa);
+    static const uint64_t keys[] = {5, 1, UINT64_MAX, 0, 5, 1, 0};
+    static const uint64_t wanted[] = {3, 6, 1, 5, 0, 4, 2};
+    for (uint64_t i = 0; i < 7; i++) assert_non_null(retain(w, 8, 8, FA_RETAIN_DISCARD, i, keys[i], NULL));
+    fa_frame_result result = end_with_result(fa);
+    assert_int_equal(result.count, 7);
+    for (uint32_t i = 0; i < 7; i++) assert_int_equal(result.items[i].user, wanted[i]);
+    destroy_quiet(fa, &to);
+}
+
+// Limits ----------------------------------------------------------------------------------------------------------------
+
+static void first_ones_win(const test_case *at)
+{
+    sink to;
+    fa_config config = case_config(at, &to);
+    static const uint32_t limits[] = {0, 1, 10, 25, 26};
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        config.retained_max = limits[i];
+        fa_system *fa = create(&config);
+        for (int frame = 0; frame < 2; frame++) {
+            begin(fa);
+            for (uint64_t j = 0; j < 25; j++) // the last ones retained come first
+                fill(retain(fa_self(fa), 100, 16, j % 2 == 0 ? FA_RETAIN_POOL : FA_RETAIN_HEAP, j, 25 - j, NULL), 100, j);
+            fa_frame_result result = end_with_result(fa);
+            assert_int_equal(result.count, 25);
+            assert_sums(&result);
+            for (uint32_t j = 0; j < 25; j++) {
+                assert_int_equal(result.items[j].user, 24 - j);
+                assert_int_equal(result.items[j].status, j < limits[i] ? FA_PROMOTED : FA_PROMOTION_LIMIT);
+                if (j < limits[i]) assert_true(is_filled(result.items[j].to, 100, 24 - j));
+            }
+            if (limits[i] < 25) assert_reported(&to, 904, 1);
+            free_items(fa_self(fa), &result);
+            begin(fa);
+            end(fa);
+            assert_int_equal(stats_of(fa).promoted, (frame + 1) * (int)(limits[i] < 25 ? limits[i] : 25));
+            assert_int_equal(stats_of(fa).promotion_failed, (frame + 1) * (int)(limits[i] < 25 ? 25 - limits[i] : 0));
+        }
+        destroy_quiet(fa, &to);
+    }
+}
+
+static void no_memory_at_the_destination(const test_case *at)
+{
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.attached_max = 0;
+    config.memory_max = 24 * MIB;
+    fa_system *fa = create(&config);
+    fa_worker *w = fa_self(fa);
+    for (int round = 0; round < 3; round++) {
+        fa_cell cell = {NULL};
+        begin(fa);
+        for (uint64_t i = 0; i < 50; i++) { // 14 MB, which do not fit a second time
+            void *p = retain(w, 280000, 16, i % 2 == 0 ? FA_RETAIN_POOL : FA_RETAIN_HEAP, i, 0, i == 49 ? &cell : NULL);
+            assert_non_null(p);
+            fill(p, 280000, i);
+        }
+        fa_frame_result result = end_with_result(fa);
+        assert_int_equal(result.count, 50);
+        assert_sums(&result);
+        assert_true(result.failed > 0 && result.to_pool + result.to_heap > 10);
+        for (uint32_t i = 0; i < 50; i++) {
+            const fa_promotion *item = &result.items[i];
+            assert_true(item->status == FA_PROMOTED || item->status == FA_PROMOTION_MEMORY);
+            if (item->to != NULL) assert_true(is_filled(item->to, 280000, item->user));
+        }
+        assert_int_equal(result.items[49].status, FA_PROMOTION_MEMORY);
+        assert_null(cell.pointer); // what fails is not published
+        assert_reported(&to, 904, 1);
+        assert_true(stats_of(fa).memory_peak <= config.memory_max);
+        free_items(w, &result);
+        begin(fa);
+        end(fa);
+        assert_int_equal(stats_of(fa).pool_live + stats_of(fa).heap_live, 0);
+    }
+    destroy_quiet(fa, &to);
+}
+
+// Refused ---------------------------------------------------------------------------------------------------------------
+
+static void refused(const test_case *at)
+{
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.frame_bytes_max = 64 * KIB;
+    fa_system *fa = create(&config);
+    fa_worker *w = fa_self(fa);
+    fa_retain how = {.to = FA_RETAIN_POOL};
+    assert_null(fa_frame_retained(w, 16, 16, &how));
+    assert_reported(&to, 1, 1);
+    begin(fa);
+    assert_null(fa_frame_retained(w, 16, 16, NULL));
+    assert_null(retain(w, 16, 16, (fa_retain_to)3, 0, 0, NULL));
+    assert_null(retain(w, 16, 16, (fa_retain_to)77, 0, 0, NULL));
+    assert_null(retain(w, 16, 8192, FA_RETAIN_POOL, 0, 0, NULL));
+    assert_null(retain(w, 16, 0, FA_RETAIN_HEAP, 0, 0, NULL));
+    assert_null(retain(w, 16, 24, FA_RETAIN_HEAP, 0, 0, NULL));
+    assert_reported(&to, 903, 6);
+    assert_null(retain(w, 0, 16, FA_RETAIN_POOL, 0, 0, NULL));
+    assert_quiet(&to);
+    assert_null(retain(w, SIZE_MAX, 16, FA_RETAIN_POOL, 0, 0, NULL));
+    assert_null(retain(w, 100 * KIB, 16, FA_RETAIN_HEAP, 0, 0, NULL)); // a full arena is a failure, not an empty success
+    assert_reported(&to, 3, 1);
+    assert_non_null(retain(w, 16, 8192, FA_RETAIN_HEAP, 5, 0, NULL));
+    fa_frame_result result = end_with_result(fa);
+    assert_int_equal(result.count, 1);
+    assert_int_equal(result.items[0].user, 5);
+    assert_int_equal((uintptr_t)result.items[0].to % 8192, 0);
+    free_items(w, &result);
+    destroy_quiet(fa, &to);
+}
+
+// Cells and plain ends --------------------------------------------------------------------------------------------------
+
+static void read_cells(fa_worker *w, void *arg)
+{
+    fa_cell *cells = arg;
+    for (uint64_t i = 0; i < 50; i++) {
+        const unsigned char *p = fa_cell_read(w, &cells[i]);
+        EXPECT(p != NULL && is_filled(p, 200, (unsigned)(fa_frame_number(w->system) - 1) * 50 + i));
+    }
+}
+
+static void published_through_cells(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    fa_cell cells[50] = {{NULL}};
+    for (uint64_t frame = 1; frame <= 20; frame++) {
+        begin(fa);
+        if (frame > 1) {
+            for (int i = 0; i < 8; i++) assert_int_equal(fa_submit(w, read_cells, cells), FA_OK);
+            everyone(fa, read_cells, cells);
+        }
+        for (uint64_t i = 0; i < 50; i++)
+            fill(retain(w, 200, 16, i % 2 == 0 ? FA_RETAIN_POOL : FA_RETAIN_HEAP, i, 0, &cells[i]), 200, frame * 50 + i);
+        if (frame % 2 == 0) {
+            end(fa); // a plain end publishes too, and leaks nothing
+        } else {
+            fa_frame_result result = end_with_result(fa);
+            assert_int_equal(result.count, 50);
+            for (uint32_t i = 0; i < 50; i++) {
+                assert_ptr_equal(result.items[i].cell, &cells[i]);
+                assert_ptr_equal(result.items[i].to, cells[i].pointer);
+            }
+        }
+        assert_int_equal(stats_of(fa).retired, (frame - 1) * 50);
+    }
+    begin(fa);
+    for (int i = 0; i < 50; i++) assert_int_equal(fa_cell_drop(w, &cells[i]), FA_OK);
+    end(fa);
+    destroy_quiet(fa, &to);
+}
+
+/// Two for one cell: the later one in the order wins, the other is retired.
+static void last_one_wins(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    fa_cell cell = {NULL};
+    begin(fa);
+    for (uint64_t i = 0; i < 5; i++) fill(retain(w, 64, 16, FA_RETAIN_POOL, i, i == 2 ? 9 : 1, &cell), 64, i);
+    end(fa);
+    assert_true(is_filled(cell.pointer, 64, 2));
+    begin(fa);
+    assert_true(is_filled(fa_cell_read(w, &cell), 64, 2));
+    assert_int_equal(fa_cell_drop(w, &cell), FA_OK);
+    end(fa);
+    assert_int_equal(stats_of(fa).retired, 5);
+    destroy_quiet(fa, &to);
+}
+
+/// Without a result nobody learns where the objects went: they are the user's leak, and reported as one.
+static void unclaimed_objects_are_leaks(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    begin(fa);
+    for (uint64_t i = 0; i < 7; i++) assert_non_null(retain(w, 112, 16, FA_RETAIN_POOL, i, 0, NULL));
+    for (uint64_t i = 0; i < 3; i++) assert_non_null(retain(w, MIB, 16, FA_RETAIN_HEAP, i, 0, NULL));
+    for (uint64_t i = 0; i < 3; i++) assert_non_null(retain(w, 112, 16, FA_RETAIN_DISCARD, i, 0, NULL));
+    end(fa);
+    assert_int_equal(stats_of(fa).pool_live, 7);
+    assert_int_equal(stats_of(fa).heap_live, 3);
+    assert_int_equal(stats_of(fa).promoted, 10);
+    assert_int_equal(stats_of(fa).promoted_bytes, 7 * 112 + 3 * MIB);
+    assert_int_equal(fa_destroy(fa), FA_OK);
+    assert_string_equal(to.message, "never freed: 7 pool objects (784 bytes), 3 heap objects (3145728 bytes)");
+    assert_reported(&to, 910, 1);
+}
+
+// Several frames in flight ----------------------------------------------------------------------------------------------
+
+static void frames_one_by_one(const test_case *at)
+{
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.frames_in_flight = 4;
+    fa_system *fa = create(&config);
+    fa_worker *w = fa_self(fa);
+    uint64_t seen = 0, retired = 0;
+    for (uint64_t frame = 1; frame <= 40; frame++) {
+        fa_frame held;
+        begin(fa);
+        bool hold = frame % 4 == 1;
+        if (hold) assert_int_equal(fa_frame_hold(w, &held), FA_OK);
+        for (uint64_t i = 0; i < 3; i++) fill(retain(w, 50, 16, FA_RETAIN_POOL, frame * 3 + i, 0, NULL), 50, frame);
+        for (int part = 0; part < 2; part++) {
+            fa_frame_result result = end_with_result(fa);
+            for (uint32_t i = 0; i < result.count; i++, seen++) {
+                assert_int_equal(result.items[i].user, seen + 3);
+                assert_int_equal(result.items[i].frame, (seen + 3) / 3);
+                assert_true(is_filled(result.items[i].to, 50, result.items[i].frame));
+            }
+            retired += result.retired;
+            free_items(w, &result);
+            if (!hold || part == 1) break;
+            assert_true(retired < frame); // held
+            begin(fa);
+            frame++;
+            for (uint64_t i = 0; i < 3; i++) fill(retain(w, 50, 16, FA_RETAIN_POOL, frame * 3 + i, 0, NULL), 50, frame);
+            assert_int_equal(fa_frame_drop(fa, held), FA_OK);
+        }
+    }
+    assert_int_equal(retired, 40);
+    assert_int_equal(seen, 120);
+    destroy_quiet(fa, &to);
+}
+
+int main(int argc, char **argv)
+{
+    const test_entry entries[] = {
+        EACH_OF(bytes_sizes_and_places, "02", "ny"),
+        EACH_OF(objects_outlive_frames, "02", "ny"),
+        EACH_OF(items_last_until_the_next_begin, "02", "ny"),
+        EACH_OF(zeroed, "02", "ny"),
+        EACH_OF(order_of_submission, "01248", "ny"),
+        EACH_OF(order_of_keys, "01248", "ny"),
+        EACH_OF(limit_is_deterministic, "01248", "ny"),
+        EACH_OF(order_is_depth_first, "01248", "ny"),
+        EACH_OF(keys_come_first, "02", "ny"),
+        EACH_OF(first_ones_win, "02", "ny"),
+        EACH_OF(no_memory_at_the_destination, "02", "ny"),
+        EACH_OF(refused, "02", "ny"),
+        EACH(published_through_cells),
+        EACH_OF(last_one_wins, "02", "ny"),
+        EACH_OF(unclaimed_objects_are_leaks, "02", "ny"),
+        EACH(frames_one_by_one),
+    };
+    return RUN_MATRIX("promote", entries, argc, argv);
+}

@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: MIT
+//
+// After a warm-up a tick makes no call of malloc, no system call for memory and no page fault, on any thread of the process.
+//
+// The executable defines malloc and its relatives and the wrappers of the system calls itself, so that the library, liburcu and libc's own
+// callers of them all come through here; calls are counted while a window is open. Page faults are those of the whole process
+// (getrusage). What else could fault in the window is touched before: all lanes' stacks, this program's data, and the pages that a
+// lane's share of the work may reach (the warm-up lets every lane do a whole tick's work alone, because who does how much in a tick is up
+// to the thieves).
+#include "support.h"
+
+#include <dlfcn.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+// Interposers -----------------------------------------------------------------------------------------------------------
+
+#define CALLS(X)                                                                                                     \
+    X(malloc) X(calloc) X(realloc) X(free) X(memalign) X(mmap) X(munmap) X(mremap) X(madvise) X(mprotect) X(brk) X(raw)
+
+typedef enum call {
+#define CALL(name) CALL_##name,
+    CALLS(CALL)
+#undef CALL
+        CALL_COUNT
+} call;
+
+static const char *const call_names[] = {
+#define CALL(name) #name,
+    CALLS(CALL)
+#undef CALL
+};
+
+static atomic_bool window_is_open;
+static atomic_uint calls[CALL_COUNT];
+
+static void note(call which)
+{
+    if (atomic_load_explicit(&window_is_open, memory_order_relaxed)) atomic_fetch_add(&calls[which], 1u);
+}
+
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *p, size_t size);
+void *__libc_memalign(size_t align, size_t size);
+void __libc_free(void *p);
+void *memalign(size_t align, size_t size);
+
+void *malloc(size_t size)
+{
+    note(CALL_malloc);
+    return __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size)
+{
+    note(CALL_calloc);
+    return __libc_calloc(count, size);
+}
+
+void *realloc(void *p, size_t size)
+{
+    note(CALL_realloc);
+    return __libc_realloc(p, size);
+}
+
+void free(void *p)
+{
+    note(CALL_free);
+    __libc_free(p);
+}
+
+void *memalign(size_t align, size_t size)
+{
+    note(CALL_memalign);
+    return __libc_memalign(align, size);
+}
+
+void *aligned_alloc(size_t align, size_t size)
+{
+    note(CALL_memalign);
+    return __libc_memalign(align, size);
+}
+
+int posix_memalign(void **out, size_t align, size_t size)
+{
+    note(CALL_memalign);
+    *out = __libc_memalign(align, size);
+    return *out != NULL ? 0 : 12; // ENOMEM
+}
+
+static void find_next(const char *name, void *function_pointer)
+{
+    void *found = dlsym(RTLD_NEXT, name);
+    memcpy(function_pointer, &found, sizeof found);
+}
+
+#define NEXT(result, name, ...)                                                                                      \
+    static result (*next)(__VA_ARGS__);                                                                              \
+    if (next == NULL) find_next(name, &next)
+
+void *mmap(void *address, size_t length, int protection, int flags, int file, off_t offset)
+{
+    NEXT(void *, "mmap", void *, size_t, int, int, int, off_t);
+    note(CALL_mmap);
+    return next(address, length, protection, flags, file, offset);
+}
+
+int munmap(void *address, size_t length)
+{
+    NEXT(int, "munmap", void *, size_t);
+    note(CALL_munmap);
+    return next(address, length);
+}
+
+int madvise(void *address, size_t length, int advice)
+{
+    NEXT(int, "madvise", void *, size_t, int);
+    note(CALL_madvise);
+    return next(address, length, advice);
+}
+
+int mprotect(void *address, size_t length, int protection)
+{
+    NEXT(int, "mprotect", void *, size_t, int);
+    note(CALL_mprotect);
+    return next(address, length, protection);
+}
+
+int brk(void *end)
+{
+    NEXT(int, "brk", void *);
+    note(CALL_brk);
+    return next(end);
+}
+
+void *sbrk(intptr_t more)
+{
+    NEXT(void *, "sbrk", intptr_t);
+    note(CALL_brk);
+    return next(more);
+}
+
+long syscall(long number, ...)
+{
+    NEXT(long, "syscall", long, ...);
+    va_list arguments;
+    long a[6];
+    va_start(arguments, number);
+    for (int i = 0; i < 6; i++) a[i] = va_arg(arguments, long);
+    va_end(arguments);
+    switch (number) {
+    case SYS_mmap:
+    case SYS_munmap:
+    case SYS_mremap:
+    case SYS_madvise:
+    case SYS_mprotect:
+    case SYS_brk: note(CALL_raw);
+    }
+    return next(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+static void open_window(void)
+{
+    for (int i = 0; i < CALL_COUNT; i++) atomic_store(&calls[i], 0u);
+    atomic_store(&window_is_open, true);
+}
+
+/// Calls seen since it was opened.
+static unsigned close_window(void)
+{
+    unsigned sum = 0;
+    atomic_store(&window_is_open, false);
+    for (int i = 0; i < CALL_COUNT; i++) sum += atomic_load(&calls[i]);
+    return sum;
+}
+
+static long faults_now(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_minflt + usage.ru_majflt;
+}
+
+/// The counters do count; otherwise all below would prove nothing.
+static void counters_count(const test_case *at)
+{
+    (void)at;
+    void *volatile p;
+    open_window();
+    p = malloc(100);
+    p = realloc(p, 200);
+    free(p);
+    p = calloc(3, 5);
+    free(p);
+    p = aligned_alloc(64, 128);
+    free(p);
+    long before = faults_now();
+    p = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memset(p, 1, 65536);
+    assert_true(faults_now() > before);
+    assert_int_equal(mprotect(p, 65536, PROT_READ), 0);
+    assert_int_equal(madvise(p, 65536, MADV_DONTNEED), 0);
+    assert_int_equal(munmap(p, 65536), 0);
+    (void)sbrk(0);
+    assert_int_equal(syscall(SYS_brk, 0L) != -1, 1);
+    close_window();
+    static const unsigned wanted[CALL_COUNT] = {1, 1, 1, 3, 1, 1, 1, 0, 1, 1, 1, 1};
+    for (int i = 0; i < CALL_COUNT; i++) assert_int_equal(atomic_load(&calls[i]), wanted[i]);
+    // Those of the library too, which is linked with this program.
+    sink to;
+    test_case none = {0, false};
+    open_window();
+    fa_system *fa = create_case(&none, &to);
+    close_window();
+    assert_true(atomic_load(&calls[CALL_mmap]) > 0 && atomic_load(&calls[CALL_memalign]) > 0);
+    destroy_quiet(fa, &to);
+}
+
+// The workload ----------------------------------------------------------------------------------------------------------
+
+enum { TEAMS = 16, TEAM_OBJECTS = 100, CELLS = 24, LANES_MOST = 16 };
+
+typedef struct world {
+    void *objects[TEAMS][TEAM_OBJECTS]; // a team's are handled by one job a tick, on whichever lane
+    void *large[TEAMS];
+    fa_cell cells[CELLS];
+    atomic_uint sum;
+    atomic_uint main_jobs;
+    uint32_t tick;
+    void *hoard[LANES_MOST][TEAMS * TEAM_OBJECTS];
+} world;
+
+static world all;
+
+static size_t object_size(uint32_t team, uint32_t i)
+{
+    return 16 + (team * 7 + i * 13) % 60 * 16;
+}
+
+static void leaf(fa_worker *w, void *arg)
+{
+    (void)w;
+    atomic_fetch_add(&all.sum, *(uint32_t *)arg & 3);
+}
+
+static void on_main(fa_worker *w, void *arg)
+{
+    (void)arg;
+    EXPECT(w->index == 0);
+    atomic_fetch_add(&all.main_jobs, 1u);
+}
+
+static void use_frame(fa_worker *w, uint32_t team)
+{
+    for (uint32_t i = 0; i < 60; i++) {
+        size_t size = 16 + (team * 31 + i * 17 + all.tick) % 900;
+        memset(fa_frame_alloc(w, size), 1, size);
+    }
+    fa_checkpoint before = fa_checkpoint_take(w);
+    memset(fa_frame_alloc(w, 20000), 2, 20000);
+    memset(fa_scope_alloc(w, 10000), 3, 10000);
+    EXPECT(fa_checkpoint_rollback(w, before) == FA_OK);
+    FA_SCOPE(w);
+    memset(fa_scope_alloc(w, 30000), 4, 30000);
+}
+
+static void use_pool(fa_worker *w, uint32_t team)
+{
+    for (uint32_t i = all.tick % 3; i < TEAM_OBJECTS; i += 3) { // mostly of other lanes
+        fa_pool_free(w, all.objects[team][i]);
+        all.objects[team][i] = fa_pool_alloc(w, object_size(team, i));
+        EXPECT(all.objects[team][i] != NULL);
+        *(uint32_t *)all.objects[team][i] = i;
+    }
+    fa_heap_free(w, all.large[team]);
+    all.large[team] = fa_heap_alloc(w, 40000, 64);
+    EXPECT(all.large[team] != NULL);
+    memset(all.large[team], 5, 40000);
+}
+
+static void use_cells(fa_worker *w, uint32_t team)
+{
+    for (int i = 0; i < CELLS; i++) {
+        const uint32_t *p = fa_cell_read(w, &all.cells[i]);
+        EXPECT(p == NULL || *p <= all.tick);
+    }
+    fa_retain how = {.to = team % 2 == 0 ? FA_RETAIN_POOL : FA_RETAIN_HEAP, .cell = &all.cells[team]};
+    uint32_t *p = fa_frame_retained(w, 300, 16, &how);
+    EXPECT(p != NULL);
+    *p = all.tick;
+    p = fa_pool_alloc(w, 200);
+    EXPECT(p != NULL);
+    *p = all.tick;
+    EXPECT(fa_cell_publish(w, &all.cells[TEAMS + team % (CELLS - TEAMS)], p) == FA_OK);
+}
+
+static void use_jobs(fa_worker *w, uint32_t team)
+{
+    fa_counter counter = FA_COUNTER_INIT;
+    uint32_t numbers[20] = {team};
+    for (int i = 0; i < 10; i++) EXPECT(fa_submit_copy(w, &counter, leaf, numbers, i % 2 == 0 ? 8 : sizeof numbers) == FA_OK);
+    EXPECT(fa_wait(w, &counter) == FA_OK);
+    fa_task task;
+    EXPECT(fa_fork(w, &task, leaf, numbers) == FA_OK);
+    fa_join(w, &task);
+    fa_job job = {.fn = on_main, .flags = FA_JOB_MAIN};
+    if (team == 3) EXPECT(fa_submit_job(w, &job) == FA_OK);
+}
+
+static void team_job(fa_worker *w, void *arg)
+{
+    uint32_t team = *(uint32_t *)arg;
+    use_frame(w, team);
+    use_pool(w, team);
+    use_cells(w, team);
+    use_jobs(w, team);
+}
+
+static void range(fa_worker *w, uint64_t first, uint64_t last, void *arg)
+{
+    (void)arg;
+    for (uint64_t i = first; i < last; i++) memset(fa_frame_alloc(w, 100), 6, 100);
+}
+
+static void tick(fa_system *fa)
+{
+    fa_worker *w = fa_self(fa);
+    fa_frame_result result;
+    all.tick++;
+    EXPECT(fa_frame_begin(fa) == FA_OK);
+    memset(fa_frame_alloc(w, 600 * KIB), 7, 600 * KIB);
+    for (uint32_t team = 0; team < TEAMS; team++)
+        EXPECT(fa_submit_copy(w, NULL, team_job, &team, sizeof team) == FA_OK);
+    EXPECT(fa_parallel_for(w, 0, 200, 10, range, NULL) == FA_OK);
+    EXPECT(fa_frame_end(fa, &result) == FA_OK);
+}
+
+/// What a lane would need if it did everything in a tick, and owned everything.
+static void reach_far(fa_worker *w, void *arg)
+{
+    (void)arg;
+    volatile unsigned char stack[192 * 1024];
+    for (size_t i = 0; i < sizeof stack; i += 512) stack[i] = 1;
+    void **hoard = all.hoard[w->index];
+    for (uint32_t round = 0; round < 2; round++) {
+        for (uint32_t i = 0; i < TEAMS * TEAM_OBJECTS; i++) {
+            size_t size = object_size(i / TEAM_OBJECTS, i % TEAM_OBJECTS);
+            hoard[i] = fa_pool_alloc(w, size);
+            memset(hoard[i], 1, size);
+        }
+        for (uint32_t i = 0; i < TEAMS * TEAM_OBJECTS; i++) fa_pool_free(w, hoard[i]);
+    }
+    for (uint32_t i = 0; i < 2 * TEAMS; i++) memset(hoard[i] = fa_heap_alloc(w, 40000, 64), 1, 40000);
+    for (uint32_t i = 0; i < 2 * TEAMS; i++) fa_heap_free(w, hoard[i]);
+    memset(fa_frame_alloc(w, 600 * KIB), 1, 600 * KIB);
+    for (uint32_t i = 0; i < 25; i++) memset(fa_frame_alloc(w, 100000), 1, 100000);
+    for (uint32_t i = 0; i < 8; i++) memset(fa_scope_alloc(w, 100000), 1, 100000);
+    for (uint32_t i = 0; i < 2 * TEAMS; i++) { // as many promotions as there are in a tick, and versions waiting
+        fa_retain how = {.to = FA_RETAIN_DISCARD};
+        EXPECT(fa_frame_retained(w, 300, 16, &how) != NULL);
+    }
+    for (uint32_t i = 0; i < 200; i++) EXPECT(fa_retire(w, fa_pool_alloc(w, 200)) == FA_OK);
+}
+
+static void start(fa_system *fa)
+{
+    fa_worker *w = fa_self(fa);
+    memset(&all, 0, sizeof all);
+    for (int round = 0; round < 4; round++) {
+        begin(fa);
+        everyone(fa, reach_far, NULL);
+        end(fa);
+    }
+    begin(fa);
+    for (uint32_t team = 0; team < TEAMS; team++) {
+        for (uint32_t i = 0; i < TEAM_OBJECTS; i++) all.objects[team][i] = fa_pool_alloc(w, object_size(team, i));
+        all.large[team] = fa_heap_alloc(w, 40000, 64);
+    }
+    end(fa);
+}
+
+static void stop(fa_system *fa)
+{
+    fa_worker *w = fa_self(fa);
+    begin(fa);
+    for (uint32_t team = 0; team < TEAMS; team++) {
+        for (uint32_t i = 0; i < TEAM_OBJECTS; i++) fa_pool_free(w, all.objects[team][i]);
+        fa_heap_free(w, all.large[team]);
+    }
+    for (int i = 0; i < CELLS; i++) EXPECT(fa_cell_drop(w, &all.cells[i]) == FA_OK);
+    end(fa);
+}
+
+static void a_tick_takes_nothing_from_the_system(const test_case *at)
+{
+    enum { WARM_UP = 120, MEASURED = 200 };
+    sink to;
+    fa_config config = case_config(at, &to);
+    fa_system *fa = create(&config);
+    start(fa);
+    for (int i = 0; i < WARM_UP; i++) tick(fa);
+    fa_stats before = stats_of(fa);
+    long faults = faults_now();
+    open_window();
+    for (int i = 0; i < MEASURED; i++) tick(fa);
+    unsigned seen = close_window();
+    faults = faults_now() - faults;
+    fa_stats after = stats_of(fa);
+    for (int i = 0; seen > 0 && i < CALL_COUNT; i++)
+        if (atomic_load(&calls[i]) > 0) print_error("%u calls of %s\n", atomic_load(&calls[i]), call_names[i]);
+    if (faults != 0) print_error("%ld page faults\n", faults);
+    assert_int_equal(seen, 0);
+    assert_int_equal(faults, 0);
+    // It was work of all kinds.
+    assert_true(after.jobs - before.jobs > MEASURED * TEAMS * 10);
+    assert_int_equal(after.promoted - before.promoted, MEASURED * TEAMS);
+    assert_true(after.pool_allocs - before.pool_allocs >= MEASURED * TEAMS * (TEAM_OBJECTS / 3));
+    assert_true(after.reclaimed > before.reclaimed);
+    assert_true(after.memory_bytes < before.memory_bytes + MIB); // no block; packets of frees are counted too
+    if (at->workers > 0) assert_true(after.remote_frees > before.remote_frees);
+    assert_int_equal(atomic_load(&all.main_jobs), WARM_UP + MEASURED);
+    stop(fa);
+    destroy_quiet(fa, &to);
+}
+
+int main(int argc, char **argv)
+{
+    const test_entry entries[] = {
+        EACH_OF(counters_count, "0", "n"),
+        EACH(a_tick_takes_nothing_from_the_system),
+    };
+    return RUN_MATRIX("steady", entries, argc, argv);
+}
