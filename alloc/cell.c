@@ -31,13 +31,13 @@ bool fai_lane_retire(fai_lane *lane, void *object)
 fa_status fa_cell_publish(fa_worker *w, fa_cell *cell, void *object)
 {
     fai_lane *lane = fai_lane_of(w);
-    if (cell == NULL) return FA_ERROR_INVALID;
+    if (w == NULL || cell == NULL) return FA_ERROR_INVALID;
     if (object != NULL && fai_memory_kind_of(lane->memory, object) == FAI_KIND_NONE) return FA_ERROR_INVALID;
     if (!reserve_retired(lane)) return FA_ERROR_MEMORY;
     // [cell.publish] release: a reader sees the object as it is now. acquire: whoever frees the old version comes after its
     // publisher.
     void *old = fai_exchange_acq_rel(&cell->pointer, object);
-    if (old == NULL) return FA_OK;
+    if (old == NULL || old == object) return FA_OK;
     bool recorded = fai_lane_retire(lane, old);
     FA_ASSERT(recorded);
     (void)recorded;
@@ -51,6 +51,7 @@ fa_status fa_cell_drop(fa_worker *w, fa_cell *cell)
 
 fa_status fa_retire(fa_worker *w, void *object)
 {
+    if (w == NULL) return FA_ERROR_INVALID;
     fai_lane *lane = fai_lane_of(w);
     if (fai_memory_kind_of(lane->memory, object) == FAI_KIND_NONE) return FA_ERROR_INVALID;
     return fai_lane_retire(lane, object) ? FA_OK : FA_ERROR_MEMORY;

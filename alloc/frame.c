@@ -70,7 +70,7 @@ static void report_exhausted(fai_lane *lane, size_t size)
     lane->exhausted_frame = lane->frame_number;
     fai_report(lane->memory, lane, "FA003",
                "frame_bytes_max, memory_max or the system refused more; reported once per frame and lane",
-               "raise the limit, or allocate less per frame", "frame arena exhausted by an allocation of %zu bytes",
+               "raise the limit, or allocate less per frame", "frame or scope memory exhausted by an allocation of %zu bytes",
                size);
 }
 
@@ -129,6 +129,7 @@ fa_scope fa_scope_begin(fa_worker *w)
 
 void fa_scope_end(fa_scope *scope)
 {
+    if (scope == NULL || scope->worker == NULL) return;
     fai_lane *lane = fai_lane_of(scope->worker);
     if (!fai_mark_is(scope->mark, fai_lane_scope_mark(lane))) fai_lane_rewind_scope(lane, scope->mark);
 }
@@ -137,6 +138,7 @@ void fa_scope_end(fa_scope *scope)
 
 fa_checkpoint fa_checkpoint_take(fa_worker *w)
 {
+    if (w == NULL) return (fa_checkpoint){.lane = UINT32_MAX};
     fai_lane *lane = fai_lane_of(w);
     return (fa_checkpoint){
         .frame = fai_lane_frame_mark(lane),
@@ -186,6 +188,7 @@ static void make_stale(fai_lane *lane, uint64_t after)
 
 fa_status fa_checkpoint_rollback(fa_worker *w, fa_checkpoint checkpoint)
 {
+    if (w == NULL) return FA_ERROR_INVALID;
     fai_lane *lane = fai_lane_of(w);
     if (!is_live(lane, &checkpoint)) return FA_ERROR_STALE;
     fai_lane_rewind_scope(lane, checkpoint.scope);

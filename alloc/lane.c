@@ -50,6 +50,7 @@ static void init_lane(fai_memory *memory, uint32_t index)
     lane->hot.system = (fa_system *)(void *)memory;
     lane->exact = memory->config.checked || FAI_ASAN;
     lane->slot = FAI_NO_SLOT;
+    lane->exhausted_frame = UINT64_MAX;
     for (uint32_t slot = 0; slot < FA_FRAMES_IN_FLIGHT_MAX; slot++) fai_arena_init(&lane->frame[slot]);
     fai_arena_init(&lane->scope);
     fai_slabs_init(&lane->slabs, &memory->blocks, &lane->contention, index);

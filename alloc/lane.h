@@ -234,6 +234,13 @@ static inline bool fai_mark_is(fa_arena_mark a, fa_arena_mark b)
     return a.cursor == b.cursor && a.block == b.block && a.spans == b.spans;
 }
 
+/// [owner thread] What the lane allocated in its frame so far belongs to queued jobs or jobs that ended: a rollback to an earlier checkpoint
+/// leaves it.
+static inline void fai_lane_keep_frame(fai_lane *lane)
+{
+    lane->frame[lane->slot].floor = fai_lane_frame_mark(lane);
+}
+
 /// Frees scope memory back to the mark; a mark ahead does nothing.
 void fai_lane_rewind_scope(fai_lane *lane, fa_arena_mark mark);
 
@@ -257,7 +264,7 @@ static inline void fai_lane_end_job(fai_lane *lane, const fai_job_mark *mark)
     if (lane->slot == mark->slot && lane->slot != FAI_NO_SLOT) {
         // What this job allocated outlives it: a checkpoint of who waits below, a job or the main lane, must not free it.
         fa_arena_mark now = fai_lane_frame_mark(lane);
-        if (!fai_mark_is(mark->frame, now)) lane->frame[lane->slot].floor = now;
+        if (!fai_mark_is(mark->frame, now)) fai_lane_keep_frame(lane);
     }
     lane->order = mark->order;
     lane->serial = mark->serial;

@@ -106,8 +106,12 @@ void fai_lane_trim(fai_lane *lane)
     }
     // [frame.slot] acquire: the arenas of dead slots as the main lane reset them.
     uint32_t alive = fai_load_acquire(&memory->slots_alive);
+    // A slot that is dead stays dead while this lane stands in a frame, or is the main lane's or in its hands; otherwise the main lane might
+    // begin and retire a frame there meanwhile.
+    bool may_trim_dead = lane->slot != FAI_NO_SLOT || lane->hot.index == 0 ||
+                         fai_load_relaxed(&lane->state) == FAI_LANE_PROXY;
     for (uint32_t slot = 0; slot < memory->config.frames_in_flight; slot++)
-        if ((alive >> slot & 1) == 0 || slot == lane->slot)
+        if (slot == lane->slot || ((alive >> slot & 1) == 0 && may_trim_dead))
             fai_arena_trim(&lane->frame[slot], &lane->memory->blocks, &lane->contention);
     fai_arena_trim(&lane->scope, &lane->memory->blocks, &lane->contention);
     fai_slabs_trim(&lane->slabs);
@@ -147,12 +151,13 @@ void fai_lane_free_own(fai_lane *lane, void *p, uint32_t info)
     case FAI_KIND_POOL: {
         fa_magazine *magazine = &lane->hot.magazines[size_class];
         if (lane->exact) {
-            if (!fai_slabs_give(&lane->slabs, p)) {
+            if (!fai_slabs_is_taken(&lane->slabs, p)) {
                 report_invalid(lane, p);
                 return;
             }
+            mark_freed(lane, p, fai_class_size(size_class)); // before the slab, and with it the memory, may be another lane's
+            (void)fai_slabs_give(&lane->slabs, p);
             lane->taken[size_class]--;
-            mark_freed(lane, p, fai_class_size(size_class));
             return;
         }
         if (magazine->count == magazine->limit) flush(lane, size_class, (magazine->count + 1) / 2);
@@ -160,13 +165,14 @@ void fai_lane_free_own(fai_lane *lane, void *p, uint32_t info)
         return;
     }
     case FAI_KIND_HEAP:
-        if (!fai_slabs_give(&lane->slabs, p)) {
+        if (!fai_slabs_is_taken(&lane->slabs, p)) {
             report_invalid(lane, p);
             return;
         }
         lane->stats.heap_live--;
         lane->stats.heap_live_bytes -= fai_class_size(size_class);
         if (lane->exact) mark_freed(lane, p, fai_class_size(size_class));
+        (void)fai_slabs_give(&lane->slabs, p);
         return;
     case FAI_KIND_SPAN:
     case FAI_KIND_FRAME: free_span(lane, p); return;
@@ -237,6 +243,7 @@ void fa_pool_free_slow(fa_worker *w, void *p)
 
 void *fa_heap_alloc(fa_worker *w, size_t size, size_t align)
 {
+    if (w == NULL) return NULL;
     fai_lane *lane = fai_lane_of(w);
     if (align == 0) align = FA_ALIGN_DEFAULT;
     if (size == 0 || (align & (align - 1)) != 0) return NULL;
@@ -256,13 +263,13 @@ void *fa_heap_alloc(fa_worker *w, size_t size, size_t align)
 
 void fa_heap_free(fa_worker *w, void *p)
 {
-    if (p != NULL) (void)fai_lane_free(fai_lane_of(w), p, FAI_KIND_HEAP);
+    if (w != NULL && p != NULL) (void)fai_lane_free(fai_lane_of(w), p, FAI_KIND_HEAP);
 }
 
 void fa_free_any(fa_system *fa, void *p)
 {
     fai_memory *memory = (fai_memory *)(void *)fa;
-    if (p == NULL) return;
+    if (fa == NULL || p == NULL) return;
     // Its first word will link it, so it must really be an object.
     if (fai_memory_kind_of(memory, p) == FAI_KIND_NONE) {
         fai_report(memory, NULL, "FA201", "it is no live object of this system", "free each object once",
@@ -270,11 +277,17 @@ void fa_free_any(fa_system *fa, void *p)
         return;
     }
     uint32_t info = fai_load_relaxed(&memory->blocks.unit_info[fai_unit_of(&memory->blocks, p)]);
+    if (!fai_slab_post(&memory->blocks, p)) {
+        fai_report(memory, NULL, "FA201", "it was freed a moment ago and is still on its way home", "free each object once",
+                   "invalid free of %p", p);
+        return;
+    }
     fai_mailbox_post_foreign(memory, fai_info_lane(info), p);
 }
 
 size_t fa_usable_size(const fa_system *fa, const void *p)
 {
+    if (fa == NULL) return 0;
     const fai_memory *memory = (const fai_memory *)(const void *)fa;
     if (fai_memory_kind_of(memory, p) == FAI_KIND_NONE) return 0;
     return object_size(memory, p, fai_load_relaxed(&memory->blocks.unit_info[fai_unit_of(&memory->blocks, p)]));

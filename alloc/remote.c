@@ -178,6 +178,7 @@ static uint32_t open_object(fai_lane *lane)
 {
     void *p = lane->stash.objects;
     lane->stash.objects = lane->stash.objects->next; // before the object is anybody else's
+    fai_slab_unpost(&lane->memory->blocks, p);
     free_home(lane, p);
     return 1;
 }

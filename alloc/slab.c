@@ -254,6 +254,36 @@ bool fai_slab_is_object(const fai_blocks *blocks, const fai_slab *slab, const vo
     return object_index(blocks, slab, p, &index);
 }
 
+/// The number of an object in its slab; a span is object 0.
+static uint32_t posted_index(const fai_blocks *blocks, const fai_slab *slab, const void *p)
+{
+    uint32_t index = 0;
+    if (slab->kind == FAI_KIND_POOL || slab->kind == FAI_KIND_HEAP) (void)object_index(blocks, slab, p, &index);
+    return index;
+}
+
+bool fai_slab_post(fai_blocks *blocks, const void *p)
+{
+    fai_slab *slab = fai_slab_of(blocks, p);
+    uint32_t index = posted_index(blocks, slab, p);
+    uint64_t bit = UINT64_C(1) << index % 64;
+    return (fai_or_relaxed(&slab->posted[index / 64], bit) & bit) == 0;
+}
+
+void fai_slab_unpost(fai_blocks *blocks, const void *p)
+{
+    fai_slab *slab = fai_slab_of(blocks, p);
+    uint32_t index = posted_index(blocks, slab, p);
+    (void)fai_and_relaxed(&slab->posted[index / 64], ~(UINT64_C(1) << index % 64));
+}
+
+bool fai_slabs_is_taken(const fai_slabs *slabs, const void *p)
+{
+    const fai_slab *slab = fai_slab_of(slabs->blocks, p);
+    uint32_t index;
+    return object_index(slabs->blocks, slab, p, &index) && (slab->free_bits[index / 64] >> index % 64 & 1) == 0;
+}
+
 bool fai_slabs_give(fai_slabs *slabs, void *object)
 {
     fai_slab *slab = fai_slab_of(slabs->blocks, object);

@@ -28,6 +28,8 @@ typedef struct fai_slab {
     uint32_t hint;        // first word of free_bits that may have a bit set
     size_t size;          // of a span: bytes reserved
     uint64_t free_bits[FAI_SLAB_BITS / 64];
+    // shared: bit per object that links itself into a mailbox (fa_free_any)
+    FAI_ATOMIC(uint64_t) posted[FAI_SLAB_BITS / 64];
 } fai_slab;
 
 typedef struct fai_slab_list {
@@ -57,6 +59,9 @@ uint32_t fai_class_aligned(size_t size, size_t align);
 /// Takes up to `want` free objects of a class; returns how many. Addresses fall, so that a magazine hands them out rising.
 uint32_t fai_slabs_take(fai_slabs *slabs, fai_kind kind, uint32_t size_class, void **objects, uint32_t want);
 
+/// Whether p is an object of this lane's slabs that is not free.
+bool fai_slabs_is_taken(const fai_slabs *slabs, const void *p);
+
 /// Takes back one object of this lane. False: it is no object, or free already; nothing changes.
 bool fai_slabs_give(fai_slabs *slabs, void *object);
 
@@ -72,6 +77,10 @@ static inline fai_slab *fai_slab_of(const fai_blocks *blocks, const void *p)
 {
     return &blocks->slabs[blocks->slabs[fai_unit_of(blocks, p)].head];
 }
+
+/// [any] Marks an object as on its way home, linked through its first word; false if it is already. And takes the mark off.
+bool fai_slab_post(fai_blocks *blocks, const void *p);
+void fai_slab_unpost(fai_blocks *blocks, const void *p);
 
 /// [any] Whether p is the start of an object of the slab or span; says nothing of whether it is free.
 bool fai_slab_is_object(const fai_blocks *blocks, const fai_slab *slab, const void *p);

@@ -140,8 +140,8 @@ fa_status fa_contention_read(const fa_system *fa, fa_contention *out)
     for (uint32_t lane = 0; lane < fai_memory_lanes_used(memory); lane++) {
         const fa_contention *counts = &fai_memory_lane(memory, lane)->contention;
         const uint64_t *words = (const uint64_t *)(const void *)counts;
-        uint64_t drain_max = larger(out->inbox_drain_max, counts->inbox_drain_max);
-        for (size_t i = 0; i < sizeof *out / sizeof(uint64_t); i++) sum[i] += words[i];
+        uint64_t drain_max = larger(out->inbox_drain_max, fai_load_relaxed(&counts->inbox_drain_max));
+        for (size_t i = 0; i < sizeof *out / sizeof(uint64_t); i++) sum[i] += fai_load_relaxed(&words[i]);
         out->inbox_drain_max = drain_max;
     }
     return FA_OK;

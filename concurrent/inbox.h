@@ -38,12 +38,12 @@ static inline void fai_inbox_init(fai_inbox *inbox)
 static inline bool fai_inbox_push_any(fai_inbox *inbox, fai_inbox_entry *first, fai_inbox_entry *last,
                                       fa_contention *contention)
 {
-    // [inbox.take] release: publishes the chain, and all that the sender read or wrote in the objects it stands for.
-    // Concurrency Kit 0.7.1 orders only stores before its own push on aarch64; a free must order loads as well.
-    ck_pr_fence_release();
     fai_inbox_entry *head = ck_pr_load_ptr(&inbox->stack.head);
     for (;;) {
         last->next = head;
+        // [inbox.take] release: publishes the link, the chain, and all that the sender read or wrote in the objects it stands for.
+        // Concurrency Kit 0.7.1 orders only stores before its own push on aarch64; a free must order loads as well.
+        ck_pr_fence_release();
         fai_inbox_entry *found = NULL;
         if (ck_pr_cas_ptr_value(&inbox->stack.head, head, first, &found)) break;
         head = found;

@@ -5,16 +5,18 @@
 
 #include "jobs/tick.h"
 
-// Looks at a lane that a proxy services before sleeping a while: a service takes a few µs, unless the main lane is preempted in it.
+// Looks at a lane that a proxy services before sleeping a while: a service takes a few µs, unless the main lane is
+// preempted in it.
 #define CLAIM_ROUNDS 1000
 #define CLAIM_SLEEP_NS 50000u
 
-// The thread's lanes ------------------------------------------------------------------------------------------------------
+// The thread's lanes --------------------------------------------------------------------------------------------------
 
 static _Thread_local fai_worker *selves;
 
 void fai_self_add(fai_worker *w)
 {
+    FA_ASSERT(fai_self(w->lane.hot.system) == NULL);
     w->next_self = selves;
     selves = w;
 }
@@ -40,14 +42,16 @@ fa_worker *fa_self(fa_system *fa)
     return w != NULL ? &w->lane.hot : NULL;
 }
 
-// Lanes -------------------------------------------------------------------------------------------------------------------
+// Lanes ---------------------------------------------------------------------------------------------------------------
 
 void fai_worker_claim(fai_worker *w)
 {
     FA_ASSERT(!w->claimed);
     for (uint32_t round = 1; !(w->claimed = fai_lane_claim(&w->lane)); round++) {
-        if (round % CLAIM_ROUNDS == 0) (void)fai_park_for_owner(&w->parker, CLAIM_SLEEP_NS);
-        else fai_pause();
+        if (round % CLAIM_ROUNDS == 0)
+            (void)fai_park_for_owner(&w->parker, CLAIM_SLEEP_NS);
+        else
+            fai_pause();
     }
 }
 
@@ -67,7 +71,8 @@ static fai_worker *take_slot(fa_system *fa)
         // [attach.slot] acquire: the lane as the thread before left it.
         if (fai_load_relaxed(&w->attached) != 0 || !fai_cas_acquire(&w->attached, &is_free, 1u)) continue;
         uint32_t end = fai_load_relaxed(&fa->lane_end);
-        while (end <= lane && !fai_cas_relaxed(&fa->lane_end, &end, lane + 1)) {}
+        while (end <= lane && !fai_cas_relaxed(&fa->lane_end, &end, lane + 1)) {
+        }
         return w;
     }
     return NULL;
@@ -80,7 +85,8 @@ fa_status fa_attach(fa_system *fa, fa_worker **out)
     if (fai_self(fa) != NULL) return FA_ERROR_STATE;
     fai_worker *w = take_slot(fa);
     if (w == NULL) return FA_ERROR_FULL;
-    FA_ASSERT(w->context == NULL && w->held == 0);
+    FA_ASSERT(w->context == NULL && w->held == 0 && !w->claimed);
+    FA_ASSERT(w->deque.head == w->deque.base);
     fai_self_add(w);
     fai_worker_touch(w);
     fai_rcu_register();
@@ -112,8 +118,10 @@ fa_status fa_detach(fa_worker *worker)
     if (worker == NULL) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
     if (!fai_worker_is_attached(w)) return FA_ERROR_INVALID;
+    if (fai_self(worker->system) != w) return FA_ERROR_WRONG_THREAD;
     if (w->context != NULL || w->held != 0 || w->idle) return FA_ERROR_STATE;
     FA_ASSERT(w->deque.head == w->deque.base); // what is left is public
+    FA_ASSERT(w->gathered_count == 0 && w->lane.slot == FAI_NO_SLOT);
     let_go(w);
     w->online = false;
     fai_rcu_offline();
@@ -128,6 +136,7 @@ fa_status fa_quiescent(fa_worker *worker)
 {
     if (worker == NULL) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
+    if (fai_self(worker->system) != w) return FA_ERROR_WRONG_THREAD;
     if (w->context != NULL || w->idle) return FA_ERROR_STATE;
     if (w->online) fai_rcu_quiescent();
     if (!fai_worker_is_attached(w)) return FA_OK; // the main lane is serviced at the boundary
@@ -140,6 +149,7 @@ fa_status fa_idle_begin(fa_worker *worker)
 {
     if (worker == NULL) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
+    if (fai_self(worker->system) != w) return FA_ERROR_WRONG_THREAD;
     if (w->context != NULL || w->idle) return FA_ERROR_STATE;
     w->idle = true;
     if (fai_worker_is_attached(w)) let_go(w);
@@ -151,6 +161,7 @@ fa_status fa_idle_end(fa_worker *worker)
 {
     if (worker == NULL) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
+    if (fai_self(worker->system) != w) return FA_ERROR_WRONG_THREAD;
     if (!w->idle) return FA_ERROR_STATE;
     if (w->online) fai_rcu_online();
     if (fai_worker_is_attached(w)) take_hold(w);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Which lanes the calling thread is: a list per thread, through the lanes themselves, because one thread may drive several systems.
+// Which lanes the calling thread is: a list per thread, through the lanes themselves, because one thread may drive
+// several systems.
 #pragma once
 
 #include "jobs/worker.h"

@@ -3,17 +3,20 @@
 // Counters: see counter.h.
 #include "jobs/counter.h"
 
+#include "jobs/wake.h"
+
 static void wake_waiters(fai_worker *w, const fa_counter *counter, uint64_t state)
 {
-    // [sleepers.announce] seq_cst: a lane that found itself noted already changed nothing in the state, but entered the set first.
+    // [sleepers.announce] seq_cst: a lane that found itself noted already changed nothing in the state, but entered the
+    // set first.
     fai_fence_seq_cst();
     if ((state & FAI_COUNTER_MANY) != 0) {
-        fai_worker_wake_waiting(w, counter);
+        fai_wake_waiting(w, counter);
         return;
     }
     uint32_t lane = (uint32_t)((state & FAI_COUNTER_WAITER_MASK) >> FAI_COUNTER_WAITER_SHIFT) - 1;
     FA_ASSERT(lane < fai_worker_system(w)->lane_count);
-    if (fai_lane_set_remove(&fai_worker_system(w)->sleepers.waiting, lane)) fai_worker_wake(w, lane);
+    if (fai_lane_set_remove(&fai_worker_system(w)->sleepers.waiting, lane)) fai_wake_lane(w, lane);
 }
 
 void fai_counter_complete(fai_worker *w, fa_counter *counter, uint32_t n)
@@ -30,6 +33,7 @@ bool fai_counter_wait_begin(fai_worker *w, fa_counter *counter)
 {
     uint64_t self = (uint64_t)(w->lane.hot.index + 1) << FAI_COUNTER_WAITER_SHIFT;
     uint64_t state = fai_load_relaxed(&counter->state);
+    FA_ASSERT(fai_load_relaxed(&w->waiting_for) == counter);
     for (;;) {
         if ((uint32_t)state == 0) return false;
         uint64_t waiter = state & FAI_COUNTER_WAITER_MASK;
@@ -46,8 +50,10 @@ void fai_counter_wait_end(fai_worker *w, fa_counter *counter)
     uint64_t state = fai_load_relaxed(&counter->state);
     for (;;) {
         uint64_t left = state;
-        if ((uint32_t)state == 0) left = 0; // the last completion has seen whoever was noted
-        else if ((state & ~(uint64_t)UINT32_MAX) == self) left = (uint32_t)state;
+        if ((uint32_t)state == 0)
+            left = 0; // the last completion has seen whoever was noted
+        else if ((state & ~(uint64_t)UINT32_MAX) == self)
+            left = (uint32_t)state;
         if (left == state || fai_cas_relaxed(&counter->state, &state, left)) return;
     }
 }

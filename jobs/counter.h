@@ -4,13 +4,16 @@
 //
 //     fa_counter.state: jobs not done 32 bits | waiting lane + 1, 0 for none: 16 bits | more than one waits: 1 bit
 //
-// The last completion and the news of who waits are one read-modify-write: it may make the counter vanish (a waiter returns and its
-// stack frame goes), so nothing looks at the counter afterwards. A waiter adds itself by compare-and-swap while the counter is not zero.
+// The last completion and the news of who waits are one read-modify-write: it may make the counter vanish (a waiter
+// returns and its stack frame goes), so nothing looks at the counter afterwards. A waiter adds itself by
+// compare-and-swap while the counter is not zero.
 //
-// A lane gathers completions of one counter and takes them off together. What is held back delays nobody: the lane either runs a job of
-// the same counter next, which is not zero before that is done anyway, or hands the completions in.
+// A lane gathers completions of one counter and takes them off together. What is held back delays nobody: the lane
+// either runs a job of the same counter next, which is not zero before that is done anyway, or hands the completions
+// in.
 //
-// Who may run together: everything with everything, while the counter is alive: until it is zero and every wait on it has returned.
+// Who may run together: everything with everything, while the counter is alive: until it is zero and every wait on it
+// has returned.
 #pragma once
 
 #include "jobs/worker.h"
@@ -23,7 +26,9 @@
 static inline void fai_counter_add(fai_worker *w, fa_counter *counter, uint32_t n)
 {
     FAI_COUNT(&w->lane.contention, counter_updates, 1);
-    (void)fai_add_relaxed(&counter->state, (uint64_t)n);
+    uint64_t before = fai_add_relaxed(&counter->state, (uint64_t)n);
+    FA_ASSERT((uint32_t)before <= UINT32_MAX - n);
+    (void)before;
 }
 
 /// [own] n of the counter's jobs are done; wakes who waits if they were the last.
@@ -33,6 +38,7 @@ void fai_counter_complete(fai_worker *w, fa_counter *counter, uint32_t n);
 static inline void fai_counter_flush(fai_worker *w)
 {
     if (w->gathered_count == 0) return;
+    FA_ASSERT(w->gathered != NULL);
     uint32_t n = w->gathered_count;
     w->gathered_count = 0;
     fai_counter_complete(w, w->gathered, n);

@@ -31,7 +31,8 @@ bool fai_deadlock_on_stack(const fai_worker *w, const fa_counter *counter)
 void fai_deadlock_show(fai_worker *w, const fa_counter *counter)
 {
     uint32_t count = 0;
-    for (const fai_context *context = w->context; context != NULL && count < FAI_STACK_SHOWN; context = context->below) {
+    for (const fai_context *context = w->context; context != NULL && count < FAI_STACK_SHOWN;
+         context = context->below) {
         fai_store_relaxed(&w->shown[count].counter, context->counter);
         fai_store_relaxed(&w->shown[count].name, context->name);
         count++;

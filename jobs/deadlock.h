@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 //
-// Waits that can never end. A wait on the counter of a job that lies further down the same lane's stack is found always. In checked
-// builds a lane that is about to park shows what it waits for and the counters of the jobs on its stack, and follows the others':
+// Waits that can never end. A wait on the counter of a job that lies further down the same lane's stack is found
+// always. In checked builds a lane that is about to park shows what it waits for and the counters of the jobs on its
+// stack, and follows the others':
 //
 //     this lane waits for c  ->  a lane that has a job of c on its stack waits for c'  ->  …  ->  this lane's stack
 //
-// A job below a wait cannot go on before the wait ends, so such a circle never opens, if all of it stood at one instant. To know that,
-// every lane's view carries a serial number that is odd while it waits; a circle counts when no serial has changed after all was read.
+// A job below a wait cannot go on before the wait ends, so such a circle never opens, if all of it stood at one
+// instant. To know that, every lane's view carries a serial number that is odd while it waits; a circle counts when no
+// serial has changed after all was read.
 #pragma once
 
 #include "jobs/worker.h"

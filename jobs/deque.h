@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// A lane's deque: a ring of jobs stored in line, 64 bytes each. The owner pushes and pops at the new end, thieves take at the old end. The
-// newest jobs are private to the owner: pushing and popping there costs neither a fence nor a read-modify-write. The others are public,
-// and all that there is to know about them stands in one word:
+// A lane's deque: a ring of jobs stored in line, 64 bytes each. The owner pushes and pops at the new end, thieves take
+// at the old end. The newest jobs are private to the owner: pushing and popping there costs neither a fence nor a
+// read-modify-write. The others are public, and all that there is to know about them stands in one word:
 //
 //     word = tag 31 bits | top 16 bits | count 17 bits
 //
@@ -10,13 +10,15 @@
 //     jobs [base, head)         private; base == top + count, which thieves do not change
 //     head - top <= capacity <= 2^16; `top` in the word is the index modulo 2^16
 //
-// (Work stealing deques since Chase and Lev, SPAA 2005; private part and tasks in line after Lace, van Dijk and van de Pol 2014. One word
-// for both ends instead of a word each costs the owner the same: a locked instruction where those need a full fence; and it lets a
-// thief take many jobs at once, needs no fence to be right, and is one cache line to fight about instead of two.)
+// (Work stealing deques since Chase and Lev, SPAA 2005; private part and tasks in line after Lace, van Dijk and van de
+// Pol 2014. One word for both ends instead of a word each costs the owner the same: a locked instruction where those
+// need a full fence; and it lets a thief take many jobs at once, needs no fence to be right, and is one cache line to
+// fight about instead of two.)
 //
-// Slots are written and read by relaxed atomic words. A thief copies slots first and uses the copies only if its compare-and-swap wins: then
-// nobody took or put back a job in between. For that the owner changes the tag whenever it takes public jobs back; a thief would have to
-// be stopped while exactly 2^31 such jobs (20 s at full speed), or a multiple, go by.
+// Slots are written and read by relaxed atomic words. A thief copies slots first and uses the copies only if its
+// compare-and-swap wins: then nobody took or put back a job in between. For that the owner changes the tag whenever it
+// takes public jobs back; a thief would have to be stopped while exactly 2^31 such jobs (20 s at full speed), or a
+// multiple, go by.
 //
 // Taking out of the middle leaves a hole: a job without function, which whoever gets it skips.
 //
@@ -38,7 +40,7 @@
 enum {
     FAI_JOB_COPIED = 1, // the argument is the address of `args`; otherwise it is args[0]
     FAI_JOB_NAMED = 2,  // args[2] is the name
-    FAI_JOB_FORKED = 4, // by fa_fork(): its parent waits for it; counted for the frame by the lane that runs it, unless that is a join
+    FAI_JOB_FORKED = 4, // by fa_fork(): counted for the frame by the lane that runs it, unless its own parent joins it
     FAI_JOB_STOLEN = 8, // taken from another lane
 };
 
@@ -55,6 +57,7 @@ _Static_assert(sizeof((fai_job){0}.args) == FA_JOB_INLINE, "arguments that trave
 
 static inline uint64_t fai_job_meta(uint32_t slot, uint32_t bits, uint32_t flags, uint32_t run)
 {
+    FA_ASSERT(slot < 256 && bits <= 64 && flags < 256);
     return slot | bits << 8 | flags << 16 | (uint64_t)run << 32;
 }
 
@@ -107,7 +110,8 @@ typedef struct fai_deque {
     int64_t top_seen; // a value that `top` had
     // shared
     FAI_OWN_LINE FAI_ATOMIC(uint64_t) word;
-    FAI_OWN_LINE FAI_ATOMIC(uint32_t) wanted; // set by who found nothing public here; the owner clears it when it shares
+    FAI_OWN_LINE
+    FAI_ATOMIC(uint32_t) wanted; // set by who found nothing public here; the owner clears it when it shares
 } fai_deque;
 
 typedef enum fai_steal { FAI_STEAL_EMPTY, FAI_STEAL_LOST, FAI_STEAL_OTHER, FAI_STEAL_TAKEN } fai_steal;
@@ -131,12 +135,12 @@ static inline uint32_t fai_deque_top_of(uint64_t word)
     return word >> FAI_DEQUE_COUNT_BITS & ((UINT32_C(1) << FAI_DEQUE_TOP_BITS) - 1);
 }
 
-/// The word after the n oldest jobs were taken.
+/// The word after the n oldest jobs were taken. `top` carries into the tag: the two are one number that only rises, by n here and by 2^16
+/// when the owner takes back, so that a thief that was stopped does not mistake the ring's next round for the one it looked at.
 static inline uint64_t fai_deque_without_oldest(uint64_t word, uint32_t n)
 {
-    uint64_t top = (fai_deque_top_of(word) + n) & ((UINT32_C(1) << FAI_DEQUE_TOP_BITS) - 1);
-    uint64_t tag = word & ~(FAI_DEQUE_TAG - 1);
-    return tag | top << FAI_DEQUE_COUNT_BITS | (fai_deque_count_of(word) - n);
+    FA_ASSERT(n <= fai_deque_count_of(word));
+    return word + ((uint64_t)n << FAI_DEQUE_COUNT_BITS) - n;
 }
 
 static inline fai_job *fai_deque_at(const fai_deque *deque, int64_t index)
@@ -187,16 +191,20 @@ static inline fai_job *fai_deque_reserve_owner(fai_deque *deque)
         deque->top_seen = deque->base - fai_deque_count_of(fai_load_acquire(&deque->word));
         if (deque->head - deque->top_seen > (int64_t)deque->mask) return NULL;
     }
+    FA_ASSERT(deque->top_seen <= deque->base);
     return fai_deque_at(deque, deque->head);
 }
 
-/// Makes the n oldest private jobs public. A full fence on x86-64; elsewhere follow it up by fai_fence_after_rmw_seq_cst() where it must be.
+/// Makes the n oldest private jobs public. A full fence on x86-64; elsewhere follow it up by
+/// fai_fence_after_rmw_seq_cst() where it must be.
 static inline void fai_deque_publish_owner(fai_deque *deque, int64_t n)
 {
     FA_ASSERT(n >= 0 && deque->base + n <= deque->head);
     deque->base += n;
     // [deque.publish] release: the jobs, and all that their submitter did before.
-    (void)fai_add_seq_cst(&deque->word, (uint64_t)n);
+    uint64_t before = fai_add_seq_cst(&deque->word, (uint64_t)n);
+    FA_ASSERT(fai_deque_count_of(before) + (uint64_t)n <= deque->mask + 1);
+    (void)before;
 }
 
 static inline int64_t fai_deque_private_owner(const fai_deque *deque)
@@ -220,14 +228,16 @@ static inline bool fai_deque_take_back_owner(fai_deque *deque, int64_t index)
         if (fai_deque_count_of(word) < n) return false;
     } while (!fai_cas_relaxed(&deque->word, &word, word + FAI_DEQUE_TAG - n));
     deque->base = index;
+    FA_ASSERT(deque->head - deque->base <= (int64_t)deque->mask + 1);
     return true;
 }
 
-/// Pops the newest job into `out`; false when the deque is empty. Public jobs are taken back one at a time: a job that others could run must
-/// not lie hidden behind a long one.
+/// Pops the newest job into `out`; false when the deque is empty. Public jobs are taken back one at a time: a job that
+/// others could run must not lie hidden behind a long one.
 static inline bool fai_deque_pop_owner(fai_deque *deque, fai_job *out)
 {
     if (deque->head == deque->base && !fai_deque_take_back_owner(deque, deque->base - 1)) return false;
+    FA_ASSERT(deque->head > deque->base);
     *out = *fai_deque_at(deque, --deque->head);
     return true;
 }
@@ -245,7 +255,8 @@ static inline int64_t fai_deque_oldest_owner(fai_deque *deque)
 }
 
 /// Newest job with an index in [from, to) that is wanted, `from` - 1 if there is none.
-static inline int64_t fai_deque_find_newest_owner(const fai_deque *deque, int64_t from, int64_t to, const fai_want *want)
+static inline int64_t fai_deque_find_newest_owner(const fai_deque *deque, int64_t from, int64_t to,
+                                                  const fai_want *want)
 {
     for (int64_t i = to - 1; i >= from; i--) {
         const fai_job *job = fai_deque_at(deque, i);
@@ -255,7 +266,8 @@ static inline int64_t fai_deque_find_newest_owner(const fai_deque *deque, int64_
 }
 
 /// Oldest such job, `to` if there is none.
-static inline int64_t fai_deque_find_oldest_owner(const fai_deque *deque, int64_t from, int64_t to, const fai_want *want)
+static inline int64_t fai_deque_find_oldest_owner(const fai_deque *deque, int64_t from, int64_t to,
+                                                  const fai_want *want)
 {
     for (int64_t i = from; i < to; i++) {
         const fai_job *job = fai_deque_at(deque, i);
@@ -264,14 +276,15 @@ static inline int64_t fai_deque_find_oldest_owner(const fai_deque *deque, int64_
     return to;
 }
 
-/// Takes job `index` out, wherever it lies, leaving a hole; false if a thief has it. Public jobs above it become private: the caller
-/// publishes them again.
+/// Takes job `index` out, wherever it lies, leaving a hole; false if a thief has it. Public jobs above it become
+/// private: the caller publishes them again.
 static inline bool fai_deque_take_out_owner(fai_deque *deque, int64_t index, fai_job *out)
 {
     FA_ASSERT(index < deque->head);
     if (index < deque->base) {
         uint64_t word = fai_load_relaxed(&deque->word);
-        if (deque->base - fai_deque_count_of(word) == index && index < deque->head - 1) { // the oldest: nothing needs to move
+        if (deque->base - fai_deque_count_of(word) == index &&
+            index < deque->head - 1) { // the oldest: nothing needs to move
             *out = *fai_deque_at(deque, index);
             return fai_cas_relaxed(&deque->word, &word, fai_deque_without_oldest(word, 1));
         }
@@ -279,8 +292,10 @@ static inline bool fai_deque_take_out_owner(fai_deque *deque, int64_t index, fai
     }
     fai_job *slot = fai_deque_at(deque, index);
     *out = *slot;
-    if (index == deque->head - 1) deque->head--;
-    else fai_store_relaxed(&slot->fn, NULL);
+    if (index == deque->head - 1)
+        deque->head--;
+    else
+        fai_store_relaxed(&slot->fn, NULL);
     return true;
 }
 
@@ -298,8 +313,8 @@ static inline void fai_deque_want_any(fai_deque *deque)
     if (!fai_load_relaxed(&deque->wanted)) fai_store_relaxed(&deque->wanted, 1u);
 }
 
-/// How many jobs are older than the oldest one that seems to be wanted, -1 if none of the `limit` oldest is. Compares values only: what it
-/// sees may be long gone.
+/// How many jobs are older than the oldest one that seems to be wanted, -1 if none of the `limit` oldest is. Compares
+/// values only: what it sees may be long gone.
 static inline int32_t fai_deque_find_any(const fai_deque *deque, const fai_want *want, uint32_t limit)
 {
     uint64_t word = fai_load_relaxed(&deque->word);
@@ -326,8 +341,8 @@ static inline fai_steal fai_deque_steal_any(fai_deque *deque, const fai_want *wa
     return fai_cas_release(&deque->word, &word, fai_deque_without_oldest(word, 1)) ? FAI_STEAL_TAKEN : FAI_STEAL_LOST;
 }
 
-/// Takes half of the jobs, at most `limit`: the oldest into `out`, the others, newest first, to the private part of the taker's deque, which
-/// is empty. A forked task, which its parent may soon want back, comes alone. Returns how many.
+/// Takes half of the jobs, at most `limit`: the oldest into `out`, the others, newest first, to the private part of the
+/// taker's deque, which is empty. A forked task, which its parent may soon want back, comes alone. Returns how many.
 static inline uint32_t fai_deque_steal_many_any(fai_deque *deque, fai_deque *into, uint32_t limit, fai_job *out)
 {
     FA_ASSERT(into->head == into->base && fai_deque_look_any(into) == 0);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
-// Fork and join. A forked task lies in the private part of the deque; a join that finds it there calls it: no fence and no
-// read-modify-write on either side. When another lane wants work the older half of the private part becomes public.
+// Fork and join. A forked task lies in the private part of the deque; a join that finds it there calls it: no fence and
+// no read-modify-write on either side. When another lane wants work the older half of the private part becomes public.
 #include "jobs/submit.h"
 #include "jobs/wait.h"
+#include "jobs/wake.h"
 
 __attribute__((noinline)) static void share(fai_worker *w)
 {
@@ -12,7 +13,7 @@ __attribute__((noinline)) static void share(fai_worker *w)
     fai_store_relaxed(&w->deque.wanted, 0u);
     fai_deque_publish_owner(&w->deque, (n + 1) / 2);
     FAI_COUNT(&w->lane.contention, publishes, 1);
-    fai_worker_notify(w, NULL);
+    fai_notify(w, NULL);
 }
 
 static void set_done(fa_task *task)
@@ -36,11 +37,12 @@ __attribute__((noinline)) static fa_status fork_inline(fai_worker *w, fa_task *t
 
 fa_status fa_fork(fa_worker *worker, fa_task *task, fa_job_fn *fn, void *arg)
 {
+    if (FA_UNLIKELY(worker == NULL || task == NULL || fn == NULL)) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
-    FA_ASSERT(fn != NULL);
     uint32_t slot = w->lane.slot, bits;
     task->counter.runner = task->counter.reserved = 0;
     if (FA_UNLIKELY(slot == FAI_NO_SLOT)) return fork_outside(w, task);
+    FA_ASSERT(w->lane.order != NULL);
     fai_job job = {.fn = fn, .counter = &task->counter, .args = {(uintptr_t)arg, 0, 0}};
     fai_order_child(w->lane.order, &job.high, &job.low, &bits);
     job.meta = fai_job_meta(slot, bits, FAI_JOB_FORKED, w->run);
@@ -79,6 +81,7 @@ __attribute__((noinline)) static void join_slow(fai_worker *w, fa_task *task)
         return;
     }
     fai_wait_for_own(w, &task->counter);
+    FA_ASSERT(fa_is_done(&task->counter));
 }
 
 void fa_join(fa_worker *worker, fa_task *task)

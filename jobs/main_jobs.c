@@ -5,6 +5,7 @@
 
 #include "jobs/attach.h"
 #include "jobs/counter.h"
+#include "jobs/wake.h"
 
 /// Wakes the main lane if it is parked: it may be in either set.
 static void wake_main(fai_worker *w)
@@ -12,16 +13,19 @@ static void wake_main(fai_worker *w)
     fai_sleepers *sleepers = &fai_worker_system(w)->sleepers;
     // [sleepers.announce] seq_cst: the job before the look at whether the main lane sleeps.
     fai_fence_seq_cst();
-    if (fai_lane_set_has(&sleepers->waiting, 0) && fai_lane_set_remove(&sleepers->waiting, 0)) fai_worker_wake(w, 0);
+    if (fai_lane_set_has(&sleepers->waiting, 0) && fai_lane_set_remove(&sleepers->waiting, 0)) fai_wake_lane(w, 0);
     if (!fai_lane_set_has(&sleepers->idle, 0) || !fai_lane_set_remove(&sleepers->idle, 0)) return;
     (void)fai_add_relaxed(&sleepers->searching, 1u); // whoever removes an idle lane counts it
-    fai_worker_wake(w, 0);
+    fai_wake_lane(w, 0);
 }
 
 bool fai_main_jobs_submit(fai_worker *w, const fai_job *job)
 {
+    FA_ASSERT(w->lane.slot != FAI_NO_SLOT);
+    FA_ASSERT(job->fn != NULL);
     fai_main_job *node = fa_frame_alloc(&w->lane.hot, sizeof *node);
     if (node == NULL) return false;
+    fai_lane_keep_frame(&w->lane);
     node->job = *job;
     if (job->counter != NULL) fai_counter_add(w, job->counter, 1);
     fai_bump(&w->tallies[w->lane.slot].submitted, 1);
@@ -42,8 +46,10 @@ static void receive(fa_system *fa)
         first = node;
     }
     if (first == NULL) return;
-    if (fa->main_first == NULL) fa->main_first = first;
-    else fa->main_last->next = first;
+    if (fa->main_first == NULL)
+        fa->main_first = first;
+    else
+        fa->main_last->next = first;
     fa->main_last = last;
 }
 
@@ -56,9 +62,12 @@ static fai_main_job *take(fa_system *fa, const fai_want *want)
         node = node->next;
     }
     if (node == NULL) return NULL;
-    if (before == NULL) fa->main_first = node->next;
-    else before->next = node->next;
+    if (before == NULL)
+        fa->main_first = node->next;
+    else
+        before->next = node->next;
     if (fa->main_last == node) fa->main_last = before;
+    FA_ASSERT((fa->main_first == NULL) == (fa->main_last == NULL));
     return node;
 }
 

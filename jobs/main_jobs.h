@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Jobs for the main lane: posted by any lane to an inbox, run by the main lane in the order of arrival. A job lies in its submitter's frame
-// memory, which lives until the job is done.
+// Jobs for the main lane: posted by any lane to an inbox, run by the main lane in the order of arrival. A job lies in
+// its submitter's frame memory, which lives until the job is done.
 //
 // Who may run together ("-" yes, "X" the caller must exclude):
 //            submit   run

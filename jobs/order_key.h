@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 //
-// Order keys: where a job stands in the order of submission, the same for any number of workers. A job's key is its parent's,
-// extended by which of the parent's children it is; so sorting by key sorts as if everything had run depth first on one lane.
+// Order keys: where a job stands in the order of submission, the same for any number of workers. A job's key is its
+// parent's, extended by which of the parent's children it is; so sorting by key sorts as if everything had run depth
+// first on one lane.
 //
 //     high   the path from the root in a prefix code that keeps order, cut off after 64 bits
 //     low    a hash of the whole path, which decides between paths that agree in their first 64 bits
 //
-// Children count from 1, so that what a job does itself sorts before what its children do. A piece of a parallel loop is identified by
-// its first item, in as many bits as the loop's length needs: pieces sort as their items do, wherever the loop was cut.
+// Children count from 1, so that what a job does itself sorts before what its children do. A piece of a parallel loop
+// is identified by its first item, in as many bits as the loop's length needs: pieces sort as their items do, wherever
+// the loop was cut.
 //
 // Owner-only: a key is written by the lane whose running job is the parent.
 #pragma once
@@ -29,6 +31,7 @@ static inline uint64_t fai_order_mix(uint64_t parent, uint64_t child)
 /// `code`: the extension, left-aligned; `length`: its bits.
 static inline void fai_order_append(uint64_t *high, uint32_t *bits, uint64_t code, uint32_t length)
 {
+    FA_ASSERT(length >= 1 && length <= 64);
     if (*bits >= 64) return;
     *high |= code >> *bits;
     *bits = *bits + length < 64 ? *bits + length : 64;
@@ -37,21 +40,29 @@ static inline void fai_order_append(uint64_t *high, uint32_t *bits, uint64_t cod
 /// Numbers from 128 on: a 1 per further byte, then a 0, then the number.
 static inline void fai_order_append_long(uint64_t *high, uint32_t *bits, uint64_t number)
 {
-    if (number < UINT64_C(1) << 14) fai_order_append(high, bits, (UINT64_C(0x8000) | number) << 48, 16);
-    else if (number < UINT64_C(1) << 21) fai_order_append(high, bits, (UINT64_C(0xc00000) | number) << 40, 24);
-    else if (number < UINT64_C(1) << 28) fai_order_append(high, bits, (UINT64_C(0xe0000000) | number) << 32, 32);
-    else fai_order_append(high, bits, UINT64_C(0xf0) << 56 | number << 24, 40);
+    FA_ASSERT(number >= 128 && number <= UINT32_MAX);
+    if (number < UINT64_C(1) << 14)
+        fai_order_append(high, bits, (UINT64_C(0x8000) | number) << 48, 16);
+    else if (number < UINT64_C(1) << 21)
+        fai_order_append(high, bits, (UINT64_C(0xc00000) | number) << 40, 24);
+    else if (number < UINT64_C(1) << 28)
+        fai_order_append(high, bits, (UINT64_C(0xe0000000) | number) << 32, 32);
+    else
+        fai_order_append(high, bits, UINT64_C(0xf0) << 56 | number << 24, 40);
 }
 
 /// The next child of `parent`; what is left to fill in of its key starts from zero.
 static inline void fai_order_child(fai_order *parent, uint64_t *high, uint64_t *low, uint32_t *bits)
 {
+    FA_ASSERT(parent != NULL && parent->bits <= 64);
     uint32_t number = ++parent->children;
     *high = parent->high;
     *bits = parent->bits;
     *low = fai_order_mix(parent->low, number);
-    if (FA_LIKELY(number < 128)) fai_order_append(high, bits, (uint64_t)number << 56, 8);
-    else fai_order_append_long(high, bits, number);
+    if (FA_LIKELY(number < 128))
+        fai_order_append(high, bits, (uint64_t)number << 56, 8);
+    else
+        fai_order_append_long(high, bits, number);
 }
 
 /// Bits that tell `count` items apart.
@@ -60,8 +71,8 @@ static inline uint32_t fai_order_width(uint64_t count)
     return count > 1 ? 64 - (uint32_t)__builtin_clzll(count - 1) : 0;
 }
 
-/// The piece of `loop` (a key made by fai_order_child(), of `count` items) that starts at item `offset`. The hash keeps the order of
-/// pieces too, as far as 40 bits of item numbers go.
+/// The piece of `loop` (a key made by fai_order_child(), of `count` items) that starts at item `offset`. The hash keeps
+/// the order of pieces too, as far as 40 bits of item numbers go.
 static inline fai_order fai_order_piece(const fai_order *loop, uint64_t offset, uint64_t count)
 {
     FA_ASSERT(offset < count);
@@ -77,6 +88,7 @@ static inline fai_order fai_order_piece(const fai_order *loop, uint64_t offset, 
 /// Root of the main lane, and of a thread that is attached: sorts after everything else.
 static inline fai_order fai_order_root(uint32_t lane)
 {
+    FA_ASSERT(lane < 256);
     fai_order root = {.low = FAI_ORDER_ROOT};
     if (lane == 0) return root;
     root.high = (UINT64_C(0xff00) | lane) << 48;

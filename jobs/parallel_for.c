@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
 //
-// Parallel loops. One object on the caller's stack counts the items that are handed out; pieces shrink from a share of what is left down
-// to the grain (guided self-scheduling, Polychronopoulos and Kuck 1987). The caller submits one ticket per lane that may help, as ordinary
-// jobs of the loop's counter, and works itself; a ticket that runs works until nothing is left. Tickets that nobody took by then are
-// taken back.
+// Parallel loops. One object on the caller's stack counts the items that are handed out; pieces shrink from a share of
+// what is left down to the grain (guided self-scheduling, Polychronopoulos and Kuck 1987). The caller submits one
+// ticket per lane that may help, as ordinary jobs of the loop's counter, and works itself; a ticket that runs works
+// until nothing is left. Tickets that nobody took by then are taken back.
 //
 //     [first, first + next) handed out, each item to one piece; the loop returns when the counter is zero
 //
-// A loop without a grain measures: the caller runs a few items against the clock. When the rest is not worth waking anybody, the caller does
-// it alone.
+// A loop without a grain measures: the caller runs a few items against the clock. When the rest is not worth waking
+// anybody, the caller does it alone.
 //
-// Where pieces begin must not show: order keys are those of the items (order_key.h), and the loop takes one child number of the caller's job
-// whatever happens.
+// Where pieces begin must not show: order keys are those of the items (order_key.h), and the loop takes one child
+// number of the caller's job whatever happens.
 #include "jobs/counter.h"
 #include "jobs/submit.h"
 #include "jobs/wait.h"
@@ -89,10 +89,13 @@ static void measure(fai_worker *w, loop *l)
         uint64_t enough = (PROBE_NS - elapsed) * done / elapsed + 1;
         size = enough < done * PROBE_GROWTH ? enough : done * PROBE_GROWTH;
     }
+    FA_ASSERT(done > 0 && done <= l->count);
     double item_ns = (double)elapsed / (double)done, left_ns = item_ns * (double)(l->count - done);
     l->next = done;
-    if (left_ns < ALONE_NS) l->grain = l->count;
-    else l->grain = item_ns < PIECE_NS ? (uint64_t)(PIECE_NS / item_ns) : 1;
+    if (left_ns < ALONE_NS)
+        l->grain = l->count;
+    else
+        l->grain = item_ns < PIECE_NS ? (uint64_t)(PIECE_NS / item_ns) : 1;
 }
 
 /// Tickets for the pieces that are left but one; returns how many were queued.
@@ -109,6 +112,7 @@ static uint32_t submit_tickets(fai_worker *w, loop *l)
     ticket.meta = fai_job_meta(w->lane.slot, l->order.bits, l->name != NULL ? FAI_JOB_NAMED : 0, w->run);
     uint32_t queued = 0;
     while (queued < helpers && fai_submit_push(w, &ticket)) queued++;
+    FA_ASSERT(l->grain >= 1 && l->participants >= 1);
     if (queued == 0) return 0;
     l->counter.state = queued;
     fai_submit_publish(w, &l->counter);
@@ -126,9 +130,12 @@ static void take_back_tickets(fai_worker *w, loop *l, uint32_t queued)
         if (!fai_deque_take_out_owner(&w->deque, newest, &job)) break;
         taken++;
     }
+    FA_ASSERT(fai_load_relaxed(&l->next) >= l->count);
     w->unpublished += taken;
-    if (taken == queued) l->counter.state = 0; // nobody else has ever seen it
-    else if (taken > 0) fai_counter_complete(w, &l->counter, taken);
+    if (taken == queued)
+        l->counter.state = 0; // nobody else has ever seen it
+    else if (taken > 0)
+        fai_counter_complete(w, &l->counter, taken);
 }
 
 fa_status fa_parallel_for(fa_worker *worker, uint64_t first, uint64_t last, uint64_t grain, fa_range_fn *fn, void *arg)
@@ -140,12 +147,17 @@ fa_status fa_parallel_for(fa_worker *worker, uint64_t first, uint64_t last, uint
     loop l = {.fn = fn, .arg = arg, .first = first, .count = last - first, .grain = grain};
     l.name = fa_job_name(worker);
     fai_order_child(w->lane.order, &l.order.high, &l.order.low, &l.order.bits);
-    if (fai_worker_system(w)->worker_count == 0) l.grain = l.count;
-    else if (grain == 0) measure(w, &l);
+    if (fai_worker_system(w)->worker_count == 0)
+        l.grain = l.count;
+    else if (grain == 0)
+        measure(w, &l);
     uint32_t queued = submit_tickets(w, &l);
     work(w, &l);
     if (queued == 0) return FA_OK;
     take_back_tickets(w, &l, queued);
-    if (!fa_is_done(&l.counter)) fai_wait_for_own(w, &l.counter);
+    if (!fa_is_done(&l.counter))
+        fai_wait_for_own(w, &l.counter);
+    else
+        fai_worker_publish_holder(w);
     return FA_OK;
 }

@@ -6,10 +6,10 @@
 //     waiting    lanes parked inside a wait, or about to be; fai_worker.waiting_for says for which counter
 //     searching  lanes that look for work, or were woken to do so
 //
-// The rule that loses no wake-up: whoever publishes a job passes a full fence and then looks here; whoever goes to sleep enters its set with
-// a full fence and then looks at every deque. One of the two sees the other (Dekker). And: work published => a lane searches, or nobody
-// sleeps. A publisher may leave an idle lane asleep while another searches, because the last one that stops searching looks again
-// (Vyukov's rule for the Go scheduler).
+// The rule that loses no wake-up: whoever publishes a job passes a full fence and then looks here; whoever goes to
+// sleep enters its set with a full fence and then looks at every deque. One of the two sees the other (Dekker). And:
+// work published => a lane searches, or nobody sleeps. A publisher may leave an idle lane asleep while another
+// searches, because the last one that stops searching looks again (Vyukov's rule for the Go scheduler).
 //
 //     invariant: a lane is woken by whoever removed it from its set, once; it removes itself when it wakes otherwise
 //
@@ -51,7 +51,8 @@ static inline void fai_lane_set_add(fai_lane_set *set, uint32_t lane)
 static inline bool fai_lane_set_remove(fai_lane_set *set, uint32_t lane)
 {
     uint64_t bit = UINT64_C(1) << (lane % 64);
-    // [sleepers.leave] acq_rel: what the sleeper published before it entered (what it waits for) is visible to who removes it.
+    // [sleepers.leave] acq_rel: what the sleeper published before it entered (what it waits for) is visible to who
+    // removes it.
     return (fai_and_acq_rel(&set->words[lane / 64], ~bit) & bit) != 0;
 }
 

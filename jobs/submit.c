@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Submitting. A job is written into the ring of the lane's deque and made public at once; then the submitter looks at who sleeps.
+// Submitting. A job is written into the ring of the lane's deque and made public at once; then the submitter looks at
+// who sleeps.
 #include "jobs/submit.h"
 
 #include "jobs/counter.h"
@@ -13,9 +14,14 @@ fa_status fai_submit_outside_frame(const fai_worker *w)
     return FA_ERROR_STATE;
 }
 
+// Building a job in registers and writing it straight into its slot is half of what submitting costs: the way there
+// must be inlined.
+#define FAST static inline __attribute__((always_inline))
+
 /// Key and place of a job whose function, counter, arguments and flags are set.
-static inline void complete_job(fai_worker *w, fai_job *job, uint32_t flags)
+FAST void complete_job(fai_worker *w, fai_job *job, uint32_t flags)
 {
+    FA_ASSERT(job->fn != NULL && w->lane.order != NULL);
     uint32_t bits;
     fai_order_child(w->lane.order, &job->high, &job->low, &bits);
     job->meta = fai_job_meta(w->lane.slot, bits, flags, w->run);
@@ -27,16 +33,19 @@ __attribute__((noinline)) static void run_at_once(fai_worker *w, fai_job job)
     if (job.counter != NULL) fai_counter_complete(w, job.counter, 1);
 }
 
-static inline fa_status submit(fai_worker *w, fai_job job, uint32_t flags)
+FAST fa_status submit(fai_worker *w, fai_job job, uint32_t flags)
 {
     complete_job(w, &job, flags);
     if (job.counter != NULL) fai_counter_add(w, job.counter, 1);
-    if (FA_LIKELY(fai_submit_push(w, &job))) fai_submit_publish(w, job.counter);
-    else run_at_once(w, job);
+    if (FA_LIKELY(fai_submit_push(w, &job)))
+        fai_submit_publish(w, job.counter);
+    else
+        run_at_once(w, job);
     return FA_OK;
 }
 
-/// Puts the arguments into the job, those that do not fit into frame memory. A name takes the place of the last 8 bytes.
+/// Puts the arguments into the job, those that do not fit into frame memory. A name takes the place of the last 8
+/// bytes.
 static fa_status pack(fai_worker *w, fai_job *job, const void *args, size_t size, const char *name, uint32_t *flags)
 {
     *flags = 0;
@@ -53,6 +62,7 @@ static fa_status pack(fai_worker *w, fai_job *job, const void *args, size_t size
         void *copy = fa_frame_alloc(&w->lane.hot, size);
         if (copy == NULL) return FA_ERROR_MEMORY;
         memcpy(copy, args, size);
+        fai_lane_keep_frame(&w->lane);
         job->args[0] = (uintptr_t)copy;
     }
     return FA_OK;
@@ -74,7 +84,7 @@ fa_status fa_submit_job(fa_worker *worker, const fa_job *job)
     return fai_main_jobs_submit(w, &packed) ? FA_OK : FA_ERROR_MEMORY;
 }
 
-fa_status fa_submit_counted(fa_worker *worker, fa_counter *counter, fa_job_fn *fn, void *arg)
+FAST fa_status submit_pointer(fa_worker *worker, fa_counter *counter, fa_job_fn *fn, void *arg)
 {
     if (FA_UNLIKELY(worker == NULL || fn == NULL)) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
@@ -85,7 +95,12 @@ fa_status fa_submit_counted(fa_worker *worker, fa_counter *counter, fa_job_fn *f
 
 fa_status fa_submit(fa_worker *worker, fa_job_fn *fn, void *arg)
 {
-    return fa_submit_counted(worker, NULL, fn, arg);
+    return submit_pointer(worker, NULL, fn, arg);
+}
+
+fa_status fa_submit_counted(fa_worker *worker, fa_counter *counter, fa_job_fn *fn, void *arg)
+{
+    return submit_pointer(worker, counter, fn, arg);
 }
 
 fa_status fa_submit_copy(fa_worker *worker, fa_counter *counter, fa_job_fn *fn, const void *args, size_t size)
@@ -105,6 +120,7 @@ static unsigned char *copy_all(fai_worker *w, const unsigned char *args, size_t 
     unsigned char *copies = fa_frame_alloc_array(&w->lane.hot, count, stride, FA_ALIGN_DEFAULT);
     if (copies == NULL) return NULL;
     for (uint32_t i = 0; i < count; i++) memcpy(copies + i * stride, args + i * size, size);
+    fai_lane_keep_frame(&w->lane);
     return copies;
 }
 
@@ -127,8 +143,10 @@ fa_status fa_submit_many(fa_worker *worker, fa_counter *counter, fa_job_fn *fn, 
     if (counter != NULL) fai_counter_add(w, counter, count);
     for (uint32_t i = 0; i < count; i++) {
         fai_job job = {.fn = fn, .counter = counter};
-        if (inside) memcpy(job.args, from + i * stride, size);
-        else job.args[0] = (uintptr_t)(size > 0 ? from + i * stride : from);
+        if (inside)
+            memcpy(job.args, from + i * stride, size);
+        else
+            job.args[0] = (uintptr_t)(size > 0 ? from + i * stride : from);
         complete_job(w, &job, inside ? FAI_JOB_COPIED : 0);
         if (FA_LIKELY(fai_submit_push(w, &job))) continue;
         fai_submit_publish(w, counter);

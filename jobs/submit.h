@@ -3,7 +3,7 @@
 // What every way of starting jobs shares.
 #pragma once
 
-#include "jobs/worker.h"
+#include "jobs/wake.h"
 
 /// [own] Reports that jobs cannot be started outside a frame (FA001); returns FA_ERROR_STATE.
 fa_status fai_submit_outside_frame(const fai_worker *w);
@@ -24,5 +24,5 @@ static inline void fai_submit_publish(fai_worker *w, const fa_counter *counter)
 {
     FAI_COUNT(&w->lane.contention, publishes, 1);
     fai_deque_publish_owner(&w->deque, fai_deque_private_owner(&w->deque));
-    fai_worker_notify(w, counter);
+    fai_notify(w, counter);
 }

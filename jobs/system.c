@@ -39,6 +39,8 @@ static fa_status init(fa_system *fa, const fa_config *config)
     // With more lanes than CPUs a lane that spins takes the time of one that works.
     bool crowded = 1 + config->worker_count > fai_cpu_count();
     fa->spin_ns = crowded ? 0 : (uint64_t)config->search_spin_us * 1000;
+    FA_ASSERT(fa->frame_slots >= 1 && fa->frame_slots <= FA_FRAMES_IN_FLIGHT_MAX);
+    FA_ASSERT(fa->lane_count <= FAI_LANE_WORDS * 64);
     fa->oldest = 1;
     fa->awaited_slot = FAI_NO_SLOT;
     fa->sleepers.words = (fa->lane_count + 63) / 64;
@@ -80,6 +82,7 @@ static void enter_main(fa_system *fa)
     fai_rcu_register();
     fai_worker_touch(w);
     fai_worker_claim(w);
+    FA_ASSERT(fai_worker_is_main(w) && fai_self(fa) == w);
 }
 
 static void release(fa_system *fa)

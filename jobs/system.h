@@ -26,10 +26,10 @@ struct fa_system {
     uint32_t frame_slots; // frames in flight
     uint64_t spin_ns;     // how long a lane looks for work before it parks
     bool checked;
-    fai_job *rings;       // of all lanes' deques
+    fai_job *rings; // of all lanes' deques
     // owner: the main lane
-    uint64_t oldest;      // first frame that has not retired
-    uint64_t newest;      // last frame that was begun
+    uint64_t oldest; // first frame that has not retired
+    uint64_t newest; // last frame that was begun
     bool open;
     fa_frame_result gathered;        // promotions since the last begin
     struct fai_main_job *main_first; // main-thread jobs taken from the inbox, oldest first

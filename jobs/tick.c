@@ -7,13 +7,15 @@
 #include "jobs/attach.h"
 #include "jobs/counter.h"
 #include "jobs/main_jobs.h"
+#include "jobs/take.h"
+#include "jobs/wake.h"
 
 // After this long a begin that waits for nothing but holds says so, once.
 #define HELD_REPORT_NS UINT64_C(1000000000)
 #define ROUNDS_PER_CLOCK 8
 #define JOBS_PER_QUIESCENT_STATE 16
 
-// State of a slot -----------------------------------------------------------------------------------------------------------
+// State of a slot -----------------------------------------------------------------------------------------------------
 
 static uint64_t number_of(uint64_t state)
 {
@@ -47,12 +49,14 @@ static bool is_over(const fa_system *fa, uint64_t number)
     return !is_held(fa, slot) && fai_frame_jobs_done(fa, slot) && !is_held(fa, slot);
 }
 
-// Retiring --------------------------------------------------------------------------------------------------------------------
+// Retiring ------------------------------------------------------------------------------------------------------------
 
 static void retire(fa_system *fa, uint64_t number, fa_frame_result *result)
 {
     uint32_t slot = fai_frame_slot(fa, number);
     FA_ASSERT(number_of(fai_load_relaxed(&fa->frames[slot])) == number);
+    FA_ASSERT(number == fa->oldest && (!fa->open || number < fa->newest));
+    FA_ASSERT(fai_worker_system(fai_system_worker(fa, 0)) == fa && fai_system_worker(fa, 0)->lane.slot != slot);
     fai_store_relaxed(&fa->frames[slot], number << FAI_FRAME_SHIFT); // not alive: drops are stale from here on
     fai_memory_retire_frame(&fa->memory, slot, number, result);
     if (result != NULL) result->retired++;
@@ -85,7 +89,7 @@ static fa_stats job_stats(const fa_system *fa)
     return sum;
 }
 
-// Waiting for a frame -----------------------------------------------------------------------------------------------------------
+// Waiting for a frame -------------------------------------------------------------------------------------------------
 
 /// What a wait for a frame is about.
 typedef struct awaited {
@@ -109,9 +113,9 @@ static bool take_job(fai_worker *w, awaited *frame, uint32_t limit, fai_job *out
     if (fa->frame_slots > 1) want.slot = fai_frame_slot(fa, frame->number);
     if (fa->frame_slots == 1 && fa->worker_count > 0) {
         bool seen = false;
-        return fai_worker_pop(w, out) || fai_worker_steal(w, out, &seen);
+        return fai_take_newest(w, out) || fai_take_stolen(w, out, &seen);
     }
-    return fai_worker_take_own(w, &want, &frame->cursor, out) || fai_worker_take_others(w, &want, limit, out);
+    return fai_take_own(w, &want, &frame->cursor, out) || fai_take_others(w, &want, limit, out);
 }
 
 static void run_jobs(fai_worker *w, awaited *frame, uint32_t limit)
@@ -135,7 +139,7 @@ static bool sees_job(const fai_worker *w, const awaited *frame)
     const fa_system *fa = fai_worker_system(w);
     fai_want want = FAI_WANT_ANY;
     if (fa->frame_slots > 1) want.slot = fai_frame_slot(fa, frame->number);
-    return fai_main_jobs_any(fa) || fai_worker_sees(w, &want);
+    return fai_main_jobs_any(fa) || fai_take_sees(w, &want);
 }
 
 /// Sleeps until woken; says which frame is held when that is all it waits for.
@@ -149,7 +153,8 @@ static void sleep_awaiting(fai_worker *w, awaited *frame)
     fai_rcu_offline();
     if (frame->until_over && !frame->reported && fai_frame_jobs_done(fa, slot))
         woken = fai_park_for_owner(&w->parker, HELD_REPORT_NS);
-    else fai_park_owner(&w->parker);
+    else
+        fai_park_owner(&w->parker);
     fai_rcu_online();
     if (woken || !is_held(fa, slot)) return;
     frame->reported = true;
@@ -168,7 +173,7 @@ static void park(fai_worker *w, awaited *frame)
     fai_lane_set_add(&fa->sleepers.idle, 0);
     if (!is_reached(fa, frame) && !sees_job(w, frame)) sleep_awaiting(w, frame);
     fai_store_relaxed(&fa->awaited_slot, FAI_NO_SLOT);
-    if (!fai_lane_set_remove(&fa->sleepers.idle, 0)) fai_worker_search_end(w); // who woke it counted it as searching
+    if (!fai_lane_set_remove(&fa->sleepers.idle, 0)) fai_search_end(w); // who woke it counted it as searching
 }
 
 /// Runs the frame's jobs, and sleeps when others run the rest.
@@ -193,12 +198,14 @@ static void wait_frame(fai_worker *w, uint64_t number, bool until_over)
 /// The main lane is in no frame any more.
 static void leave(fai_worker *w)
 {
+    FA_ASSERT(w->context == NULL);
     fai_counter_flush(w);
     fai_worker_switch_frame(w, FAI_NO_SLOT, 0);
     w->lane.order = NULL;
+    FA_ASSERT(w->unpublished == 0);
 }
 
-// Begin and end ---------------------------------------------------------------------------------------------------------------------
+// Begin and end -------------------------------------------------------------------------------------------------------
 
 static void go_online(fai_worker *w)
 {
@@ -235,8 +242,11 @@ static bool make_room(fai_worker *w, bool may_wait)
 static void open_frame(fai_worker *w)
 {
     fa_system *fa = fai_worker_system(w);
+    FA_ASSERT(fa->newest + 1 - fa->oldest < fa->frame_slots);
     uint64_t number = ++fa->newest;
     uint32_t slot = fai_frame_slot(fa, number);
+    FA_ASSERT((fai_load_relaxed(&fa->frames[slot]) & (FAI_FRAME_ALIVE | FAI_FRAME_HOLDS)) == 0);
+    FA_ASSERT(fai_frame_jobs_done(fa, slot));
     fai_memory_open_frame(&fa->memory, slot, number);
     fai_store_relaxed(&fa->frame_numbers[slot], number);
     // [frame.state] release: the slot is ready for whoever enters by a hold.
@@ -281,14 +291,17 @@ static void close_frame(fai_worker *w)
     // [frame.state] acq_rel: nobody enters from here on; who has entered is seen.
     (void)fai_and_acq_rel(&fa->frames[slot], ~FAI_FRAME_OPEN);
     fa->open = false;
-    if (fa->frame_slots == 1 || fa->worker_count == 0) wait_frame(w, fa->newest, false);
-    else (void)fai_main_jobs_run(w, &FAI_WANT_ANY);
+    if (fa->frame_slots == 1 || fa->worker_count == 0)
+        wait_frame(w, fa->newest, false);
+    else
+        (void)fai_main_jobs_run(w, &FAI_WANT_ANY);
     leave(w);
 }
 
 static void pass_boundary(fai_worker *w)
 {
     fa_system *fa = fai_worker_system(w);
+    FA_ASSERT(w->online && !fa->open);
     fa_stats stats = job_stats(fa);
     fai_memory_boundary(&fa->memory, &stats);
     go_offline(w);
@@ -317,15 +330,17 @@ uint64_t fa_frame_number(const fa_system *fa)
 void fai_frames_finish(fa_system *fa)
 {
     fai_worker *w = fai_system_worker(fa, 0);
-    if (fa->open) close_frame(w);
-    else go_online(w);
+    if (fa->open)
+        close_frame(w);
+    else
+        go_online(w);
     for (uint64_t number = fa->oldest; number <= fa->newest; number++) wait_frame(w, number, false);
     leave(w);
     while (fa->oldest <= fa->newest) retire(fa, fa->oldest, NULL);
     pass_boundary(w);
 }
 
-// Holds -------------------------------------------------------------------------------------------------------------------------------
+// Holds ---------------------------------------------------------------------------------------------------------------
 
 /// A hold's name: the frame's number, and for an attached thread, which enters the frame by it, its lane + 1.
 static fa_frame hold_name(uint64_t number, uint32_t owner)

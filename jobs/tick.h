@@ -5,15 +5,15 @@
 //     oldest <= newest + 1, newest - oldest < frames_in_flight
 //     a frame retires when it has ended, holds == 0 and all its jobs are done
 //
-// The three are checked in the order: ended, holds, jobs, holds. Nobody enters a frame that has ended; with no hold left, new jobs come from
-// running ones only, so once the jobs are done there are none for good; a job may have taken a hold before it finished, which the
-// second look sees.
+// The three are checked in the order: ended, holds, jobs, holds. Nobody enters a frame that has ended; with no hold
+// left, new jobs come from running ones only, so once the jobs are done there are none for good; a job may have taken a
+// hold before it finished, which the second look sees.
 //
 // Who may run together ("X": the main lane alone):
-//                      begin, end, retire   jobs_done, wake_main   hold, drop
-//   begin, end, retire         X                     -                  -
-//   jobs_done, wake_main       -                     -                  -
-//   hold, drop                 -                     -                  -
+//                      begin, end, retire   jobs_done   hold, drop
+//   begin, end, retire         X                -          -
+//   jobs_done                  -                -          -
+//   hold, drop                 -                -          -
 #pragma once
 
 #include "jobs/worker.h"

@@ -3,28 +3,25 @@
 // Waiting. A lane that waits for a counter never runs unrelated work; in this order it takes
 //   1. jobs of the counter from its own deque,
 //   2. jobs of the counter that lie near the old end of another lane's deque, where the next thief would find them,
-//   3. descendants of a job of the counter from the lane that runs it (leapfrogging, Wagner and Calder 1993): jobs submitted by
-//      the run that fa_counter.runner names, queued on that run's lane;
+//   3. descendants of a job of the counter from the lane that runs it (leapfrogging, Wagner and Calder 1993): jobs
+//      submitted by the run that fa_counter.runner names, queued on that run's lane;
 // then it looks around for a bounded time, searches all deques to the bottom, and parks.
 //
-// Who parks has seen that every job of the counter that is not done has been started; what those need for their own progress they run
-// themselves, or wait for in the same way. A job of the counter that is queued later wakes the waiter: its submitter looks at the set of
-// waiting lanes after publishing (sleepers.h).
+// Who parks has seen that every job of the counter that is not done has been started; what those need for their own
+// progress they run themselves, or wait for in the same way. A job of the counter that is queued later wakes the
+// waiter: its submitter looks at the set of waiting lanes after publishing (sleepers.h).
 #include "jobs/wait.h"
 
 #include "concurrent/clock.h"
 #include "jobs/counter.h"
 #include "jobs/deadlock.h"
 #include "jobs/main_jobs.h"
+#include "jobs/take.h"
+#include "jobs/wake.h"
 
 // How deep a spinning waiter looks into others' deques; each entry is a cache miss.
 #define NEAR_TOP 2
 #define ROUNDS_PER_CLOCK 8
-
-static bool is_done(const fa_counter *counter)
-{
-    return fa_is_done(counter);
-}
 
 /// A descendant of a job of the counter, from the lane that runs it; if that lane has none to give it is asked.
 static bool take_descendant(fai_worker *w, const fa_counter *counter, fai_job *out)
@@ -39,7 +36,7 @@ static bool take_descendant(fai_worker *w, const fa_counter *counter, fai_job *o
     }
     fai_want want = {.counter = NULL, .slot = FAI_SLOT_ANY, .run = run};
     return fai_deque_find_any(&runner->deque, &want, 1) == 0 &&
-           fai_worker_steal_from(w, runner, &want, out) == FAI_STEAL_TAKEN;
+           fai_take_oldest_of(w, runner, &want, out) == FAI_STEAL_TAKEN;
 }
 
 /// Runs what the rules above allow, as long as there is any.
@@ -47,17 +44,23 @@ static void help(fai_worker *w, const fa_counter *counter, const fai_want *want,
 {
     int64_t cursor = -1;
     fai_job job;
-    while (fai_worker_take_own(w, want, &cursor, &job) || fai_worker_take_others(w, want, limit, &job) ||
-           (!is_done(counter) && take_descendant(w, counter, &job)))
+    FA_ASSERT(w->claimed);
+    while (fai_take_own(w, want, &cursor, &job) || fai_take_others(w, want, limit, &job) ||
+           (!fa_is_done(counter) && take_descendant(w, counter, &job)))
         fai_worker_run_nested(w, &job);
     fai_counter_flush(w);
+    FA_ASSERT(w->gathered_count == 0);
     if (fai_worker_is_main(w) && fai_main_jobs_any(fai_worker_system(w)))
         (void)fai_main_jobs_run(w, w->context == NULL ? &FAI_WANT_ANY : want);
 }
 
+/// Whether help() would find main-thread jobs that it has not looked at; inside a job it runs only those of the counter, and leaves the others
+/// on the main lane's list.
 static bool has_main_jobs(const fai_worker *w)
 {
-    return fai_worker_is_main(w) && w->context == NULL && fai_main_jobs_any(fai_worker_system(w));
+    if (!fai_worker_is_main(w)) return false;
+    const fa_system *fa = fai_worker_system(w);
+    return w->context == NULL ? fai_main_jobs_any(fa) : !fai_inbox_is_empty_any(&fa->main_inbox);
 }
 
 /// Sleeps until woken unless there is something to do after all. True: the wait can never end.
@@ -65,13 +68,17 @@ static bool park(fai_worker *w, fa_counter *counter, const fai_want *want)
 {
     fa_system *fa = fai_worker_system(w);
     bool deadlock = false;
-    FA_ASSERT(w->deque.head == w->deque.base);
+    FA_ASSERT(w->deque.head == w->deque.base); // nobody could take it while this lane sleeps
+    FA_ASSERT(w->gathered_count == 0);         // nor wait for it
+    FA_ASSERT(!fai_lane_set_has(&fa->sleepers.idle, w->lane.hot.index));
     FAI_COUNT(&w->lane.contention, idle_updates, 2);
-    if (fa->checked) fai_deadlock_show(w, counter);
-    else fai_store_relaxed(&w->waiting_for, counter);
+    if (fa->checked)
+        fai_deadlock_show(w, counter);
+    else
+        fai_store_relaxed(&w->waiting_for, counter);
     fai_lane_set_add(&fa->sleepers.waiting, w->lane.hot.index);
     if (fai_counter_wait_begin(w, counter)) {
-        if (fai_worker_sees(w, want) || has_main_jobs(w)) {
+        if (fai_take_sees(w, want) || has_main_jobs(w)) {
             // Something came meanwhile.
         } else if (fa->checked && w->context != NULL && fai_deadlock_over_lanes(w, counter)) {
             deadlock = true;
@@ -91,18 +98,18 @@ static bool park(fai_worker *w, fa_counter *counter, const fai_want *want)
 static fa_status wait_for(fai_worker *w, fa_counter *counter, bool may_fail)
 {
     fai_counter_flush(w);
-    if (is_done(counter)) return FA_OK;
+    if (fa_is_done(counter)) return FA_OK;
     if (fai_deadlock_on_stack(w, counter) && may_fail) return FA_ERROR_DEADLOCK;
     const fa_system *fa = fai_worker_system(w);
     const fai_want want = {.counter = counter, .slot = FAI_SLOT_ANY, .run = 0};
     uint64_t deadline = 0;
     uint32_t limit = NEAR_TOP;
-    fai_worker_publish_all(w); // what lies private here nobody else could run while this lane waits
+    fai_publish_all(w); // what lies private here nobody else could run while this lane waits
     for (uint32_t round = 1;; round++) {
         uint64_t jobs = w->lane.serial_last;
         help(w, counter, &want, limit);
         limit = NEAR_TOP;
-        if (is_done(counter)) return FA_OK;
+        if (fa_is_done(counter)) return FA_OK;
         if (w->lane.serial_last != jobs) deadline = 0; // ran something
         if (deadline == 0) deadline = fa->spin_ns > 0 ? fai_now_ns() + fa->spin_ns : 1;
         if (deadline > 1 && (round % ROUNDS_PER_CLOCK != 0 || fai_now_ns() < deadline)) {
@@ -120,16 +127,19 @@ void fai_wait_for_own(fai_worker *w, fa_counter *counter)
     fa_status status = wait_for(w, counter, false);
     FA_ASSERT(status == FA_OK);
     (void)status;
+    fai_worker_publish_holder(w);
 }
 
 fa_status fa_wait(fa_worker *worker, fa_counter *counter)
 {
     if (worker == NULL || counter == NULL) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
-    if (is_done(counter) && w->gathered != counter) return FA_OK;
+    if (fa_is_done(counter) && w->gathered != counter) return FA_OK;
+    if (w->idle) return FA_ERROR_STATE;
     bool online = w->online;
     if (w->context == NULL && !online) fai_rcu_online(); // the main lane between frames
     fa_status status = wait_for(w, counter, true);
     if (w->context == NULL && !online) fai_rcu_offline();
+    fai_worker_publish_holder(w);
     return status;
 }

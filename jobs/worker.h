@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: MIT
 //
-// A worker: what the scheduler keeps for every lane (worker threads, the main lane, attached threads), and how a lane finds and runs
-// jobs. Jobs come from its own deque, newest first, or from another's, oldest first; a lane without work looks around for a bounded time
-// and then parks.
+// A worker: what the scheduler keeps for every lane (worker threads, the main lane, attached threads), and how a lane
+// runs jobs. A worker thread runs what its deque holds, then what it can take from others (take.h); without work it
+// looks around for a bounded time and parks (sleepers.h).
 //
-// A frame's jobs are counted without shared read-modify-writes: every lane counts, per frame slot, the jobs that it submitted and those that
-// it finished; both only grow, over all frames that ever used the slot.
+// A frame's jobs are counted without shared read-modify-writes: every lane counts, per frame slot, the jobs that it
+// submitted and those that it finished; both only grow, over all frames that ever used the slot.
 //
 //     all jobs of a frame are done  <=>  Σ finished, read first, == Σ submitted, read afterwards
 //
-// Proof. Let F and S be the sets of jobs that the two sums stand for. A job in F was submitted before it was finished and before the sum
-// was read, so it is in S; equal sums mean F = S. If some job were not in S, follow its submitters back to the first that is in S (the frame's
-// own submitter is the reader, or holds the frame): it is in F, so it is finished, so all that it submitted happened before its lane
-// published that, and is in S.
+// Proof. Let F and S be the sets of jobs that the two sums stand for. A job in F was submitted before it was finished
+// and before the sum was read, so it is in S; equal sums mean F = S. If some job were not in S, follow its submitters
+// back to the first that is in S (the frame's own submitter is the reader, or holds the frame): it is in F, so it is
+// finished, so all that it submitted happened before its lane published that, and is in S.
 //
-// A lane publishes `finished` only after it stored its frame window back (fai_lane_leave_frame()), so whoever sees the sums equal owns all
-// memory of the frame. The main lane and threads that hold the frame may publish earlier: they themselves stand between the frame and
-// its end.
+// A lane publishes `finished` only after it stored its frame window back (fai_lane_leave_frame()), so whoever sees the
+// sums equal owns all memory of the frame. The main lane and threads that hold the frame may publish earlier: they
+// themselves stand between the frame and its end.
 #pragma once
 
 #include "alloc/lane.h"
@@ -55,10 +55,11 @@ typedef struct fai_shown {
     FAI_ATOMIC(const char *) name;
 } fai_shown;
 
-/// What a thief knows about the jobs that it could take: its last look at a deque that had some, and the last ones it took.
+/// What a thief knows about the jobs that it could take: its last look at a deque that had some, and the last ones it
+/// took.
 typedef struct fai_watch {
     uint32_t lane;
-    uint32_t base;     // the deque's newer end, modulo 2^16
+    uint32_t base; // the deque's newer end, modulo 2^16
     uint64_t at_ns;
     uint64_t again_ns; // not to be looked at before; 0: no look counts
     uint64_t job_ns;   // what a job took when it last took several …
@@ -72,19 +73,19 @@ typedef struct fai_worker {
     fai_context *context; // innermost running job, NULL outside
     uint32_t run;         // of that job: its lane << 24 | nonce; 0 outside
     uint32_t nonce;
-    uint64_t unpublished;      // jobs of the lane's current frame finished since `finished` was published
-    fa_counter *gathered;      // completions of this counter …
-    uint32_t gathered_count;   // … not yet taken off it
+    uint64_t unpublished;    // jobs of the lane's current frame finished since `finished` was published
+    fa_counter *gathered;    // completions of this counter …
+    uint32_t gathered_count; // … not yet taken off it
     uint32_t last_victim;
     fai_watch watch;
     uint64_t random;
-    uint32_t since_quiescent;  // jobs
-    bool claimed;              // the lane is RUNNING
-    bool online;               // main lane and attached threads: may read cells
-    bool idle;                 // between fa_idle_begin() and fa_idle_end()
-    bool touched;              // its ring is mapped
-    uint64_t held;             // frame that this attached thread holds, 0 if none
-    fai_order root;            // key of what happens outside jobs
+    uint32_t since_quiescent;     // jobs
+    bool claimed;                 // the lane is RUNNING
+    bool online;                  // main lane and attached threads: may read cells
+    bool idle;                    // between fa_idle_begin() and fa_idle_end()
+    bool touched;                 // its ring is mapped
+    uint64_t held;                // frame that this attached thread holds, 0 if none
+    fai_order root;               // key of what happens outside jobs
     struct fai_worker *next_self; // next lane of the same thread, see attach.c
     fai_thread thread;
     fai_job_stats stats;
@@ -117,6 +118,7 @@ static inline void fai_bump(FAI_ATOMIC(uint64_t) * counter, uint64_t n)
 /// [own] A new run: a job that starts at depth 0 or on another lane than it was submitted on.
 static inline uint32_t fai_worker_fresh_run(fai_worker *w)
 {
+    FA_ASSERT(w->lane.hot.index < 256);
     uint32_t nonce = ++w->nonce & 0xffffff;
     return w->lane.hot.index << 24 | nonce;
 }
@@ -124,6 +126,8 @@ static inline uint32_t fai_worker_fresh_run(fai_worker *w)
 /// [own] Sets up a running job; the lane is in the job's frame.
 static inline void fai_context_begin(fai_worker *w, fai_context *context, const fai_job *job, uint32_t run)
 {
+    FA_ASSERT((w->context != NULL) == (w->lane.depth > 0));
+    FA_ASSERT(w->lane.slot == fai_job_slot(job));
     context->below = w->context;
     context->counter = job->counter;
     context->name = fai_job_name(job);
@@ -158,6 +162,12 @@ static inline fa_system *fai_worker_system(const fai_worker *w)
     return w->lane.hot.system;
 }
 
+/// Lanes that may have jobs: those below this number.
+static inline uint32_t fai_worker_lane_end(const fai_worker *w)
+{
+    return fai_load_relaxed(&fai_worker_system(w)->lane_end);
+}
+
 static inline bool fai_worker_is_main(const fai_worker *w)
 {
     return w->lane.hot.index == 0;
@@ -168,7 +178,7 @@ static inline bool fai_worker_is_attached(const fai_worker *w)
     return w->lane.hot.index > fai_worker_system(w)->worker_count;
 }
 
-// Running -----------------------------------------------------------------------------------------------------------
+// Running -------------------------------------------------------------------------------------------------------------
 
 /// [own] Moves the lane into the frame of `slot` (FAI_NO_SLOT: none), publishing what it finished in the one it leaves.
 void fai_worker_switch_frame(fai_worker *w, uint32_t slot, uint64_t number);
@@ -176,8 +186,16 @@ void fai_worker_switch_frame(fai_worker *w, uint32_t slot, uint64_t number);
 /// [own] Publishes what the lane finished in the frame of `slot`, the last one it was in; see the rule above.
 void fai_worker_publish_finished(fai_worker *w, uint32_t slot);
 
-/// [own] Runs a job that was queued; afterwards the lane is still in the job's frame. The completion is gathered: flush before anything
-/// that may take long.
+/// [own] The same for an attached thread that holds its frame and ran jobs while it waited: it may not come back here for long, and
+/// fa_frame_end() waits for the jobs, not for the hold.
+static inline void fai_worker_publish_holder(fai_worker *w)
+{
+    if (w->context == NULL && w->held != 0 && w->unpublished > 0 && w->lane.slot != FAI_NO_SLOT)
+        fai_worker_publish_finished(w, w->lane.slot);
+}
+
+/// [own] Runs a job that was queued; afterwards the lane is still in the job's frame. The completion is gathered: flush
+/// before anything that may take long.
 void fai_worker_run(fai_worker *w, fai_job *job);
 
 /// [own] The same, and returns to the frame that the lane is in.
@@ -185,60 +203,6 @@ void fai_worker_run_nested(fai_worker *w, fai_job *job);
 
 /// [own] Runs a job that was never queued nor counted, as part of the running one.
 void fai_worker_run_inline(fai_worker *w, fai_job *job);
-
-// Finding ------------------------------------------------------------------------------------------------------------
-
-/// [own] The job that was pushed last, false if the deque is empty.
-bool fai_worker_pop(fai_worker *w, fai_job *out);
-
-/// [own] With an empty deque: takes the oldest job of another lane, and others of that lane into its own deque. Starts where it last found
-/// some. Claims the lane before. `seen`: there are some, but they could not be had, or were not worth it yet.
-bool fai_worker_steal(fai_worker *w, fai_job *out, bool *seen);
-
-/// [own] As fai_deque_steal_any(), counted, without holes.
-fai_steal fai_worker_steal_from(fai_worker *w, fai_worker *victim, const fai_want *want, fai_job *out);
-
-/// [own] A wanted job from the own deque: the newest, with 0 workers the oldest. `cursor` speeds up a series of calls for the same jobs;
-/// it starts as -1.
-bool fai_worker_take_own(fai_worker *w, const fai_want *want, int64_t *cursor, fai_job *out);
-
-/// [own] A wanted job among the `limit` oldest of another lane. If there are others before it they are moved to the own deque, where all
-/// can still take them.
-bool fai_worker_take_others(fai_worker *w, const fai_want *want, uint32_t limit, fai_job *out);
-
-/// [own] Whether another lane seems to have a wanted job.
-bool fai_worker_sees(const fai_worker *w, const fai_want *want);
-
-/// [own] Makes all of the own deque public; wakes an idle lane, and everybody who waits, if some of it was not.
-void fai_worker_publish_all(fai_worker *w);
-
-// Sleeping and waking --------------------------------------------------------------------------------------------------
-
-/// [own] Wakes an idle lane to search, unless one searches.
-void fai_worker_wake_idle(fai_worker *w);
-
-/// [own] Wakes the lanes that wait for the counter (NULL: for any).
-void fai_worker_wake_waiting(fai_worker *w, const fa_counter *counter);
-
-/// [own] Wakes a lane, counted. If it was in a set the caller has removed it.
-void fai_worker_wake(fai_worker *w, uint32_t lane);
-
-/// [own] Starts to look for work; false if enough lanes do. The last one that stops looks whether others are needed.
-bool fai_worker_search_begin(fai_worker *w);
-void fai_worker_search_end(fai_worker *w);
-
-/// [own] Right after publishing a job of `counter` (may be NULL): wakes an idle lane unless one is searching, and who waits for the counter.
-static inline void fai_worker_notify(fai_worker *w, const fa_counter *counter)
-{
-    const fai_sleepers *sleepers = &fai_worker_system(w)->sleepers;
-    // [sleepers.announce] seq_cst: the job, published by a read-modify-write, before the look at who sleeps.
-    fai_fence_after_rmw_seq_cst();
-    if (FA_UNLIKELY(fai_lane_set_any(&sleepers->idle, sleepers->words) != 0) &&
-        fai_load_relaxed(&sleepers->searching) == 0)
-        fai_worker_wake_idle(w);
-    if (FA_UNLIKELY(fai_lane_set_any(&sleepers->waiting, sleepers->words) != 0) && counter != NULL)
-        fai_worker_wake_waiting(w, counter);
-}
 
 /// Body of a worker thread.
 void fai_worker_main(void *worker);

@@ -1275,9 +1275,10 @@ static void holds_keep_frames(const test_case *at)
             assert_true(is_filled(holders[frame].memory, 30000, frame));
             assert_int_equal(fa_frame_drop(fa, holders[frame].frame), FA_OK);
         }
-        begin(fa);
-        end(fa);
-        assert_int_equal(stats_of(fa).frames_alive, 0);
+        do { // a lane publishes what it finished when it runs out of work, maybe after the last drop
+            begin(fa);
+            end(fa);
+        } while (stats_of(fa).frames_alive > 0);
         assert_int_equal(stats_of(fa).frame_holds, 0);
         assert_int_equal(fa_frame_drop(fa, (fa_frame){0}), FA_ERROR_STALE);
         assert_int_equal(fa_frame_drop(fa, holders[FRAMES].frame), FA_ERROR_STALE);

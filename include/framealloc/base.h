@@ -6,8 +6,9 @@
 //   lane     any thread that has a context (fa_worker): a worker of the scheduler, the thread that created the
 //            system (the main lane, which drives the tick), a thread between fa_attach() and fa_detach().
 //   [own]    only the thread that the given fa_worker belongs to may call.
-//   [main]   only the thread that called fa_create() may call.
+//   [main]   only the thread that called fa_create() may call; others are answered FA_ERROR_WRONG_THREAD.
 //   [any]    any thread may call, attached or not.
+// A NULL fa_worker is answered FA_ERROR_INVALID where there is a status; inlined allocation does not look and faults.
 #pragma once
 
 #include <stdbool.h>

@@ -50,7 +50,7 @@ FA_API void *fa_frame_alloc_slow(fa_worker *w, size_t size, size_t align);
 FA_API void *fa_scope_alloc_slow(fa_worker *w, size_t size, size_t align);
 
 /// [own] `size` bytes of frame memory, 16-byte aligned. NULL outside a frame (FA001), when the frame's or the system's
-/// limit refuses (FA003, once a frame) or size is 0.
+/// limit refuses (FA003, once a frame and lane) or size is 0.
 static inline void *fa_frame_alloc(fa_worker *w, size_t size)
 {
     unsigned char *p = w->frame_cursor;
@@ -75,7 +75,7 @@ static inline void *fa_frame_alloc_array(fa_worker *w, size_t count, size_t size
     return fa_frame_alloc_aligned(w, bytes, align);
 }
 
-/// [own] Scope memory, as fa_frame_alloc() but freed at the end of the enclosing FA_SCOPE, rollback or job; on the main
+/// [own] Scope memory, as fa_frame_alloc() but also outside a frame, not counted against frame_bytes_max, and freed at the end of the enclosing FA_SCOPE, rollback or job; on the main
 /// lane and attached threads outside a job at the latest at the frame's end or at fa_quiescent().
 static inline void *fa_scope_alloc(fa_worker *w, size_t size)
 {
@@ -136,7 +136,7 @@ FA_API fa_checkpoint fa_checkpoint_take(fa_worker *w);
 
 /// [own] Frees all frame and scope memory that this lane's current job allocated since the checkpoint, and forgets what it
 /// retained since. Frame memory that other jobs allocated on this lane meanwhile (run while waiting) stays: what
-/// lies below it stays too, until the frame retires. Costs O(blocks given back).
+/// lies below it stays too, until the frame retires; so do copied arguments of queued jobs. Costs O(blocks given back).
 /// FA_ERROR_STALE: taken in another frame or job, on another lane, or already rolled back past; nothing changes.
 FA_API fa_status fa_checkpoint_rollback(fa_worker *w, fa_checkpoint checkpoint);
 

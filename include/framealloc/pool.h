@@ -71,7 +71,7 @@ FA_API void *fa_heap_alloc(fa_worker *w, size_t size, size_t align);
 /// fa_pool_free().
 FA_API void fa_heap_free(fa_worker *w, void *p);
 
-/// [any] Frees a pool or heap object from a thread that need not be attached. NULL is allowed.
+/// [any] Frees a pool or heap object from a thread that need not be attached. NULL is allowed; wrong pointers as in fa_pool_free().
 FA_API void fa_free_any(fa_system *fa, void *p);
 
 /// [any] Bytes that may be used at p, at least those asked for; 0 if p is no pool or heap object of this system.

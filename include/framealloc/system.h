@@ -74,7 +74,7 @@ FA_API fa_worker *fa_self(fa_system *fa);
 
 /// [any] Makes the calling thread a lane until fa_detach(); it may then allocate, free, submit and wait.
 /// An attached thread counts as a reader of shared cells: it must call fa_quiescent() now and then, or
-/// fa_idle_begin() before it blocks. FA_ERROR_FULL: attached_max threads are attached. FA_ERROR_STATE: this thread is a
+/// fa_idle_begin() before it blocks, and it must call fa_detach() before it ends. FA_ERROR_FULL: attached_max threads are attached. FA_ERROR_STATE: this thread is a
 /// lane already. FA_ERROR_INVALID: NULL.
 FA_API FA_MUST_CHECK fa_status fa_attach(fa_system *fa, fa_worker **out);
 
