@@ -418,10 +418,10 @@ static void a_tick_takes_nothing_from_the_system(const test_case *at)
     assert_true(after.jobs - before.jobs > MEASURED * TEAMS * 10);
     assert_int_equal(after.promoted - before.promoted, MEASURED * TEAMS);
     assert_true(after.pool_allocs - before.pool_allocs >= MEASURED * TEAMS * (TEAM_OBJECTS / 3));
-    assert_true(after.reclaimed > before.reclaimed);
     assert_true(after.memory_bytes < before.memory_bytes + MIB); // no block; packets of frees are counted too
     if (at->workers > 0) assert_true(after.remote_frees > before.remote_frees);
     assert_int_equal(atomic_load(&all.main_jobs), WARM_UP + MEASURED);
+    while (stats_of(fa).reclaimed <= before.reclaimed) tick(fa); // a grace period takes its time, not a number of ticks
     stop(fa);
     destroy_quiet(fa, &to);
 }
