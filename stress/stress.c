@@ -241,7 +241,7 @@ static void run_once(uint32_t workers)
 {
     const struct options *options = &session.options;
     struct stress_run *run = &session.runs[session.run_count];
-    *run = (struct stress_run){.workers = workers, .workers_used = workers, .seed = options->seed};
+    *run = (struct stress_run){.workers = workers, .workers_used = workers, .seed = options->seed, .scaling = options->scale};
     run->seconds = options->seconds;
     uint64_t began = stress_now_ns();
     run->deadline_ns = began + (uint64_t)(options->seconds * 1e9);

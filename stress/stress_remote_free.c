@@ -40,10 +40,10 @@
 #define LARGE_TYPES 3
 #define CYCLE 16
 #define QUIET 5              // the last of each cycle
-#define FILLED_AT_HIGH_TIDE 40
+#define FILLED_AT_HIGH_TIDE 24
 #define FILLED_AT_LOW_TIDE 4
 #define TIDE_FRAMES 4096
-#define SURGE_BATCHES 512    // of the owner
+#define SURGE_BATCHES 256    // of the owner
 #define SURGE_FRAMES 256     // at least, from one to the next
 #define CHURNERS 2
 #define QUEUED_MAX 64        // batches that may lie before a thread

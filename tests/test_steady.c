@@ -221,7 +221,7 @@ static void counters_count(const test_case *at)
 
 // The workload ----------------------------------------------------------------------------------------------------------
 
-enum { TEAMS = 16, TEAM_OBJECTS = 100, CELLS = 24, LANES_MOST = 16 };
+enum { TEAMS = 16, TEAM_OBJECTS = 100, CELLS = 24, LANES_MOST = 16, BACKLOG_MOST = 640 };
 
 typedef struct world {
     void *objects[TEAMS][TEAM_OBJECTS]; // a team's are handled by one job a tick, on whichever lane
@@ -338,6 +338,20 @@ static void tick(fa_system *fa)
     EXPECT(fa_frame_end(fa, &result) == FA_OK);
 }
 
+/// Grace periods end by another thread's doing, in milliseconds, and these ticks take microseconds: where it falls behind they wait for it,
+/// as ticks at 60 Hz would, so that what is not reclaimed stays within what the warm-up has seen.
+static void paced_tick(fa_system *fa)
+{
+    fa_stats stats;
+    tick(fa);
+    for (uint32_t waits = 0; fa_stats_read(fa, &stats) == FA_OK && stats.backlog > BACKLOG_MOST; waits++) {
+        struct timespec millisecond = {0, 1000000};
+        EXPECT(nanosleep(&millisecond, NULL) == 0);
+        EXPECT(waits < 10000);
+        tick(fa);
+    }
+}
+
 /// What a lane would need if it did everything in a tick, and owned everything.
 static void reach_far(fa_worker *w, void *arg)
 {
@@ -401,11 +415,11 @@ static void a_tick_takes_nothing_from_the_system(const test_case *at)
     fa_config config = case_config(at, &to);
     fa_system *fa = create(&config);
     start(fa);
-    for (int i = 0; i < WARM_UP; i++) tick(fa);
+    for (int i = 0; i < WARM_UP; i++) paced_tick(fa);
     fa_stats before = stats_of(fa);
     long faults = faults_now();
     open_window();
-    for (int i = 0; i < MEASURED; i++) tick(fa);
+    for (int i = 0; i < MEASURED; i++) paced_tick(fa);
     unsigned seen = close_window();
     faults = faults_now() - faults;
     fa_stats after = stats_of(fa);
@@ -416,11 +430,12 @@ static void a_tick_takes_nothing_from_the_system(const test_case *at)
     assert_int_equal(faults, 0);
     // It was work of all kinds.
     assert_true(after.jobs - before.jobs > MEASURED * TEAMS * 10);
-    assert_int_equal(after.promoted - before.promoted, MEASURED * TEAMS);
+    assert_true(after.promoted - before.promoted >= MEASURED * TEAMS);
     assert_true(after.pool_allocs - before.pool_allocs >= MEASURED * TEAMS * (TEAM_OBJECTS / 3));
     assert_true(after.memory_bytes < before.memory_bytes + MIB); // no block; packets of frees are counted too
     if (at->workers > 0) assert_true(after.remote_frees > before.remote_frees);
-    assert_int_equal(atomic_load(&all.main_jobs), WARM_UP + MEASURED);
+    assert_int_equal(atomic_load(&all.main_jobs), all.tick);
+    assert_true(all.tick >= WARM_UP + MEASURED);
     while (stats_of(fa).reclaimed <= before.reclaimed) tick(fa); // a grace period takes its time, not a number of ticks
     stop(fa);
     destroy_quiet(fa, &to);

@@ -38,7 +38,7 @@ typedef struct fa_counter {
 typedef enum fa_job_flags {
     FA_JOB_ANY = 0,       // runs on any lane
     FA_JOB_MAIN = 1 << 0, // runs on the main lane only, in the order of arrival: inside fa_frame_end(), a wait of the main
-                          // lane at depth 0, or fa_run_main_jobs()
+                          // lane at depth 0 (deeper: only those of the awaited counter), or fa_run_main_jobs()
 } fa_job_flags;
 
 typedef struct fa_job {
@@ -46,7 +46,7 @@ typedef struct fa_job {
     void *arg;           // passed through, or the bytes to copy if arg_size is not 0
     size_t arg_size;     // bytes copied from arg; 0 passes the pointer itself
     fa_counter *counter; // may be NULL
-    const char *name;    // static storage; may be NULL
+    const char *name;    // static storage; may be NULL; takes 8 of the bytes that travel inside
     uint32_t flags;      // fa_job_flags
 } fa_job;
 

@@ -39,7 +39,8 @@ typedef struct fa_config {
     uint32_t frames_in_flight;  // frames that may be alive together, 1 (default) to FA_FRAMES_IN_FLIGHT_MAX
     uint32_t deque_capacity;    // jobs queued per lane before a submit runs its job inline; power of two, 16 to
                                 // 65536, default 4096
-    uint32_t search_spin_us;    // how long a worker without work looks for some before it parks, µs; default 20
+    uint32_t search_spin_us;    // how long a worker without work looks for some before it parks, µs, at most 1000000; default 20,
+                                // counts as 0 with more lanes than CPUs
     uint64_t memory_max;        // limit on memory taken from the system, rounded down to blocks of 2 MiB; at least one
                                 // block a lane or 0 = unlimited (default)
     uint64_t reserve_bytes;     // address range, multiple of 2 MiB, 64 MiB to 1 TiB, default 64 GiB; halved until the
