@@ -259,12 +259,11 @@ void fai_memory_retire_frame(fai_memory *memory, uint32_t slot, uint64_t number,
     if (bytes > memory->merged.frame_bytes_peak) memory->merged.frame_bytes_peak = bytes;
 }
 
-/// True once, when nobody has used the lane for QUIET_BOUNDARIES.
-static bool is_quiet(fai_lane *lane, bool busy)
+/// True once, when nobody has used the lane for QUIET_BOUNDARIES; `uses` rises with every use.
+static bool is_quiet(fai_lane *lane, uint64_t uses, bool busy)
 {
-    uint32_t claims = fai_load_relaxed(&lane->claims);
-    if (busy || claims != lane->claims_seen) {
-        lane->claims_seen = claims;
+    if (busy || uses != lane->uses_seen) {
+        lane->uses_seen = uses;
         lane->quiet = 0;
         return false;
     }
@@ -276,7 +275,7 @@ static void service_other(fai_memory *memory, fai_lane *lane)
 {
     bool wanted = !fai_mailbox_is_empty(&lane->mailbox) || fai_load_relaxed(&lane->attention) != 0;
     bool running = fai_load_relaxed(&lane->state) == FAI_LANE_RUNNING;
-    bool trim = is_quiet(lane, wanted || running);
+    bool trim = is_quiet(lane, fai_load_relaxed(&lane->claims), wanted || running);
     if (!wanted && !running && !trim) return;
     if (!claim(lane, FAI_LANE_PROXY, &fai_memory_lane(memory, 0)->contention)) {
         fai_store_relaxed(&lane->service_due, 1u);
@@ -287,8 +286,15 @@ static void service_other(fai_memory *memory, fai_lane *lane)
     fai_memory_gather(memory, lane);
     if (lane->retired.count > 0) fai_store_relaxed(&lane->attention, 1u);
     service(lane);
-    if (trim) fai_lane_trim(lane);
+    if (trim || lane->hot.index > memory->config.worker_count) fai_lane_trim(lane); // an attached thread that is away
     let_go(lane);
+}
+
+/// The main lane is always claimed: what it uses of pool and heap says whether it has become quiet.
+static void trim_main(fai_lane *main_lane)
+{
+    const fai_lane_stats *stats = &main_lane->stats;
+    if (is_quiet(main_lane, stats->pool_refills + stats->heap_allocs, main_lane->changed)) fai_lane_trim(main_lane);
 }
 
 static void reset_main_scope(fai_lane *main_lane)
@@ -308,6 +314,7 @@ void fai_memory_boundary(fai_memory *memory, fa_stats *jobs)
     for (uint32_t i = 1; i < fai_memory_lanes_used(memory); i++) service_other(memory, fai_memory_lane(memory, i));
     fai_mailbox_drain(main_lane);
     fai_memory_gather(memory, main_lane);
+    trim_main(main_lane);
     fai_memory_start_grace(memory);
     fai_blocks_maintain(&memory->blocks);
     fai_lane_publish(main_lane);

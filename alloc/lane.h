@@ -115,7 +115,7 @@ typedef struct fai_lane {
     FAI_ATOMIC(uint32_t) service_due;   // 1: a boundary found the lane running and asks it to service itself
     FAI_ATOMIC(uint32_t) attention;     // 1: the lane went idle with retired versions or an unopened stash
     FAI_ATOMIC(uint32_t) claims;        // by the lane's thread, wraps
-    uint32_t claims_seen;               // main lane: at the last boundary
+    uint64_t uses_seen;                 // main lane: `claims`, or what it did itself, at the last boundary
     uint32_t quiet;                     // main lane: boundaries since it changed
     FAI_ATOMIC(uint32_t) offered_ready; // 1: `offered` belongs to the main lane
     fai_retired_list offered;           // versions this lane hands over while it keeps running

@@ -55,10 +55,19 @@ static uint64_t next_random(fai_worker *w)
     return w->random;
 }
 
-static bool claim(fai_worker *w)
+/// Claims the lane for a job in hand, and not earlier: a lane that runs has work in a frame, so that no boundary finds
+/// one that it can neither service nor wait for. Only a proxy can be in the way: then the job waits in the own deque,
+/// where every lane can take it.
+static bool claim_for(fai_worker *w, const fai_job *job)
 {
     if (!w->claimed) w->claimed = fai_lane_claim(&w->lane);
-    return w->claimed;
+    if (w->claimed) return true;
+    fai_job *slot = fai_deque_reserve_owner(&w->deque);
+    FA_ASSERT(slot != NULL); // it has just been empty, or this was the newest
+    fai_job_write(slot, job);
+    w->deque.head++;
+    fai_publish_all(w);
+    return false;
 }
 
 /// Looks at a deque that has jobs: how many of them it pays to take.
@@ -114,9 +123,9 @@ static bool try_victim(fai_worker *w, uint32_t lane, fai_job *out, bool *seen)
     }
     *seen = true;
     uint32_t limit = worth(w, lane, word);
-    if (limit == 0 || !claim(w) || steal_many(w, victim, limit, out) == 0) return false;
+    if (limit == 0 || steal_many(w, victim, limit, out) == 0) return false;
     w->last_victim = lane;
-    return out->fn != NULL || fai_take_newest(w, out);
+    return (out->fn != NULL || fai_take_newest(w, out)) && claim_for(w, out);
 }
 
 /// The jobs that the thief last took are done: what one took.
@@ -133,6 +142,10 @@ bool fai_take_stolen(fai_worker *w, fai_job *out, bool *seen)
     uint32_t end = fai_worker_lane_end(w), self = w->lane.hot.index, watched = self;
     fai_watch *watch = &w->watch;
     uint64_t again_ns = 0;
+    if (FA_UNLIKELY(w->deque.base > fai_deque_top_owner(&w->deque)) && fai_take_newest(w, out)) { // see claim_for()
+        *seen = true;
+        return claim_for(w, out);
+    }
     if (watch->again_ns != 0) {
         uint64_t now = fai_now_ns();
         account_taken(watch, now);

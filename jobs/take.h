@@ -15,8 +15,8 @@
 bool fai_take_newest(fai_worker *w, fai_job *out);
 
 /// [own] With an empty deque: the oldest job of another lane, and others after it into the own deque. Starts where it
-/// last found some. Claims the lane before. `seen`: there are some, but they could not be had, or were not worth it
-/// yet.
+/// last found some. Claims the lane when it has one. `seen`: there are some, but they could not be had, or were not worth
+/// it yet.
 bool fai_take_stolen(fai_worker *w, fai_job *out, bool *seen);
 
 /// [own] The oldest job of that lane, if it is wanted; holes are passed over.

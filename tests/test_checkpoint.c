@@ -502,6 +502,52 @@ static void jobs_run_by_the_main_lane_keep_their_memory(const test_case *at)
     run_waiting(at, false);
 }
 
+typedef struct long_argument {
+    unsigned char bytes[300];
+    uint64_t key;
+    atomic_uint *ran;
+} long_argument;
+
+static void check_argument(fa_worker *w, void *arg)
+{
+    const long_argument *argument = arg;
+    (void)w;
+    EXPECT(is_filled(argument->bytes, sizeof argument->bytes, argument->key));
+    atomic_fetch_add(argument->ran, 1u);
+}
+
+static void submit_and_roll_back(fa_worker *w, void *arg)
+{
+    static const uint32_t flags[] = {FA_JOB_ANY, FA_JOB_MAIN};
+    fa_checkpoint before = fa_checkpoint_take(w);
+    long_argument arguments[2] = {{.ran = arg}, {.ran = arg}};
+    for (int i = 0; i < 2; i++) {
+        arguments[i].key = 40 + (uint64_t)i;
+        fill(arguments[i].bytes, sizeof arguments[i].bytes, arguments[i].key);
+        fa_job job = {.fn = check_argument, .arg = &arguments[i], .arg_size = sizeof arguments[i], .flags = flags[i]};
+        EXPECT(fa_submit_job(w, &job) == FA_OK);
+    }
+    EXPECT(fa_submit_many(w, NULL, check_argument, arguments, sizeof arguments[0], 2) == FA_OK);
+    EXPECT(fa_checkpoint_rollback(w, before) == FA_OK);
+    for (int i = 0; i < 100; i++) memset(fa_frame_alloc(w, 100), 0xee, 100);
+}
+
+/// Arguments that were copied belong to the job, not to who submitted it.
+static void queued_arguments_survive(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    for (int round = 0; round < 20; round++) {
+        atomic_uint ran = 0;
+        begin(fa);
+        submit_and_roll_back(fa_self(fa), &ran);
+        assert_int_equal(fa_submit(fa_self(fa), submit_and_roll_back, &ran), FA_OK);
+        end(fa);
+        assert_int_equal(atomic_load(&ran), 8);
+    }
+    destroy_quiet(fa, &to);
+}
+
 int main(int argc, char **argv)
 {
     const test_entry entries[] = {
@@ -516,6 +562,7 @@ int main(int argc, char **argv)
         EACH(jobs_free_their_scopes),
         EACH(inner_jobs_keep_their_memory),
         EACH(jobs_run_by_the_main_lane_keep_their_memory),
+        EACH(queued_arguments_survive),
     };
     return RUN_MATRIX("checkpoint", entries, argc, argv);
 }
