@@ -3,7 +3,7 @@
 // The pool's slow paths: refilling and flushing magazines, frees of other lanes' objects, and what checked builds verify.
 //
 //     objects out of this lane's slabs of class c == taken[c]
-//     of them with users                          == taken[c] - magazines[c].count   (after a boundary)
+//     of them with users                          == taken[c] - count of magazines[c]   (after a boundary)
 #include "alloc/lane.h"
 #include "concurrent/annotate.h"
 #include "concurrent/check.h"
@@ -61,10 +61,11 @@ static void refill(fai_lane *lane, uint32_t size_class)
     lane->classes |= UINT64_C(1) << size_class;
     if (lane->exact) fai_mailbox_drain(lane); // without magazines everything goes straight to its slab
     else fai_mailbox_refill(lane, magazine);
-    if (magazine->count > 0) return;
-    uint32_t want = magazine->limit > 1 ? magazine->limit / 2 : 1;
-    magazine->count = fai_slabs_take(&lane->slabs, FAI_KIND_POOL, size_class, magazine->slots, want);
-    lane->taken[size_class] += magazine->count;
+    if (fa_magazine_count(magazine) > 0) return;
+    uint32_t want = magazine->limit > 1 ? (uint32_t)magazine->limit / 2 : 1;
+    uint32_t taken = fai_slabs_take(&lane->slabs, FAI_KIND_POOL, size_class, magazine->slots, want);
+    magazine->state += taken;
+    lane->taken[size_class] += taken;
 }
 
 void *fa_pool_alloc_slow(fa_worker *w, size_t size, size_t align)
@@ -74,10 +75,9 @@ void *fa_pool_alloc_slow(fa_worker *w, size_t size, size_t align)
     uint32_t size_class = fai_class_aligned(size, align);
     if (size_class == FA_CLASS_COUNT) return alloc_span(lane, size, align, FAI_KIND_POOL);
     fa_magazine *magazine = &w->magazines[size_class];
-    if (magazine->count == 0) refill(lane, size_class);
-    if (magazine->count == 0) return NULL;
-    magazine->allocs++;
-    void *p = magazine->slots[--magazine->count];
+    if (fa_magazine_count(magazine) == 0) refill(lane, size_class);
+    void *p;
+    if (!fa_magazine_pop(magazine, &p)) return NULL;
     if (lane->exact) mark_allocated(lane, p, size);
     return p;
 }
@@ -92,8 +92,8 @@ static void flush(fai_lane *lane, uint32_t size_class, uint32_t give)
         else fai_report(lane->memory, lane, "FA201", "the object was freed twice, or its address is inside an object",
                         "a checked build reports this at the free itself", "invalid free of %p", magazine->slots[i]);
     }
-    magazine->count -= give;
-    memmove(magazine->slots, magazine->slots + give, magazine->count * sizeof(void *));
+    magazine->state -= give;
+    memmove(magazine->slots, magazine->slots + give, fa_magazine_count(magazine) * sizeof(void *));
     lane->taken[size_class] -= given;
 }
 
@@ -102,7 +102,7 @@ void fai_lane_trim(fai_lane *lane)
     const fai_memory *memory = lane->memory;
     for (uint64_t classes = lane->classes; classes != 0; classes &= classes - 1) {
         uint32_t size_class = (uint32_t)__builtin_ctzll(classes);
-        flush(lane, size_class, lane->hot.magazines[size_class].count);
+        flush(lane, size_class, fa_magazine_count(&lane->hot.magazines[size_class]));
     }
     // [frame.slot] acquire: the arenas of dead slots as the main lane reset them.
     uint32_t alive = fai_load_acquire(&memory->slots_alive);
@@ -160,8 +160,9 @@ void fai_lane_free_own(fai_lane *lane, void *p, uint32_t info)
             lane->taken[size_class]--;
             return;
         }
-        if (magazine->count == magazine->limit) flush(lane, size_class, (magazine->count + 1) / 2);
-        magazine->slots[magazine->count++] = p;
+        if (fa_magazine_push(magazine, p)) return;
+        flush(lane, size_class, (fa_magazine_count(magazine) + 1) / 2);
+        (void)fa_magazine_push(magazine, p);
         return;
     }
     case FAI_KIND_HEAP:

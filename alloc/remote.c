@@ -155,11 +155,8 @@ static inline void free_home(fai_lane *lane, void *p)
 {
     fai_blocks *blocks = &lane->memory->blocks;
     uint32_t info = fai_load_relaxed(&blocks->unit_info[fai_unit_of(blocks, p)]);
-    fa_magazine *magazine = &lane->hot.magazines[fai_info_class(info)];
-    if (FA_LIKELY(info >> 8 == lane->hot.pool_info && magazine->count < magazine->limit)) {
-        magazine->slots[magazine->count++] = p;
-        return;
-    }
+    fa_magazine *magazines = lane->hot.magazines;
+    if (FA_LIKELY(info >> 8 == lane->hot.pool_info && fa_magazine_push(&magazines[fai_info_class(info)], p))) return;
     fai_lane_free_own(lane, p, info);
 }
 
@@ -203,8 +200,8 @@ void fai_mailbox_refill(fai_lane *lane, const fa_magazine *magazine)
 {
     take(lane);
     uint32_t drained = 0;
-    while (magazine->count == 0 && lane->stash.packets != NULL) drained += open_packet(lane);
-    while (magazine->count == 0 && lane->stash.objects != NULL) drained += open_object(lane);
+    while (fa_magazine_count(magazine) == 0 && lane->stash.packets != NULL) drained += open_packet(lane);
+    while (fa_magazine_count(magazine) == 0 && lane->stash.objects != NULL) drained += open_object(lane);
     if (drained > 0) count_drain(lane, drained);
 }
 

@@ -18,10 +18,10 @@ void fai_lane_publish(fai_lane *lane)
     for (uint64_t classes = lane->classes; classes != 0; classes &= classes - 1) {
         uint32_t size_class = (uint32_t)__builtin_ctzll(classes);
         const fa_magazine *magazine = &lane->hot.magazines[size_class];
-        int64_t live = lane->taken[size_class] - (int64_t)magazine->count;
+        int64_t live = lane->taken[size_class] - (int64_t)fa_magazine_count(magazine);
         now.pool_live += live;
         now.pool_live_bytes += live * (int64_t)fai_class_size(size_class);
-        now.pool_allocs += magazine->allocs;
+        now.pool_allocs += magazine->state >> 8;
     }
     now.foreign_frees = fai_load_relaxed(&lane->mailbox.foreign_frees);
     lane->changed = false;

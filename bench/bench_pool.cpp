@@ -5,6 +5,8 @@
 #include "bench.hpp"
 #include "peers.hpp"
 
+#include <cstddef>
+
 namespace {
 
 constexpr size_t pairs_per_frame = 65536;
@@ -14,8 +16,9 @@ public:
     explicit pool_contender(benchmark::State &state) : library_(state, 0), main_(library_.main()) {}
     bool begin() { return library_.check(fa_frame_begin(library_.system())); }
     bool end() { return library_.check(fa_frame_end(library_.system(), nullptr)); }
-    void *alloc(size_t size) { return fa_pool_alloc(main_, size); }
-    void free(void *p) { fa_pool_free(main_, p); }
+    fa_worker *lane() const { return main_; } // users have it in a register
+    static void *alloc(fa_worker *lane, size_t size) { return fa_pool_alloc(lane, size); }
+    static void free(fa_worker *lane, void *p) { fa_pool_free(lane, p); }
     explicit operator bool() const { return main_ != nullptr; }
 
 private:
@@ -28,8 +31,9 @@ public:
     explicit peer_contender(benchmark::State &) {}
     bool begin() { return true; }
     bool end() { return true; }
-    void *alloc(size_t size) { return Peer::alloc(size); }
-    void free(void *p) { Peer::free(p); }
+    std::nullptr_t lane() const { return nullptr; }
+    static void *alloc(std::nullptr_t, size_t size) { return Peer::alloc(size); }
+    static void free(std::nullptr_t, void *p) { Peer::free(p); }
     explicit operator bool() const { return true; }
 };
 
@@ -38,20 +42,21 @@ template <class Contender> bool memory_is_sound(Contender &contender, size_t siz
     std::vector<void *> kept;
     if (!contender.begin()) return false;
     bool sound = bench::memory_is_sound(
-        10000, size, [&](size_t bytes) { return contender.alloc(bytes); }, kept);
-    for (void *p : kept) contender.free(p);
+        10000, size, [&](size_t bytes) { return contender.alloc(contender.lane(), bytes); }, kept);
+    for (void *p : kept) contender.free(contender.lane(), p);
     return contender.end() && sound;
 }
 
 template <class Contender, size_t Size> bool run_pairs(Contender &contender)
 {
     if (!contender.begin()) return false;
+    auto lane = contender.lane();
     for (size_t i = 0; i < pairs_per_frame; i++) {
-        void *p = contender.alloc(Size);
+        void *p = Contender::alloc(lane, Size);
         if (FA_UNLIKELY(!p)) return false;
         *static_cast<uint64_t *>(p) = i;
         bench::escape(p);
-        contender.free(p);
+        Contender::free(lane, p);
     }
     return contender.end();
 }

@@ -19,12 +19,9 @@ FA_API void fa_pool_free_slow(fa_worker *w, void *p);
 static inline void *fa_pool_alloc(fa_worker *w, size_t size)
 {
     if (FA_UNLIKELY(size - 1 >= FA_CLASS_SIZE_MAX)) return fa_pool_alloc_slow(w, size, FA_ALIGN_DEFAULT);
-    fa_magazine *magazine = &w->magazines[fa_class_of(size)];
-    uint32_t count = magazine->count;
-    if (FA_UNLIKELY(count == 0)) return fa_pool_alloc_slow(w, size, FA_ALIGN_DEFAULT);
-    magazine->count = count - 1;
-    magazine->allocs++;
-    return magazine->slots[count - 1];
+    void *p;
+    if (FA_LIKELY(fa_magazine_pop(&w->magazines[fa_class_of(size)], &p))) return p;
+    return fa_pool_alloc_slow(w, size, FA_ALIGN_DEFAULT);
 }
 
 /// [own] The same at a chosen alignment, a power of two up to 4096; NULL for others.
@@ -49,15 +46,7 @@ static inline void fa_pool_free(fa_worker *w, void *p)
     uint64_t unit = (uint64_t)((uintptr_t)p - w->region_base) >> FA_UNIT_SHIFT;
     if (FA_LIKELY(unit < w->region_units)) {
         uint32_t info = __atomic_load_n(&w->unit_info[unit], __ATOMIC_RELAXED);
-        if (FA_LIKELY(info >> 8 == w->pool_info)) {
-            fa_magazine *magazine = &w->magazines[info & 0xff];
-            uint32_t count = magazine->count;
-            if (FA_LIKELY(count < magazine->limit)) {
-                magazine->slots[count] = p;
-                magazine->count = count + 1;
-                return;
-            }
-        }
+        if (FA_LIKELY(info >> 8 == w->pool_info && fa_magazine_push(&w->magazines[info & 0xff], p))) return;
     }
     fa_pool_free_slow(w, p);
 }

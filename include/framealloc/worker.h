@@ -10,7 +10,7 @@
 //   Both windows are empty (cursor == end) when the lane has none, and always in instrumented builds: the inline
 //   path then falls through to the library, which is how sanitizers and checks see every allocation without a
 //   single #if here.
-//   magazines[c].count <= magazines[c].limit <= FA_MAGAZINE_SLOTS; slots[0..count) are free objects of class c
+//   fa_magazine_count(m) <= m->limit <= FA_MAGAZINE_SLOTS; slots[0..count) are free objects of the magazine's class
 //   from slabs that this lane owns.
 #pragma once
 
@@ -27,9 +27,8 @@
 #define FA_UNIT_SHIFT 16
 
 typedef struct fa_magazine {
-    uint32_t count;
-    uint32_t limit;
-    uint64_t allocs; // objects handed out since the system was created
+    uint64_t state; // objects handed out since the system was created << 8 | free objects at hand
+    uint64_t limit;
     void *slots[FA_MAGAZINE_SLOTS];
 } fa_magazine;
 
@@ -49,6 +48,33 @@ struct fa_worker {
     // owner: the lane's thread
     fa_magazine magazines[FA_CLASS_COUNT];
 };
+
+static inline uint32_t fa_magazine_count(const fa_magazine *magazine)
+{
+    return magazine->state & 0xff;
+}
+
+/// [own] Takes an object out of the magazine; false when it is empty. One store keeps both counts.
+static inline bool fa_magazine_pop(fa_magazine *magazine, void **out)
+{
+    uint64_t state = magazine->state;
+    uint32_t count = state & 0xff;
+    if (FA_UNLIKELY(count == 0)) return false;
+    magazine->state = state + 0xff;
+    *out = magazine->slots[count - 1];
+    return true;
+}
+
+/// [own] Puts an object into the magazine; false when it is full.
+static inline bool fa_magazine_push(fa_magazine *magazine, void *p)
+{
+    uint64_t state = magazine->state;
+    uint32_t count = state & 0xff;
+    if (FA_UNLIKELY(count >= magazine->limit)) return false;
+    magazine->slots[count] = p;
+    magazine->state = state + 1;
+    return true;
+}
 
 /// [own] The class that serves `size` bytes; size must be 1 to FA_CLASS_SIZE_MAX. A constant size folds away.
 static inline uint32_t fa_class_of(size_t size)
