@@ -113,14 +113,13 @@ static void report_leaks(const fai_memory *memory)
 
 void fai_memory_exit(fai_memory *memory)
 {
-    fa_stats jobs = memory->merged;
     fai_memory_reclaim_all(memory);
     for (uint32_t i = 0; i < memory->lane_count; i++) fai_outbox_post_all(fai_memory_lane(memory, i));
     for (uint32_t i = 0; i < memory->lane_count; i++) {
         fai_mailbox_drain(fai_memory_lane(memory, i));
         fai_lane_publish(fai_memory_lane(memory, i));
     }
-    fai_memory_publish(memory, &jobs);
+    fai_memory_publish(memory);
     report_leaks(memory);
     release(memory);
 }
@@ -304,7 +303,7 @@ static void reset_main_scope(fai_lane *main_lane)
         fai_lane_rewind_scope(main_lane, empty);
 }
 
-void fai_memory_boundary(fai_memory *memory, fa_stats *jobs)
+void fai_memory_boundary(fai_memory *memory)
 {
     fai_lane *main_lane = fai_memory_lane(memory, 0);
     fai_store_relaxed(&memory->frame_open, FAI_NO_SLOT);
@@ -318,5 +317,5 @@ void fai_memory_boundary(fai_memory *memory, fa_stats *jobs)
     fai_memory_start_grace(memory);
     fai_blocks_maintain(&memory->blocks);
     fai_lane_publish(main_lane);
-    fai_memory_publish(memory, jobs);
+    fai_memory_publish(memory);
 }

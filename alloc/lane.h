@@ -22,6 +22,7 @@
 
 #include "alloc/arena.h"
 #include "alloc/remote.h"
+#include "concurrent/check.h"
 #include "concurrent/rcu.h"
 
 #include <framealloc/framealloc.h>
@@ -144,7 +145,7 @@ typedef struct fai_memory {
     uint32_t item_capacity;
     fai_retained **sorted;    // work space of the promotion
     uint32_t sorted_capacity;
-    fa_stats merged;          // being built
+    fa_stats merged;          // being built; the scheduler fills in its part before a boundary
     uint64_t frame_blocks[FA_FRAMES_IN_FLIGHT_MAX]; // that the slot's arenas kept when it last retired
     // shared: double buffer, see stats.c
     FAI_OWN_LINE FAI_ATOMIC(uint64_t) stats_version;
@@ -212,7 +213,6 @@ static inline void fai_lane_enter_frame(fai_lane *lane, uint32_t slot, uint64_t 
 typedef struct fai_job_mark {
     fa_arena_mark scope;
     fa_arena_mark frame;
-    uint32_t slot;
     fai_order *order;
     uint64_t serial;
 } fai_job_mark;
@@ -247,9 +247,9 @@ void fai_lane_rewind_scope(fai_lane *lane, fa_arena_mark mark);
 /// [owner thread] Around every job, properly nested and in the job's frame; `order` must live until the end.
 static inline void fai_lane_begin_job(fai_lane *lane, fai_order *order, fai_job_mark *mark)
 {
+    FA_ASSERT(lane->slot != FAI_NO_SLOT);
     mark->scope = fai_lane_scope_mark(lane);
     mark->frame = fai_lane_frame_mark(lane);
-    mark->slot = lane->slot;
     mark->order = lane->order;
     mark->serial = lane->serial;
     lane->order = order;
@@ -261,11 +261,8 @@ static inline void fai_lane_end_job(fai_lane *lane, const fai_job_mark *mark)
 {
     if (!fai_mark_is(mark->scope, fai_lane_scope_mark(lane))) fai_lane_rewind_scope(lane, mark->scope);
     lane->depth--;
-    if (lane->slot == mark->slot && lane->slot != FAI_NO_SLOT) {
-        // What this job allocated outlives it: a checkpoint of who waits below, a job or the main lane, must not free it.
-        fa_arena_mark now = fai_lane_frame_mark(lane);
-        if (!fai_mark_is(mark->frame, now)) fai_lane_keep_frame(lane);
-    }
+    // What this job allocated outlives it: a checkpoint of who waits below, a job or the main lane, must not free it.
+    if (!fai_mark_is(mark->frame, fai_lane_frame_mark(lane))) fai_lane_keep_frame(lane);
     lane->order = mark->order;
     lane->serial = mark->serial;
 }
@@ -279,8 +276,7 @@ void fai_memory_retire_frame(fai_memory *memory, uint32_t slot, uint64_t number,
 
 /// [main] The boundary itself, after the frames that could retire have: brings frees home on every lane that can be claimed and asks
 /// the others, reclaims versions whose grace period is over and starts the next one, maintains the blocks, publishes statistics.
-/// `jobs` fills in the part of fa_stats that the scheduler keeps.
-void fai_memory_boundary(fai_memory *memory, fa_stats *jobs);
+void fai_memory_boundary(fai_memory *memory);
 
 // Inside alloc/ ------------------------------------------------------------------------------------------------------
 
@@ -317,7 +313,7 @@ void fai_mailbox_post_foreign(fai_memory *memory, uint32_t owner, void *p);
 /// [owner] The lane's counters, for the main lane to merge.
 void fai_lane_publish(fai_lane *lane);
 /// [main] Merges what all lanes published and lets everybody read it.
-void fai_memory_publish(fai_memory *memory, const fa_stats *jobs);
+void fai_memory_publish(fai_memory *memory);
 
 /// [owner] The lane's arena of its frame, with the window stored back, and the other way round.
 fai_arena *fai_lane_store_frame(fai_lane *lane);

@@ -59,7 +59,8 @@ static void merge_blocks(fai_memory *memory, fa_stats *merged)
     merged->memory_free = (uint64_t)blocks->spare << FAI_BLOCK_SHIFT;
     merged->memory_refused = fai_load_relaxed(&blocks->refused);
     merged->frame_blocks = 0;
-    for (uint32_t slot = 0; slot < FA_FRAMES_IN_FLIGHT_MAX; slot++) merged->frame_blocks += memory->frame_blocks[slot];
+    for (uint32_t slot = 0; slot < memory->config.frames_in_flight; slot++)
+        merged->frame_blocks += memory->frame_blocks[slot];
 }
 
 static void merge_reclaim(fai_memory *memory, fa_stats *merged)
@@ -72,20 +73,7 @@ static void merge_reclaim(fai_memory *memory, fa_stats *merged)
     merged->backlog_frames = oldest != 0 ? fai_load_relaxed(&memory->frame_number) - oldest : 0;
 }
 
-static void merge_jobs(const fa_stats *jobs, fa_stats *merged)
-{
-    merged->jobs = jobs->jobs;
-    merged->jobs_inline = jobs->jobs_inline;
-    merged->steals = jobs->steals;
-    merged->steal_tries = jobs->steal_tries;
-    merged->parks = jobs->parks;
-    merged->wakes = jobs->wakes;
-    merged->waits_parked = jobs->waits_parked;
-    merged->frames_alive = jobs->frames_alive;
-    merged->frame_holds = jobs->frame_holds;
-}
-
-void fai_memory_publish(fai_memory *memory, const fa_stats *jobs)
+void fai_memory_publish(fai_memory *memory)
 {
     fa_stats *merged = &memory->merged;
     fai_lane_stats sum = sum_lanes(memory);
@@ -103,7 +91,6 @@ void fai_memory_publish(fai_memory *memory, const fa_stats *jobs)
     merged->retired = sum.retired;
     merge_blocks(memory, merged);
     merge_reclaim(memory, merged);
-    merge_jobs(jobs, merged);
 
     uint64_t version = fai_load_relaxed(&memory->stats_version) + 1;
     const uint64_t *from = (const uint64_t *)(const void *)merged;

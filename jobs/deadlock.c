@@ -21,8 +21,8 @@ static void report(const fai_worker *w, const char *waiting, const char *waited_
 bool fai_deadlock_on_stack(const fai_worker *w, const fa_counter *counter)
 {
     for (const fai_context *context = w->context; context != NULL; context = context->below) {
-        if (context->counter != counter) continue;
-        report(w, w->context->name, context->name, 0);
+        if (context->job->counter != counter) continue;
+        report(w, fai_job_name(w->context->job), fai_job_name(context->job), 0);
         return true;
     }
     return false;
@@ -33,8 +33,8 @@ void fai_deadlock_show(fai_worker *w, const fa_counter *counter)
     uint32_t count = 0;
     for (const fai_context *context = w->context; context != NULL && count < FAI_STACK_SHOWN;
          context = context->below) {
-        fai_store_relaxed(&w->shown[count].counter, context->counter);
-        fai_store_relaxed(&w->shown[count].name, context->name);
+        fai_store_relaxed(&w->shown[count].counter, context->job->counter);
+        fai_store_relaxed(&w->shown[count].name, fai_job_name(context->job));
         count++;
     }
     fai_store_relaxed(&w->shown_count, count);
@@ -115,6 +115,6 @@ bool fai_deadlock_over_lanes(const fai_worker *w, const fa_counter *counter)
     }
     // Lanes of dead ends are among those that are looked at again: at worst a circle is found one park later.
     if (!still_stands(fa, &way)) return false;
-    report(w, w->context->name, first, 1);
+    report(w, fai_job_name(w->context->job), first, 1);
     return true;
 }

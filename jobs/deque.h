@@ -135,6 +135,18 @@ static inline uint32_t fai_deque_top_of(uint64_t word)
     return word >> FAI_DEQUE_COUNT_BITS & ((UINT32_C(1) << FAI_DEQUE_TOP_BITS) - 1);
 }
 
+/// How often the owner has taken back public jobs, modulo 2^31: the tag, but for carries from `top`.
+static inline uint32_t fai_deque_taken_back_of(uint64_t word)
+{
+    return (uint32_t)(word >> (FAI_DEQUE_COUNT_BITS + FAI_DEQUE_TOP_BITS));
+}
+
+/// The newer end of the public part modulo 2^16.
+static inline uint16_t fai_deque_base_of(uint64_t word)
+{
+    return (uint16_t)(fai_deque_top_of(word) + fai_deque_count_of(word));
+}
+
 /// The word after the n oldest jobs were taken. `top` carries into the tag: the two are one number that only rises, by n here and by 2^16
 /// when the owner takes back, so that a thief that was stopped does not mistake the ring's next round for the one it looked at.
 static inline uint64_t fai_deque_without_oldest(uint64_t word, uint32_t n)

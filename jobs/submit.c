@@ -27,10 +27,18 @@ FAST void complete_job(fai_worker *w, fai_job *job, uint32_t flags)
     job->meta = fai_job_meta(w->lane.slot, bits, flags, w->run);
 }
 
-__attribute__((noinline)) static void run_at_once(fai_worker *w, fai_job job)
+__attribute__((noinline)) static void run_inline(fai_worker *w, fai_job *job)
 {
-    fai_worker_run_inline(w, &job);
-    if (job.counter != NULL) fai_counter_complete(w, job.counter, 1);
+    fai_worker_run_inline(w, job);
+    if (job->counter != NULL) fai_counter_complete(w, job->counter, 1);
+}
+
+/// Runs a job for which there is no room. Only the copy is ever in memory.
+FAST void run_at_once(fai_worker *w, const fai_job *job)
+{
+    fai_job copy;
+    fai_job_write(&copy, job);
+    run_inline(w, &copy);
 }
 
 FAST fa_status submit(fai_worker *w, fai_job job, uint32_t flags)
@@ -40,7 +48,7 @@ FAST fa_status submit(fai_worker *w, fai_job job, uint32_t flags)
     if (FA_LIKELY(fai_submit_push(w, &job)))
         fai_submit_publish(w, job.counter);
     else
-        run_at_once(w, job);
+        run_at_once(w, &job);
     return FA_OK;
 }
 
@@ -150,7 +158,7 @@ fa_status fa_submit_many(fa_worker *worker, fa_counter *counter, fa_job_fn *fn, 
         complete_job(w, &job, inside ? FAI_JOB_COPIED : 0);
         if (FA_LIKELY(fai_submit_push(w, &job))) continue;
         fai_submit_publish(w, counter);
-        run_at_once(w, job);
+        run_at_once(w, &job);
     }
     fai_submit_publish(w, counter);
     return FA_OK;

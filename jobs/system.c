@@ -151,7 +151,7 @@ uint32_t fa_worker_count(const fa_system *fa)
 const char *fa_job_name(const fa_worker *worker)
 {
     const fai_worker *w = worker != NULL ? fai_worker_of_const(worker) : NULL;
-    return w != NULL && w->context != NULL ? w->context->name : NULL;
+    return w != NULL && w->context != NULL ? fai_job_name(w->context->job) : NULL;
 }
 
 uint32_t fa_job_depth(const fa_worker *worker)

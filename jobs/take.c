@@ -75,18 +75,18 @@ static uint32_t worth(fai_worker *w, uint32_t lane, uint64_t word)
 {
     fai_watch *watch = &w->watch;
     uint64_t now = fai_now_ns(), count = fai_deque_count_of(word), elapsed = now - watch->at_ns;
-    uint32_t base = (fai_deque_top_of(word) + (uint32_t)count) & 0xffff;
-    int16_t moved = (int16_t)(uint16_t)(base - watch->base);
+    int64_t moved = (int16_t)(fai_deque_base_of(word) - fai_deque_base_of(watch->word));
+    int64_t popped = fai_deque_taken_back_of(word) - fai_deque_taken_back_of(watch->word), pushed = moved + popped;
     bool known = watch->again_ns != 0 && watch->lane == lane && elapsed < STALE_NS;
     watch->lane = lane;
-    watch->base = base;
+    watch->word = word;
     watch->at_ns = now;
     watch->again_ns = now + LOOK_NS;
     if (!known) return 0;
-    if (moved == 0) return STEAL_MAX;
-    uint64_t pace = elapsed / (uint64_t)(moved < 0 ? -moved : moved);
+    if (popped <= 0 && pushed <= 0) return STEAL_MAX;
+    uint64_t pace = elapsed / (uint64_t)(popped + (pushed > 0 ? pushed : 0));
     if (count * pace < WORTH_NS) return 0;
-    if (moved < 0) return pace >= JOB_NS ? STEAL_MAX : 0;
+    if (popped > pushed) return pace >= JOB_NS ? STEAL_MAX : 0;
     if (now - watch->taken_ns >= STALE_NS) return SAMPLE;
     return watch->job_ns >= JOB_NS ? STEAL_MAX : 0;
 }

@@ -68,25 +68,32 @@ static void retire_ready(fa_system *fa, fa_frame_result *result)
     while (fa->oldest <= fa->newest && is_over(fa, fa->oldest)) retire(fa, fa->oldest, result);
 }
 
-static fa_stats job_stats(const fa_system *fa)
+/// The scheduler's part of the statistics.
+static void merge_stats(fa_system *fa)
 {
-    fa_stats sum = {0};
+    uint64_t jobs = 0, inlined = 0, steals = 0, tries = 0, parks = 0, wakes = 0, waits = 0, holds = 0;
     for (uint32_t end = fai_load_relaxed(&fa->lane_end), lane = 0; lane < end; lane++) {
         const fai_job_stats *stats = &fai_system_worker(fa, lane)->stats;
-        sum.jobs += fai_load_relaxed(&stats->jobs);
-        sum.jobs_inline += fai_load_relaxed(&stats->jobs_inline);
-        sum.steals += fai_load_relaxed(&stats->steals);
-        sum.steal_tries += fai_load_relaxed(&stats->steal_tries);
-        sum.parks += fai_load_relaxed(&stats->parks);
-        sum.wakes += fai_load_relaxed(&stats->wakes);
-        sum.waits_parked += fai_load_relaxed(&stats->waits_parked);
+        jobs += fai_load_relaxed(&stats->jobs);
+        inlined += fai_load_relaxed(&stats->jobs_inline);
+        steals += fai_load_relaxed(&stats->steals);
+        tries += fai_load_relaxed(&stats->steal_tries);
+        parks += fai_load_relaxed(&stats->parks);
+        wakes += fai_load_relaxed(&stats->wakes);
+        waits += fai_load_relaxed(&stats->waits_parked);
     }
-    for (uint64_t number = fa->oldest; number <= fa->newest; number++) {
-        uint64_t state = fai_load_relaxed(&fa->frames[fai_frame_slot(fa, number)]);
-        sum.frame_holds += (uint32_t)(state & FAI_FRAME_HOLDS);
-    }
-    sum.frames_alive = (uint32_t)(fa->newest + 1 - fa->oldest);
-    return sum;
+    for (uint64_t number = fa->oldest; number <= fa->newest; number++)
+        holds += fai_load_relaxed(&fa->frames[fai_frame_slot(fa, number)]) & FAI_FRAME_HOLDS;
+    fa_stats *merged = &fa->memory.merged;
+    merged->jobs = jobs;
+    merged->jobs_inline = inlined;
+    merged->steals = steals;
+    merged->steal_tries = tries;
+    merged->parks = parks;
+    merged->wakes = wakes;
+    merged->waits_parked = waits;
+    merged->frame_holds = (uint32_t)holds;
+    merged->frames_alive = (uint32_t)(fa->newest + 1 - fa->oldest);
 }
 
 // Waiting for a frame -------------------------------------------------------------------------------------------------
@@ -302,8 +309,8 @@ static void pass_boundary(fai_worker *w)
 {
     fa_system *fa = fai_worker_system(w);
     FA_ASSERT(w->online && !fa->open);
-    fa_stats stats = job_stats(fa);
-    fai_memory_boundary(&fa->memory, &stats);
+    merge_stats(fa);
+    fai_memory_boundary(&fa->memory);
     go_offline(w);
 }
 

@@ -35,7 +35,7 @@ static inline void fai_notify(fai_worker *w, const fa_counter *counter)
     if (FA_UNLIKELY(fai_lane_set_any(&sleepers->idle, sleepers->words) != 0) &&
         fai_load_relaxed(&sleepers->searching) == 0)
         fai_wake_idle(w);
-    if (FA_UNLIKELY(fai_lane_set_any(&sleepers->waiting, sleepers->words) != 0) && counter != NULL)
+    if (counter != NULL && FA_UNLIKELY(fai_lane_set_any(&sleepers->waiting, sleepers->words) != 0))
         fai_wake_waiting(w, counter);
 }
 

@@ -31,8 +31,7 @@
 /// A running job; lives on the stack of the lane that runs it.
 typedef struct fai_context {
     struct fai_context *below;
-    const fa_counter *counter;
-    const char *name;
+    const fai_job *job;
     uint32_t run; // of the job below
     fai_job_mark mark;
     fai_order order;
@@ -59,7 +58,7 @@ typedef struct fai_shown {
 /// took.
 typedef struct fai_watch {
     uint32_t lane;
-    uint32_t base; // the deque's newer end, modulo 2^16
+    uint64_t word; // of the deque
     uint64_t at_ns;
     uint64_t again_ns; // not to be looked at before; 0: no look counts
     uint64_t job_ns;   // what a job took when it last took several …
@@ -123,14 +122,13 @@ static inline uint32_t fai_worker_fresh_run(fai_worker *w)
     return w->lane.hot.index << 24 | nonce;
 }
 
-/// [own] Sets up a running job; the lane is in the job's frame.
+/// [own] Sets up a running job, which stays where it is until the end; the lane is in the job's frame.
 static inline void fai_context_begin(fai_worker *w, fai_context *context, const fai_job *job, uint32_t run)
 {
     FA_ASSERT((w->context != NULL) == (w->lane.depth > 0));
     FA_ASSERT(w->lane.slot == fai_job_slot(job));
     context->below = w->context;
-    context->counter = job->counter;
-    context->name = fai_job_name(job);
+    context->job = job;
     context->run = w->run;
     context->order = (fai_order){.high = job->high, .low = job->low, .bits = fai_job_bits(job)};
     w->context = context;
