@@ -35,34 +35,64 @@ static bool is_block_multiple(uint64_t bytes)
     return (bytes & (FAI_BLOCK_BYTES - 1)) == 0;
 }
 
-static bool threads_fit(const fa_config *config)
+typedef struct rule {
+    bool holds;
+    const char *text;
+} rule;
+
+static const char *first_broken(const rule *rules, size_t count)
 {
-    return config->worker_count <= FA_WORKERS_MAX && config->attached_max <= FA_ATTACHED_MAX &&
-           config->frames_in_flight >= 1 && config->frames_in_flight <= FA_FRAMES_IN_FLIGHT_MAX &&
-           config->deque_capacity >= 16 && config->deque_capacity <= 65536 &&
-           (config->deque_capacity & (config->deque_capacity - 1)) == 0 && config->search_spin_us <= 1000000 &&
-           config->retained_max <= 1u << 24;
+    for (size_t i = 0; i < count; i++)
+        if (!rules[i].holds) return rules[i].text;
+    return NULL;
 }
 
-static bool sizes_fit(const fa_config *config)
+#define CHECK(...) first_broken((const rule[]){__VA_ARGS__}, sizeof((const rule[]){__VA_ARGS__}) / sizeof(rule))
+
+static const char *check_counts(const fa_config *c)
 {
-    uint64_t lanes = (uint64_t)config->worker_count + 1 + config->attached_max;
-    uint64_t limit = config->memory_max != 0 ? config->memory_max : RESERVE_MAX;
-    return config->reserve_bytes >= RESERVE_MIN && config->reserve_bytes <= RESERVE_MAX &&
-           is_block_multiple(config->reserve_bytes) && limit >= lanes * FAI_BLOCK_BYTES &&
-           is_block_multiple(config->prefault_bytes) && config->prefault_bytes <= config->reserve_bytes &&
-           config->prefault_bytes <= limit && config->frame_bytes_max <= config->reserve_bytes &&
-           config->frame_bytes_max <= limit;
+    uint32_t capacity = c->deque_capacity;
+    return CHECK({c->worker_count <= FA_WORKERS_MAX, "worker_count is 0 to 192, or FA_WORKERS_AUTO"},
+                 {c->attached_max <= FA_ATTACHED_MAX, "attached_max is 0 to 62"},
+                 {c->frames_in_flight >= 1 && c->frames_in_flight <= FA_FRAMES_IN_FLIGHT_MAX,
+                  "frames_in_flight is 1 to 16"},
+                 {capacity >= 16 && capacity <= 65536 && (capacity & (capacity - 1)) == 0,
+                  "deque_capacity is a power of two, 16 to 65536"},
+                 {c->search_spin_us <= 1000000, "search_spin_us is 0 to 1000000"},
+                 {c->retained_max <= 1u << 24, "retained_max is 0 to 16777216"});
+}
+
+static const char *check_sizes(const fa_config *c)
+{
+    uint64_t lanes = (uint64_t)c->worker_count + 1 + c->attached_max;
+    uint64_t limit = c->memory_max != 0 ? c->memory_max : RESERVE_MAX;
+    return CHECK({c->reserve_bytes >= RESERVE_MIN && c->reserve_bytes <= RESERVE_MAX &&
+                      is_block_multiple(c->reserve_bytes),
+                  "reserve_bytes is a multiple of 2 MiB, 64 MiB to 1 TiB"},
+                 {limit >= lanes * FAI_BLOCK_BYTES,
+                  "memory_max is 0, or at least 2 MiB for each lane: the main lane, worker_count and attached_max"},
+                 {is_block_multiple(c->prefault_bytes) && c->prefault_bytes <= c->reserve_bytes &&
+                      c->prefault_bytes <= limit,
+                  "prefault_bytes is a multiple of 2 MiB, at most reserve_bytes and memory_max"},
+                 {c->frame_bytes_max <= c->reserve_bytes && c->frame_bytes_max <= limit,
+                  "frame_bytes_max is at most reserve_bytes and memory_max"});
 }
 
 fa_status fai_config_check(const fa_config *config, fa_config *resolved)
 {
-    if (config->cookie != FA_CONFIG_COOKIE) return FA_ERROR_CONFIG;
+    if (config->cookie != FA_CONFIG_COOKIE) {
+        fai_config_report(NULL, "fa_config_default() of this version did not make it");
+        return FA_ERROR_CONFIG;
+    }
     *resolved = *config;
     if (resolved->worker_count == FA_WORKERS_AUTO) {
         uint32_t cpus = fai_cpu_count();
         resolved->worker_count = cpus > 2 ? cpus - 1 : 1;
         if (resolved->worker_count > FA_WORKERS_MAX) resolved->worker_count = FA_WORKERS_MAX;
     }
-    return threads_fit(resolved) && sizes_fit(resolved) ? FA_OK : FA_ERROR_INVALID;
+    const char *broken = check_counts(resolved);
+    if (broken == NULL) broken = check_sizes(resolved);
+    if (broken == NULL) return FA_OK;
+    fai_config_report(resolved, broken);
+    return FA_ERROR_INVALID;
 }

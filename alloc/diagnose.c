@@ -14,6 +14,24 @@ static void report_to_stderr(const fa_diagnostic *diagnostic)
             diagnostic->message, diagnostic->note, (unsigned long long)diagnostic->frame, lane, diagnostic->help);
 }
 
+/// `config` may be NULL: the caller's cannot be trusted.
+static void deliver(const fa_config *config, const fa_diagnostic *diagnostic)
+{
+    if (config != NULL && config->report != NULL) config->report(diagnostic, config->report_context);
+    else report_to_stderr(diagnostic);
+}
+
+void fai_config_report(const fa_config *config, const char *rule)
+{
+    char text[256];
+    snprintf(text, sizeof text, "fa_create() refused its configuration: %s", rule);
+    deliver(config, &(fa_diagnostic){.code = "FA907",
+                                     .message = text,
+                                     .note = "there is no system, and nothing is left behind",
+                                     .help = "start from fa_config_default() and change what must differ",
+                                     .lane = UINT32_MAX});
+}
+
 void fai_report(const fai_memory *memory, const fai_lane *lane, const char *code, const char *note, const char *help,
                 const char *message, ...)
 {
@@ -30,8 +48,7 @@ void fai_report(const fai_memory *memory, const fai_lane *lane, const char *code
         .frame = fai_load_relaxed(&memory->frame_number),
         .lane = lane != NULL ? lane->hot.index : UINT32_MAX,
     };
-    if (memory->config.report != NULL) memory->config.report(&diagnostic, memory->config.report_context);
-    else report_to_stderr(&diagnostic);
+    deliver(&memory->config, &diagnostic);
 }
 
 const char *fa_status_text(fa_status status)

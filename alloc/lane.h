@@ -161,6 +161,9 @@ typedef struct fai_memory {
 /// FA_OK, or a refused configuration; fills in FA_WORKERS_AUTO.
 fa_status fai_config_check(const fa_config *config, fa_config *resolved);
 
+/// Says which rule a configuration breaks; NULL: its own sink cannot be trusted.
+void fai_config_report(const fa_config *config, const char *rule);
+
 /// Lanes are `lane_bytes` each (a multiple of FAI_CACHE_LINE), zeroed, and begin with a fai_lane; all start IDLE. `config` is resolved.
 fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t lane_count, size_t lane_bytes);
 

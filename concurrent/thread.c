@@ -65,6 +65,26 @@ void fai_thread_detach(fai_thread *thread)
     (void)error;
 }
 
+static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
+static pthread_key_t exit_key;
+static bool exit_key_made;
+
+static void call_exit(void *fn)
+{
+    ((void (*)(void))(uintptr_t)fn)();
+}
+
+static void make_exit_key(void)
+{
+    exit_key_made = pthread_key_create(&exit_key, call_exit) == 0;
+}
+
+bool fai_thread_at_exit(void (*fn)(void))
+{
+    (void)pthread_once(&exit_once, make_exit_key);
+    return exit_key_made && pthread_setspecific(exit_key, (void *)(uintptr_t)fn) == 0;
+}
+
 uint32_t fai_cpu_count(void)
 {
     cpu_set_t usable;

@@ -27,6 +27,7 @@ void fai_self_remove(fai_worker *w)
     while (*link != NULL && *link != w) link = &(*link)->next_self;
     FA_ASSERT(*link == w);
     if (*link == w) *link = w->next_self;
+    if (selves == NULL) (void)fai_thread_at_exit(NULL);
 }
 
 fai_worker *fai_self(const fa_system *fa)
@@ -78,11 +79,39 @@ static fai_worker *take_slot(fa_system *fa)
     return NULL;
 }
 
+/// Detaches a thread that ends without having done so. A job that it is in the middle of can only be named.
+static void abandon(fai_worker *w)
+{
+    fa_system *fa = fai_worker_system(w);
+    fai_report(&fa->memory, &w->lane, "FA908",
+               w->context != NULL ? "it was in the middle of a job, which now never ends" : "its lane was detached for it",
+               "call fa_detach() before the thread returns", "a thread ended while attached as lane %u",
+               (unsigned)w->lane.hot.index);
+    if (w->context != NULL) {
+        fai_self_remove(w);
+        return;
+    }
+    if (w->idle) (void)fa_idle_end(&w->lane.hot);
+    if (w->held != 0) (void)fa_frame_drop(fa, (fa_frame){w->held});
+    fa_status status = fa_detach(&w->lane.hot);
+    FA_ASSERT(status == FA_OK);
+    (void)status;
+}
+
+static void thread_ends(void)
+{
+    for (fai_worker *w = selves, *next; w != NULL; w = next) {
+        next = w->next_self;
+        if (fai_worker_is_attached(w)) abandon(w);
+    }
+}
+
 fa_status fa_attach(fa_system *fa, fa_worker **out)
 {
     if (fa == NULL || out == NULL) return FA_ERROR_INVALID;
     *out = NULL;
     if (fai_self(fa) != NULL) return FA_ERROR_STATE;
+    if (!fai_thread_at_exit(thread_ends)) return FA_ERROR_THREAD;
     fai_worker *w = take_slot(fa);
     if (w == NULL) return FA_ERROR_FULL;
     FA_ASSERT(w->context == NULL && w->held == 0 && !w->claimed);

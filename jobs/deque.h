@@ -357,7 +357,10 @@ static inline fai_steal fai_deque_steal_any(fai_deque *deque, const fai_want *wa
 /// taker's deque, which is empty. A forked task, which its parent may soon want back, comes alone. Returns how many.
 static inline uint32_t fai_deque_steal_many_any(fai_deque *deque, fai_deque *into, uint32_t limit, fai_job *out)
 {
-    FA_ASSERT(into->head == into->base && fai_deque_look_any(into) == 0);
+    // [deque.take] acquire: the thieves' reads of the taker's slots come before these are written again.
+    uint64_t own = fai_load_acquire(&into->word);
+    FA_ASSERT(into->head == into->base && fai_deque_count_of(own) == 0);
+    (void)own;
     FA_ASSERT(limit >= 1 && limit <= into->mask);
     // [deque.publish] acquire: as above.
     uint64_t word = fai_load_acquire(&deque->word);

@@ -120,13 +120,22 @@ fa_status fa_create(const fa_config *config, fa_system **out)
     return FA_OK;
 }
 
-static bool anybody_attached(const fa_system *fa)
+/// The first lane that a thread is attached as, 0 if there is none.
+static uint32_t first_attached(const fa_system *fa)
 {
     for (uint32_t lane = 1 + fa->worker_count; lane < fa->lane_count; lane++) {
         // [attach.slot] acquire: the lane as its thread left it.
-        if (fai_load_acquire(&fai_system_worker(fa, lane)->attached) != 0) return true;
+        if (fai_load_acquire(&fai_system_worker(fa, lane)->attached) != 0) return lane;
     }
-    return false;
+    return 0;
+}
+
+static fa_status refuse_destroy(const fai_worker *w, uint32_t lane)
+{
+    fai_report(&fai_worker_system(w)->memory, &w->lane, "FA909", "the system lives on, unchanged",
+               "call fa_detach() on every thread that called fa_attach(), then fa_destroy() again",
+               "fa_destroy() refused: a thread is still attached as lane %u", (unsigned)lane);
+    return FA_ERROR_BUSY;
 }
 
 fa_status fa_destroy(fa_system *fa)
@@ -135,7 +144,8 @@ fa_status fa_destroy(fa_system *fa)
     fai_worker *w = fai_self(fa);
     if (w == NULL || !fai_worker_is_main(w)) return FA_ERROR_WRONG_THREAD;
     if (w->context != NULL) return FA_ERROR_STATE;
-    if (anybody_attached(fa)) return FA_ERROR_BUSY;
+    uint32_t attached = first_attached(fa);
+    if (attached != 0) return refuse_destroy(w, attached);
     if (w->idle) (void)fa_idle_end(&w->lane.hot);
     fai_frames_finish(fa);
     stop_workers(fa, fa->worker_count);

@@ -158,13 +158,19 @@ static void not_a_configuration(const test_case *at)
 
 #define BLOCK (2 * MIB)
 
+/// The diagnostic names the field that `what` sets.
 static void assert_refused(const fa_config *config, const char *what)
 {
+    sink *to = config->report_context;
+    char field[32] = "";
+    assert_int_equal(sscanf(what, "config.%31[a-z_]", field), 1);
     fa_system *out = (fa_system *)(uintptr_t)16;
     fa_status status = fa_create(config, &out);
     if (status != FA_ERROR_INVALID) print_error("%s: %s\n", what, fa_status_text(status));
     assert_int_equal(status, FA_ERROR_INVALID);
     assert_null(out);
+    assert_non_null(strstr(to->message, field));
+    assert_reported(to, 907, 1);
 }
 
 static void out_of_range(const test_case *at)

@@ -1109,6 +1109,56 @@ static void jobs_of_departed_threads_run(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+/// How a thread leaves without saying so.
+typedef struct leaver {
+    fa_system *fa;
+    bool holds, idle;
+    void *object;
+    atomic_uint *ran;
+} leaver;
+
+static void *leave_silently(void *arg)
+{
+    leaver *l = arg;
+    fa_worker *w;
+    fa_frame frame;
+    EXPECT(fa_attach(l->fa, &w) == FA_OK);
+    fa_pool_free(w, l->object);
+    if (l->holds) {
+        EXPECT(fa_frame_hold(w, &frame) == FA_OK);
+        EXPECT(fa_submit(w, count_up, l->ran) == FA_OK);
+    }
+    if (l->idle) EXPECT(fa_idle_begin(w) == FA_OK);
+    return NULL;
+}
+
+/// The frame ends, what it freed comes home, its seat is free again, and somebody hears of it.
+static void threads_that_forget_to_detach(const test_case *at)
+{
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.attached_max = 1;
+    fa_system *fa = create(&config);
+    for (unsigned how = 0; how < 4; how++) {
+        atomic_uint ran = 0;
+        leaver l = {.fa = fa, .holds = (how & 1) != 0, .idle = (how & 2) != 0, .ran = &ran};
+        pthread_t handle;
+        begin(fa);
+        l.object = fa_pool_alloc(fa_self(fa), 100);
+        assert_non_null(l.object);
+        assert_int_equal(pthread_create(&handle, NULL, leave_silently, &l), 0);
+        pthread_join(handle, NULL);
+        assert_non_null(strstr(to.message, "ended while attached"));
+        assert_reported(&to, 908, 1);
+        end(fa);
+        assert_int_equal(atomic_load(&ran), l.holds ? 1 : 0);
+        assert_int_equal(stats_of(fa).pool_live, 0);
+        assert_int_equal(stats_of(fa).frame_holds, 0);
+        assert_int_equal(stats_of(fa).frames_alive, 0);
+    }
+    destroy_quiet(fa, &to);
+}
+
 typedef struct seat {
     fa_system *fa;
     fa_status status;
@@ -1147,6 +1197,7 @@ static void seats_are_limited(const test_case *at)
         }
         while (atomic_load(&seated) < SEATS + 3) sched_yield();
         assert_int_equal(fa_destroy(fa), FA_ERROR_BUSY); // and nothing happens
+        assert_reported(&to, 909, 1);
         begin(fa);
         end(fa);
         atomic_store(&leave, true);
@@ -1375,6 +1426,7 @@ int main(int argc, char **argv)
         EACH_OF(circles_are_deadlocks, "0124", "y"),
         EACH(threads_come_and_go),
         EACH(jobs_of_departed_threads_run),
+        EACH(threads_that_forget_to_detach),
         EACH_OF(seats_are_limited, "02", "ny"),
         EACH_OF(frames_overlap, "124", "ny"),
         EACH(holds_keep_frames),

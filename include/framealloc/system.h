@@ -18,6 +18,18 @@
 #define FA_FRAMES_IN_FLIGHT_MAX 16u
 
 /// Something that went wrong in the caller's use of the library, or a limit that was reached.
+///
+///     FA001  memory or a job asked for outside a frame
+///     FA003  frame memory is exhausted: once a frame and lane
+///     FA201  a free of something that is no live object
+///     FA903  an alignment or destination that cannot be had
+///     FA904  promotions lost: no memory at the destination, or more in a frame than retained_max
+///     FA905  a wait that could never end
+///     FA906  fa_frame_begin() has waited 1 s for a frame that is held
+///     FA907  a configuration was refused, and why
+///     FA908  a thread ended while attached
+///     FA909  fa_destroy() refused: a thread is still attached
+///     FA910  objects that were never freed, at fa_destroy()
 typedef struct fa_diagnostic {
     const char *code;    // "FA001" …
     const char *message; // what happened
@@ -61,12 +73,12 @@ FA_API fa_config fa_config_default(void);
 /// [any] Creates a system; the calling thread becomes its main lane, which drives the tick. On success *out is the
 /// system, on failure NULL and nothing is left behind.
 /// FA_ERROR_CONFIG: not made by fa_config_default() of this version. FA_ERROR_INVALID: NULL argument or a field out of
-/// range or contradictory. FA_ERROR_MEMORY, FA_ERROR_THREAD: refused by the system.
+/// range or contradictory (FA907 says which). FA_ERROR_MEMORY, FA_ERROR_THREAD: refused by the system.
 FA_API FA_MUST_CHECK fa_status fa_create(const fa_config *config, fa_system **out);
 
 /// [main] Runs the jobs that are still queued, stops the workers, reports what was never freed (diagnostic FA910) and
 /// releases all memory of the system, every pointer into it included. No other thread may be attached
-/// (FA_ERROR_BUSY), no job may be running this call (FA_ERROR_STATE). An open frame is ended. NULL is allowed.
+/// (FA_ERROR_BUSY, and FA909 says which lane), no job may be running this call (FA_ERROR_STATE). An open frame is ended. NULL is allowed.
 FA_API fa_status fa_destroy(fa_system *fa);
 
 /// [any] The calling thread's context in this system, NULL if it has none. Costs a look-up in thread-local storage:
@@ -75,8 +87,9 @@ FA_API fa_worker *fa_self(fa_system *fa);
 
 /// [any] Makes the calling thread a lane until fa_detach(); it may then allocate, free, submit and wait.
 /// An attached thread counts as a reader of shared cells: it must call fa_quiescent() now and then, or
-/// fa_idle_begin() before it blocks, and it must call fa_detach() before it ends. FA_ERROR_FULL: attached_max threads are attached. FA_ERROR_STATE: this thread is a
-/// lane already. FA_ERROR_INVALID: NULL.
+/// fa_idle_begin() before it blocks, and it should call fa_detach() before it ends; otherwise that is done for it, and reported (FA908).
+/// FA_ERROR_FULL: attached_max threads are attached. FA_ERROR_STATE: this thread is a lane already. FA_ERROR_INVALID: NULL.
+/// FA_ERROR_THREAD: the process has no thread-specific key left.
 FA_API FA_MUST_CHECK fa_status fa_attach(fa_system *fa, fa_worker **out);
 
 /// [own] Ends what fa_attach() began. Memory it allocated stays valid and is freed as ever; jobs it queued are run by
