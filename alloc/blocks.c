@@ -194,18 +194,20 @@ static bool purge_one(fai_blocks *blocks)
 {
     for (uint32_t word = fai_load_relaxed(&blocks->words); word-- > 0;) {
         uint64_t spare = fai_load_relaxed(&blocks->resident[word]) & ~fai_load_relaxed(&blocks->used[word]);
-        if (spare == 0) continue;
-        uint32_t block = word * 64 + 63 - (uint32_t)__builtin_clzll(spare);
-        if (!claim_run(blocks, block, 1)) continue; // somebody takes it this moment: then it is needed
-        bool purged = is_resident(blocks, block) &&
-                      madvise(fai_block_start(blocks, block), FAI_BLOCK_BYTES, MADV_DONTNEED) == 0;
-        if (purged) {
-            (void)fai_and_relaxed(&blocks->resident[word], ~(UINT64_C(1) << block % 64));
-            (void)fai_and_relaxed(&blocks->populated[word], ~(UINT64_C(1) << block % 64));
-            (void)fai_sub_relaxed(&blocks->resident_count, 1u);
+        for (uint64_t bit; spare != 0; spare &= ~bit) {
+            uint32_t block = word * 64 + 63 - (uint32_t)__builtin_clzll(spare);
+            bit = UINT64_C(1) << block % 64;
+            if (!claim_run(blocks, block, 1)) continue; // somebody takes it this moment: then it is needed
+            bool purged = is_resident(blocks, block) &&
+                          madvise(fai_block_start(blocks, block), FAI_BLOCK_BYTES, MADV_DONTNEED) == 0;
+            if (purged) {
+                (void)fai_and_relaxed(&blocks->resident[word], ~bit);
+                (void)fai_and_relaxed(&blocks->populated[word], ~bit);
+                (void)fai_sub_relaxed(&blocks->resident_count, 1u);
+            }
+            release_run(blocks, block, 1);
+            if (purged) return true;
         }
-        release_run(blocks, block, 1);
-        return purged;
     }
     return false;
 }
@@ -308,7 +310,10 @@ static void populate_one(fai_blocks *blocks)
     for (uint32_t word = 0; word < fai_load_relaxed(&blocks->words); word++) {
         uint64_t missing = fai_load_relaxed(&blocks->resident[word]) & ~fai_load_relaxed(&blocks->populated[word]);
         if (missing == 0) continue;
-        populate(blocks, word * 64 + (uint32_t)__builtin_ctzll(missing));
+        uint32_t block = word * 64 + (uint32_t)__builtin_ctzll(missing);
+        bool claimed = claim_run(blocks, block, 1); // a free block must not be purged meanwhile; one in use is not
+        if (!claimed || is_resident(blocks, block)) populate(blocks, block);
+        if (claimed) release_run(blocks, block, 1);
         return;
     }
 }
