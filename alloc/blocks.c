@@ -248,6 +248,7 @@ static void touch_descriptors(fai_blocks *blocks, uint32_t block)
         *(volatile uint64_t *)&slab->free_bits[FAI_SLAB_BITS / 64 - 1] = 0;
     }
     fai_store_relaxed(&blocks->unit_info[block * FAI_BLOCK_UNITS], 0u);
+    fai_store_relaxed(&blocks->unit_info[block * FAI_BLOCK_UNITS + FAI_BLOCK_UNITS - 1], 0u);
     *(volatile uint32_t *)&blocks->block_info[block].used = 0;
 }
 
@@ -262,6 +263,7 @@ static bool make_resident(fai_blocks *blocks, uint32_t first, uint32_t run)
     for (uint32_t block = first; block < first + run; block++) {
         if (is_resident(blocks, block)) continue;
         touch_descriptors(blocks, block);
+        (void)fai_and_relaxed(&blocks->populated[block / 64], ~(UINT64_C(1) << block % 64));
         (void)fai_or_relaxed(&blocks->resident[block / 64], UINT64_C(1) << block % 64);
     }
     (void)fai_add_relaxed(&blocks->fresh, fresh);
@@ -307,11 +309,14 @@ static void populate(fai_blocks *blocks, uint32_t block)
 
 static void populate_one(fai_blocks *blocks)
 {
+    // Then a free block that is claimed here could be the one that a lane needs: only those in use, and without a claim.
+    bool limited = blocks->limit < blocks->count;
     for (uint32_t word = 0; word < fai_load_relaxed(&blocks->words); word++) {
         uint64_t missing = fai_load_relaxed(&blocks->resident[word]) & ~fai_load_relaxed(&blocks->populated[word]);
+        if (limited) missing &= fai_load_relaxed(&blocks->used[word]);
         if (missing == 0) continue;
         uint32_t block = word * 64 + (uint32_t)__builtin_ctzll(missing);
-        bool claimed = claim_run(blocks, block, 1); // a free block must not be purged meanwhile; one in use is not
+        bool claimed = !limited && claim_run(blocks, block, 1); // a free block must not be purged meanwhile
         if (!claimed || is_resident(blocks, block)) populate(blocks, block);
         if (claimed) release_run(blocks, block, 1);
         return;

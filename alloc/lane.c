@@ -274,7 +274,8 @@ static void service_other(fai_memory *memory, fai_lane *lane)
 {
     bool wanted = !fai_mailbox_is_empty(&lane->mailbox) || fai_load_relaxed(&lane->attention) != 0;
     bool running = fai_load_relaxed(&lane->state) == FAI_LANE_RUNNING;
-    bool trim = is_quiet(lane, fai_load_relaxed(&lane->claims), wanted || running);
+    bool away = lane->hot.index > memory->config.worker_count; // an attached thread's; mail alone does not make it busy
+    bool trim = is_quiet(lane, fai_load_relaxed(&lane->claims), running || (wanted && !away));
     if (!wanted && !running && !trim) return;
     if (!claim(lane, FAI_LANE_PROXY, &fai_memory_lane(memory, 0)->contention)) {
         fai_store_relaxed(&lane->service_due, 1u);
@@ -285,7 +286,7 @@ static void service_other(fai_memory *memory, fai_lane *lane)
     fai_memory_gather(memory, lane);
     if (lane->retired.count > 0) fai_store_relaxed(&lane->attention, 1u);
     service(lane);
-    if (trim || lane->hot.index > memory->config.worker_count) fai_lane_trim(lane); // an attached thread that is away
+    if (trim || (away && lane->quiet >= QUIET_BOUNDARIES)) fai_lane_trim(lane); // what came home since, too
     let_go(lane);
 }
 

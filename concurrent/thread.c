@@ -69,8 +69,16 @@ static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
 static pthread_key_t exit_key;
 static bool exit_key_made;
 
+static _Thread_local bool others_first;
+
+/// Destructors run in rounds: in the first one those of the application may still do what `fn` would do for it.
 static void call_exit(void *fn)
 {
+    if (!others_first) {
+        others_first = true;
+        (void)pthread_setspecific(exit_key, fn);
+        return;
+    }
     ((void (*)(void))(uintptr_t)fn)();
 }
 

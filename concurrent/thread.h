@@ -18,18 +18,14 @@ typedef struct fai_thread {
 } fai_thread;
 
 /// Starts a thread that runs fn(context) with all signals blocked; `thread` must stay until joined. `cpu` is the position among the
-/// Has fn called when the calling thread ends, until it is set to NULL; one function a thread. Whoever uses thread-local variables there
-/// finds them alive. False: the system refused.
-bool fai_thread_at_exit(void (*fn)(void));
-
 /// CPUs that this process may use (modulo their number), or -1. False: the system refused.
 bool fai_thread_start(fai_thread *thread, fai_thread_fn *fn, void *context, const char *name, int32_t cpu);
 void fai_thread_join(fai_thread *thread);
 /// Lets the thread end without being joined.
 void fai_thread_detach(fai_thread *thread);
 
-/// Has fn called when the calling thread ends, until it is set to NULL; one function a thread. Whoever uses thread-local variables there
-/// finds them alive. False: the system refused.
+/// Has fn called when the calling thread ends, after the destructors of the application's own thread-specific data, until it is set to
+/// NULL; one function a thread. Thread-local variables are still alive. False: the system refused.
 bool fai_thread_at_exit(void (*fn)(void));
 
 /// CPUs that this process may use, at least 1: its affinity mask.

@@ -79,16 +79,26 @@ static fai_worker *take_slot(fa_system *fa)
     return NULL;
 }
 
-/// Detaches a thread that ends without having done so. A job that it is in the middle of can only be named.
+/// The thread is no reader any more, so that others' grace periods end; its lane stays as it is.
+static void vanish(fai_worker *w)
+{
+    if (w->online) fai_rcu_offline();
+    w->online = false;
+    fai_rcu_unregister();
+    fai_self_remove(w);
+}
+
+/// A thread ends as a lane: an attached one is detached if that can be.
 static void abandon(fai_worker *w)
 {
     fa_system *fa = fai_worker_system(w);
+    bool can_detach = fai_worker_is_attached(w) && w->context == NULL && w->deque.head == w->deque.base;
     fai_report(&fa->memory, &w->lane, "FA908",
-               w->context != NULL ? "it was in the middle of a job, which now never ends" : "its lane was detached for it",
-               "call fa_detach() before the thread returns", "a thread ended while attached as lane %u",
-               (unsigned)w->lane.hot.index);
-    if (w->context != NULL) {
-        fai_self_remove(w);
+               can_detach ? "the lane was detached for it" : "its system is of no use any more: it was the main thread, or in a job or fork",
+               "call fa_detach(), on the main thread fa_destroy(), before the thread returns",
+               "a thread ended while it was lane %u", (unsigned)w->lane.hot.index);
+    if (!can_detach) {
+        vanish(w);
         return;
     }
     if (w->idle) (void)fa_idle_end(&w->lane.hot);
@@ -100,10 +110,12 @@ static void abandon(fai_worker *w)
 
 static void thread_ends(void)
 {
-    for (fai_worker *w = selves, *next; w != NULL; w = next) {
-        next = w->next_self;
-        if (fai_worker_is_attached(w)) abandon(w);
-    }
+    while (selves != NULL) abandon(selves);
+}
+
+bool fai_self_watch(void)
+{
+    return fai_thread_at_exit(thread_ends);
 }
 
 fa_status fa_attach(fa_system *fa, fa_worker **out)
@@ -111,9 +123,12 @@ fa_status fa_attach(fa_system *fa, fa_worker **out)
     if (fa == NULL || out == NULL) return FA_ERROR_INVALID;
     *out = NULL;
     if (fai_self(fa) != NULL) return FA_ERROR_STATE;
-    if (!fai_thread_at_exit(thread_ends)) return FA_ERROR_THREAD;
+    if (!fai_self_watch()) return FA_ERROR_THREAD;
     fai_worker *w = take_slot(fa);
-    if (w == NULL) return FA_ERROR_FULL;
+    if (w == NULL) {
+        if (selves == NULL) (void)fai_thread_at_exit(NULL);
+        return FA_ERROR_FULL;
+    }
     FA_ASSERT(w->context == NULL && w->held == 0 && !w->claimed);
     FA_ASSERT(w->deque.head == w->deque.base);
     fai_self_add(w);
@@ -149,7 +164,7 @@ fa_status fa_detach(fa_worker *worker)
     if (!fai_worker_is_attached(w)) return FA_ERROR_INVALID;
     if (fai_self(worker->system) != w) return FA_ERROR_WRONG_THREAD;
     if (w->context != NULL || w->held != 0 || w->idle) return FA_ERROR_STATE;
-    FA_ASSERT(w->deque.head == w->deque.base); // what is left is public
+    if (w->deque.head != w->deque.base) return FA_ERROR_STATE; // a fork was not joined
     FA_ASSERT(w->gathered_count == 0 && w->lane.slot == FAI_NO_SLOT);
     let_go(w);
     w->online = false;

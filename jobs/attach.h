@@ -10,6 +10,9 @@
 void fai_self_add(fai_worker *w);
 void fai_self_remove(fai_worker *w);
 
+/// [any] From now on, whoever ends while it is a lane is reported and let go of. False: the system refused.
+bool fai_self_watch(void);
+
 /// [own] The calling thread's lane in the system, NULL if it has none.
 fai_worker *fai_self(const fa_system *fa);
 

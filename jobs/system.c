@@ -112,7 +112,7 @@ fa_status fa_create(const fa_config *config, fa_system **out)
     }
     for (uint32_t lane = 0; lane < fa->lane_count; lane++) init_worker(fa, lane);
     enter_main(fa);
-    if (!start_workers(fa)) {
+    if (!fai_self_watch() || !start_workers(fa)) {
         release(fa);
         return FA_ERROR_THREAD;
     }

@@ -407,6 +407,7 @@ static fa_status leave_held(const fa_system *fa, fa_frame frame, uint32_t owner)
     if (w == NULL || w->lane.hot.index != owner) return FA_ERROR_WRONG_THREAD;
     if (w->held != frame.bits) return FA_ERROR_STALE;
     if (w->context != NULL || w->idle) return FA_ERROR_STATE;
+    if (w->deque.head != w->deque.base) return FA_ERROR_STATE; // a fork was not joined
     w->held = 0;
     w->lane.order = NULL;
     fai_worker_switch_frame(w, FAI_NO_SLOT, 0);

@@ -134,6 +134,8 @@ static bool sleep_idle(fai_worker *w, bool searching)
         fai_rcu_offline();
         fai_park_owner(&w->parker);
         fai_rcu_online();
+    } else {
+        fai_rcu_quiescent(); // it may go on looking at jobs that are not worth it
     }
     if (!fai_lane_set_remove(&fa->sleepers.idle, w->lane.hot.index)) return true; // by who woke it and counted it
     return fai_search_begin(w);
@@ -174,7 +176,6 @@ static bool search(fai_worker *w, fai_job *out)
             if (searching) fai_search_end(w);
             return found;
         }
-        if (w->claimed) rest(w);
         if (is_patient(fa, &p, seen, round)) {
             fai_pause();
             continue;

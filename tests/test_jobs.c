@@ -5,6 +5,8 @@
 #include "support.h"
 
 #include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static void count_up(fa_worker *w, void *arg)
 {
@@ -1148,7 +1150,7 @@ static void threads_that_forget_to_detach(const test_case *at)
         assert_non_null(l.object);
         assert_int_equal(pthread_create(&handle, NULL, leave_silently, &l), 0);
         pthread_join(handle, NULL);
-        assert_non_null(strstr(to.message, "ended while attached"));
+        assert_non_null(strstr(to.message, "a thread ended"));
         assert_reported(&to, 908, 1);
         end(fa);
         assert_int_equal(atomic_load(&ran), l.holds ? 1 : 0);
@@ -1157,6 +1159,106 @@ static void threads_that_forget_to_detach(const test_case *at)
         assert_int_equal(stats_of(fa).frames_alive, 0);
     }
     destroy_quiet(fa, &to);
+}
+
+static pthread_key_t own_key;
+
+static void detach_in_destructor(void *worker)
+{
+    EXPECT(fa_detach(worker) == FA_OK);
+}
+
+static void *leave_by_destructor(void *arg)
+{
+    fa_worker *w;
+    fa_task task;
+    EXPECT(fa_attach(arg, &w) == FA_OK);
+    EXPECT(pthread_setspecific(own_key, w) == 0);
+    fa_frame frame;
+    EXPECT(fa_frame_hold(w, &frame) == FA_OK);
+    atomic_uint ran = 0;
+    EXPECT(fa_fork(w, &task, count_up, &ran) == FA_OK);
+    EXPECT(fa_frame_drop(arg, frame) == FA_ERROR_STATE); // the fork is not joined
+    EXPECT(fa_detach(w) == FA_ERROR_STATE);
+    fa_join(w, &task);
+    EXPECT(fa_frame_drop(arg, frame) == FA_OK);
+    return NULL;
+}
+
+/// Who detaches in a destructor of its own has not forgotten it, whichever key was made first.
+static void own_destructors_detach(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    pthread_t handle;
+    assert_int_equal(pthread_key_create(&own_key, detach_in_destructor), 0);
+    begin(fa);
+    assert_int_equal(pthread_create(&handle, NULL, leave_by_destructor, fa), 0);
+    pthread_join(handle, NULL);
+    end(fa);
+    assert_int_equal(pthread_key_delete(own_key), 0);
+    destroy_quiet(fa, &to);
+}
+
+static void end_thread(fa_worker *w, void *arg)
+{
+    (void)w, (void)arg;
+    pthread_exit(NULL);
+}
+
+static void *end_in_a_job(void *arg)
+{
+    fa_worker *w;
+    fa_frame frame;
+    fa_counter counter = {0};
+    EXPECT(fa_attach(arg, &w) == FA_OK);
+    EXPECT(fa_frame_hold(w, &frame) == FA_OK);
+    EXPECT(fa_submit_counted(w, &counter, end_thread, NULL) == FA_OK);
+    (void)fa_wait(w, &counter);
+    return NULL;
+}
+
+static void *reclaim_elsewhere(void *arg)
+{
+    fa_system *fa = create(arg);
+    fa_cell cell = {0};
+    for (int frame = 0; frame < 5000 && (frame < 10 || stats_of(fa).reclaimed == 0); frame++) {
+        begin(fa);
+        void *p = fa_pool_alloc(fa_self(fa), 64);
+        EXPECT(p != NULL && fa_cell_publish(fa_self(fa), &cell, p) == FA_OK);
+        end(fa);
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    EXPECT(stats_of(fa).reclaimed > 0);
+    begin(fa);
+    fa_cell_drop(fa_self(fa), &cell);
+    end(fa);
+    EXPECT(fa_destroy(fa) == FA_OK);
+    return NULL;
+}
+
+/// A thread that ends in the middle of a job ruins its own system, but nobody else's grace periods. In a process of its own: that system
+/// can never be destroyed.
+static void a_thread_that_ends_in_a_job(const test_case *at)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        sink to, other;
+        fa_config config = case_config(at, &other);
+        fa_system *fa = create_case(at, &to);
+        pthread_t handle;
+        begin(fa);
+        pthread_create(&handle, NULL, end_in_a_job, fa);
+        pthread_join(handle, NULL);
+        assert_reported(&to, 908, 1);
+        assert_int_equal(fa_idle_begin(fa_self(fa)), FA_OK);
+        pthread_create(&handle, NULL, reclaim_elsewhere, &config);
+        pthread_join(handle, NULL);
+        _exit(atomic_load(&expect_failures) == 0 ? 0 : 1);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 typedef struct seat {
@@ -1427,6 +1529,8 @@ int main(int argc, char **argv)
         EACH(threads_come_and_go),
         EACH(jobs_of_departed_threads_run),
         EACH(threads_that_forget_to_detach),
+        EACH_OF(own_destructors_detach, "0", "ny"),
+        EACH_OF(a_thread_that_ends_in_a_job, "0", "ny"),
         EACH_OF(seats_are_limited, "02", "ny"),
         EACH_OF(frames_overlap, "124", "ny"),
         EACH(holds_keep_frames),

@@ -745,6 +745,59 @@ static void leaks_are_reported(const test_case *at)
     assert_reported(&to, 910, 1);
 }
 
+typedef struct filler {
+    fa_system *fa;
+    atomic_bool ready, stop;
+    unsigned short_of;
+} filler;
+
+static unsigned fill_up(fa_worker *w)
+{
+    void *blocks[64];
+    unsigned n = 0;
+    while (n < 64 && (blocks[n] = fa_heap_alloc(w, 2 * MIB, 16)) != NULL) n++;
+    for (unsigned i = 0; i < n; i++) fa_heap_free(w, blocks[i]);
+    return n;
+}
+
+static void *fill_again_and_again(void *arg)
+{
+    filler *f = arg;
+    fa_worker *w;
+    EXPECT(fa_attach(f->fa, &w) == FA_OK);
+    unsigned all = fill_up(w);
+    EXPECT(all > 0);
+    atomic_store(&f->ready, true);
+    while (!atomic_load(&f->stop)) f->short_of += fill_up(w) < all;
+    EXPECT(fa_detach(w) == FA_OK);
+    return NULL;
+}
+
+/// A lane that alone uses memory gets all that the limit allows, whatever the boundary does with free blocks meanwhile.
+static void boundaries_take_nothing_from_a_limit(const test_case *at)
+{
+    for (int round = 0; round < 20; round++) {
+        sink to;
+        fa_config config = case_config(at, &to);
+        config.reserve_bytes = 64 * MIB;
+        config.memory_max = 32 * MIB;
+        config.attached_max = 1;
+        config.huge_pages = false;
+        filler f = {.fa = create(&config)};
+        pthread_t handle;
+        assert_int_equal(pthread_create(&handle, NULL, fill_again_and_again, &f), 0);
+        while (!atomic_load(&f.ready)) sched_yield();
+        for (int frame = 0; frame < 20; frame++) {
+            begin(f.fa);
+            end(f.fa);
+        }
+        atomic_store(&f.stop, true);
+        pthread_join(handle, NULL);
+        assert_int_equal(f.short_of, 0);
+        assert_int_equal(fa_destroy(f.fa), FA_OK);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const test_entry entries[] = {
@@ -766,6 +819,7 @@ int main(int argc, char **argv)
         EACH(unattached_threads_free),
         EACH(departed_threads_leave_nothing),
         EACH(leaks_are_reported),
+        EACH_OF(boundaries_take_nothing_from_a_limit, "01", "n"),
     };
     return RUN_MATRIX("pool", entries, argc, argv);
 }

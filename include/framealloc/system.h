@@ -27,7 +27,7 @@
 ///     FA905  a wait that could never end
 ///     FA906  fa_frame_begin() has waited 1 s for a frame that is held
 ///     FA907  a configuration was refused, and why
-///     FA908  a thread ended while attached
+///     FA908  a thread ended while attached, or the main thread before fa_destroy()
 ///     FA909  fa_destroy() refused: a thread is still attached
 ///     FA910  objects that were never freed, at fa_destroy()
 typedef struct fa_diagnostic {
@@ -93,7 +93,8 @@ FA_API fa_worker *fa_self(fa_system *fa);
 FA_API FA_MUST_CHECK fa_status fa_attach(fa_system *fa, fa_worker **out);
 
 /// [own] Ends what fa_attach() began. Memory it allocated stays valid and is freed as ever; jobs it queued are run by
-/// others. FA_ERROR_STATE from inside a job or while it holds a frame.
+/// others. FA_ERROR_STATE from inside a job, while it holds a frame, between fa_idle_begin()
+/// and fa_idle_end(), or when it sees a fork that was not joined.
 FA_API fa_status fa_detach(fa_worker *w);
 
 /// [own] Says that this attached thread holds no pointer read from a shared cell, and lets its lane be serviced: what it
