@@ -42,7 +42,8 @@ FA_API uint64_t fa_frame_number(const fa_system *fa);
 FA_API FA_MUST_CHECK fa_status fa_frame_hold(fa_worker *w, fa_frame *out);
 
 /// [any] Gives back a frame that fa_frame_hold() gave. An attached thread must drop its frame itself.
-/// FA_ERROR_STALE: not held. FA_ERROR_WRONG_THREAD: an attached thread's hold, dropped by another. A begin that waits for holds alone says so
+/// FA_ERROR_STALE: not held. FA_ERROR_WRONG_THREAD: an attached thread's hold, dropped by another. FA_ERROR_STATE: inside a job, or with a
+/// fork that was not joined. A begin that waits for holds alone says so
 /// after a second (FA906) and goes on waiting.
 FA_API fa_status fa_frame_drop(fa_system *fa, fa_frame frame);
 
