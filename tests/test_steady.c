@@ -10,6 +10,8 @@
 #include "support.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -408,6 +410,18 @@ static void stop(fa_system *fa)
     end(fa);
 }
 
+/// Ends a window: no calls, no page faults.
+static void assert_nothing_taken(long faults_before)
+{
+    unsigned seen = close_window();
+    long faults = faults_now() - faults_before;
+    for (int i = 0; seen > 0 && i < CALL_COUNT; i++)
+        if (atomic_load(&calls[i]) > 0) print_error("%u calls of %s\n", atomic_load(&calls[i]), call_names[i]);
+    if (faults != 0) print_error("%ld page faults\n", faults);
+    assert_int_equal(seen, 0);
+    assert_int_equal(faults, 0);
+}
+
 static void a_tick_takes_nothing_from_the_system(const test_case *at)
 {
     enum { WARM_UP = 120, MEASURED = 200 };
@@ -420,14 +434,8 @@ static void a_tick_takes_nothing_from_the_system(const test_case *at)
     long faults = faults_now();
     open_window();
     for (int i = 0; i < MEASURED; i++) paced_tick(fa);
-    unsigned seen = close_window();
-    faults = faults_now() - faults;
+    assert_nothing_taken(faults);
     fa_stats after = stats_of(fa);
-    for (int i = 0; seen > 0 && i < CALL_COUNT; i++)
-        if (atomic_load(&calls[i]) > 0) print_error("%u calls of %s\n", atomic_load(&calls[i]), call_names[i]);
-    if (faults != 0) print_error("%ld page faults\n", faults);
-    assert_int_equal(seen, 0);
-    assert_int_equal(faults, 0);
     // It was work of all kinds.
     assert_true(after.jobs - before.jobs > MEASURED * TEAMS * 10);
     assert_true(after.promoted - before.promoted >= MEASURED * TEAMS);
@@ -441,11 +449,75 @@ static void a_tick_takes_nothing_from_the_system(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+/// A thread that is attached, comes once a frame, and is away at every boundary.
+typedef struct guest {
+    fa_system *fa;
+    sem_t come, gone;
+    void *object;
+    bool last;
+} guest;
+
+static void *visit(void *arg)
+{
+    enum { PIECES = 200, PIECE = 100000 }; // more blocks than the boundary keeps for nobody
+    guest *g = arg;
+    fa_worker *w;
+    fa_frame frame;
+    EXPECT(fa_attach(g->fa, &w) == FA_OK);
+    while (!g->last) {
+        EXPECT(fa_idle_begin(w) == FA_OK);
+        sem_post(&g->gone);
+        sem_wait(&g->come);
+        EXPECT(fa_idle_end(w) == FA_OK);
+        EXPECT(fa_frame_hold(w, &frame) == FA_OK);
+        for (int i = 0; i < PIECES; i++) {
+            unsigned char *p = fa_frame_alloc(w, PIECE);
+            EXPECT(p != NULL);
+            for (size_t at = 0; p != NULL && at < PIECE; at += 4096) p[at] = 1;
+        }
+        g->object = fa_pool_alloc(w, 64);
+        EXPECT(fa_frame_drop(g->fa, frame) == FA_OK);
+    }
+    EXPECT(fa_detach(w) == FA_OK);
+    sem_post(&g->gone);
+    return NULL;
+}
+
+static void guests_that_are_away_at_boundaries(const test_case *at)
+{
+    // Long enough for whatever is not needed for 600 boundaries to go back to the system.
+    enum { WARM_UP = 120, MEASURED = 1300 };
+    sink to;
+    guest g = {.fa = create_case(at, &to)};
+    pthread_t handle;
+    sem_init(&g.come, 0, 0);
+    sem_init(&g.gone, 0, 0);
+    assert_int_equal(pthread_create(&handle, NULL, visit, &g), 0);
+    sem_wait(&g.gone);
+    long faults = 0;
+    for (int i = 0; i < WARM_UP + MEASURED; i++) {
+        if (i == WARM_UP) {
+            faults = faults_now();
+            open_window();
+        }
+        begin(g.fa);
+        g.last = i + 1 == WARM_UP + MEASURED;
+        sem_post(&g.come);
+        sem_wait(&g.gone);
+        fa_pool_free(fa_self(g.fa), g.object); // comes home while the guest is away
+        end(g.fa);
+        if (i + 2 == WARM_UP + MEASURED) assert_nothing_taken(faults); // the thread ends in the last one
+    }
+    pthread_join(handle, NULL);
+    destroy_quiet(g.fa, &to);
+}
+
 int main(int argc, char **argv)
 {
     const test_entry entries[] = {
         EACH_OF(counters_count, "0", "n"),
         EACH(a_tick_takes_nothing_from_the_system),
+        EACH_OF(guests_that_are_away_at_boundaries, "01", "n"),
     };
     return RUN_MATRIX("steady", entries, argc, argv);
 }
