@@ -103,7 +103,7 @@ static uint32_t steal_many(fai_worker *w, fai_worker *victim, uint32_t limit, fa
         return 0;
     }
     fai_bump(&w->stats.steals, n);
-    FAI_COUNT(&w->lane.contention, steals, n);
+    FAI_COUNT(&w->lane.contention, steals, 1);
     out->meta |= (uint64_t)FAI_JOB_STOLEN << 16;
     FA_ASSERT(fai_deque_private_owner(&w->deque) == (int64_t)n - 1);
     fai_publish_all(w); // what was out of sight for a moment

@@ -72,10 +72,10 @@ static void evaluate(const struct stress_run *run, double values[MEASURES])
     values[CHUNKS] = ratio(c->chunk_claims, n);
     values[PARKS] = ratio(c->parks, n);
     values[WAKES] = ratio(c->wakes, n);
-    // Every successful or lost read-modify-write on a line that lanes share; a publication is a plain store.
+    // Every successful or lost read-modify-write on a line that lanes share.
     values[SHARED] = ratio(retries + c->inbox_posts + c->inbox_drains + c->packet_moves + c->block_takes +
-                               c->block_gives + c->steals + c->own_races + c->counter_updates + c->lane_claims +
-                               c->idle_updates + c->chunk_claims,
+                               c->block_gives + c->steals + c->own_races + c->publishes + c->counter_updates +
+                               c->lane_claims + c->idle_updates + c->chunk_claims,
                            n);
 }
 

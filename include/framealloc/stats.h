@@ -68,7 +68,7 @@ typedef struct fa_contention {
     uint64_t packet_moves;        // packets taken from or given to the shared depot
     uint64_t packet_retries;
     uint64_t steal_tries;
-    uint64_t steals;
+    uint64_t steals;              // of them won, for one job or several at once
     uint64_t steal_retries;       // lost races for a job
     uint64_t own_races;           // an owner's races for its last job
     uint64_t publishes;           // times a deque's public end moved
