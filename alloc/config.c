@@ -30,6 +30,31 @@ fa_config fa_config_default(void)
     };
 }
 
+fa_config fa_config_minimal(void)
+{
+    fa_config config = fa_config_default();
+    config.worker_count = 0;
+    config.attached_max = 2;
+    config.deque_capacity = 256;
+    config.search_spin_us = 0;
+    config.reserve_bytes = (uint64_t)1 << 30;
+    config.frame_bytes_max = (uint64_t)1 << 20;
+    config.retained_max = 1024;
+    config.huge_pages = false;
+    return config;
+}
+
+fa_config fa_config_high_performance(void)
+{
+    fa_config config = fa_config_default();
+    config.deque_capacity = 16384;
+    config.search_spin_us = 50;
+    config.prefault_bytes = (uint64_t)64 << 20;
+    config.retained_max = 1u << 20;
+    config.checked = false;
+    return config;
+}
+
 static bool is_block_multiple(uint64_t bytes)
 {
     return (bytes & (FAI_BLOCK_BYTES - 1)) == 0;

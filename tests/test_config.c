@@ -242,6 +242,69 @@ static void edges_of_ranges(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+/// Bytes of frame memory in pieces of `size` before the limit refuses, at most `most`.
+static size_t frame_room(fa_worker *w, size_t size, size_t most)
+{
+    size_t bytes = 0;
+    while (bytes < most && fa_frame_alloc(w, size) != NULL) bytes += size;
+    return bytes;
+}
+
+static void frame_limits_are_exact(const test_case *at)
+{
+    static const size_t limits[] = {4 * KIB, 64 * KIB, 1 * MIB, 5 * MIB};
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        sink to;
+        fa_config config = case_config(at, &to);
+        config.frame_bytes_max = limits[i];
+        fa_system *fa = create(&config);
+        for (unsigned frame = 1; frame <= 3; frame++) {
+            begin(fa);
+            assert_int_equal(frame_room(fa_self(fa), 16, 16 * MIB), limits[i]);
+            assert_null(fa_frame_alloc(fa_self(fa), 1));
+            end(fa);
+            assert_reported(&to, 3, 1);
+        }
+        destroy_quiet(fa, &to);
+    }
+}
+
+static void add_one(fa_worker *w, void *arg)
+{
+    (void)w;
+    atomic_fetch_add((atomic_uint *)arg, 1u);
+}
+
+static void presets(const test_case *at)
+{
+    sink to;
+    fa_config config = fa_config_minimal(), sunk = case_config(at, &to);
+    config.report = sunk.report;
+    config.report_context = sunk.report_context;
+    fa_system *fa = create(&config);
+    assert_int_equal(fa_worker_count(fa), 0);
+    begin(fa);
+    assert_int_equal(frame_room(fa_self(fa), 16, 16 * MIB), 1 * MIB);
+    end(fa);
+    assert_reported(&to, 3, 1);
+    destroy_quiet(fa, &to);
+
+    config = fa_config_high_performance();
+    config.report = sunk.report;
+    config.report_context = sunk.report_context;
+    fa = create(&config);
+    assert_true(fa_worker_count(fa) >= 1);
+    begin(fa);
+    assert_int_equal(frame_room(fa_self(fa), 128, 96 * MIB), 96 * MIB);
+    atomic_uint ran = 0;
+    for (int i = 0; i < 10000; i++) assert_int_equal(fa_submit(fa_self(fa), add_one, &ran), FA_OK);
+    end(fa);
+    assert_int_equal(atomic_load(&ran), 10000);
+    assert_int_equal(stats_of(fa).jobs_inline, 0);
+    assert_true(stats_of(fa).memory_peak >= 64 * MIB);
+    destroy_quiet(fa, &to);
+}
+
 static void prefault_is_memory(const test_case *at)
 {
     sink to;
@@ -265,12 +328,6 @@ static void prefault_is_memory(const test_case *at)
 }
 
 // Many systems ----------------------------------------------------------------------------------------------------------
-
-static void add_one(fa_worker *w, void *arg)
-{
-    (void)w;
-    atomic_fetch_add((atomic_uint *)arg, 1u);
-}
 
 static void two_systems_share_nothing(const test_case *at)
 {
@@ -531,6 +588,8 @@ int main(int argc, char **argv)
         EACH_OF(not_a_configuration, "04", "n"),
         EACH_OF(out_of_range, "04", "n"),
         EACH(edges_of_ranges),
+        EACH(frame_limits_are_exact),
+        EACH_OF(presets, "0", "n"),
         EACH_OF(prefault_is_memory, "02", "n"),
         EACH(two_systems_share_nothing),
         EACH(a_system_inside_a_job),

@@ -70,6 +70,14 @@ typedef struct fa_config {
 /// [any] The default configuration.
 FA_API fa_config fa_config_default(void);
 
+/// [any] For tools and small programs: no workers, 2 attached threads, 1 MiB of frame memory a lane and frame, 256 queued jobs, 1024
+/// promotions a frame, an address range of 1 GiB, no huge pages.
+FA_API fa_config fa_config_minimal(void);
+
+/// [any] For a process that has its machine to itself: 64 MiB touched ahead, 16384 queued jobs a lane, workers that look for work for 50 µs
+/// before they park, 1048576 promotions a frame, unchecked even in builds with assertions.
+FA_API fa_config fa_config_high_performance(void);
+
 /// [any] Creates a system; the calling thread becomes its main lane, which drives the tick. On success *out is the
 /// system, on failure NULL and nothing is left behind.
 /// FA_ERROR_CONFIG: not made by fa_config_default() of this version. FA_ERROR_INVALID: NULL argument or a field out of
