@@ -48,8 +48,10 @@ static bool open_next_block(fai_arena *arena, fai_slabs *slabs)
         next = fai_blocks_take_any(slabs->blocks, 1, 1, slabs->contention);
         if (next == FAI_INDEX_NONE) return false;
         info[next].next = FAI_INDEX_NONE;
-        if (arena->ordinal == 0) arena->first = next;
-        else info[arena->current].next = next;
+        if (arena->ordinal == 0)
+            arena->first = next;
+        else
+            info[arena->current].next = next;
         arena->length++;
     }
     if (arena->ordinal != 0) {
@@ -192,8 +194,10 @@ static void trim(fai_arena *arena, fai_blocks *blocks, fa_contention *contention
     fai_block *info = blocks->block_info;
     uint32_t block = arena->first, before = FAI_INDEX_NONE;
     for (uint32_t i = 0; i < keep && block != FAI_INDEX_NONE; i++, block = info[block].next) before = block;
-    if (before == FAI_INDEX_NONE) arena->first = FAI_INDEX_NONE;
-    else info[before].next = FAI_INDEX_NONE;
+    if (before == FAI_INDEX_NONE)
+        arena->first = FAI_INDEX_NONE;
+    else
+        info[before].next = FAI_INDEX_NONE;
     while (block != FAI_INDEX_NONE) {
         uint32_t next = info[block].next;
         FAI_COUNT(contention, block_gives, 1);

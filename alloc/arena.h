@@ -17,18 +17,18 @@
 
 typedef struct fai_arena {
     unsigned char *cursor;
-    unsigned char *end;    // of the usable part of the current block
-    uint32_t first;        // chain of blocks, FAI_INDEX_NONE if none; blocks after `current` are kept for reuse
+    unsigned char *end; // of the usable part of the current block
+    uint32_t first;     // chain of blocks, FAI_INDEX_NONE if none; blocks after `current` are kept for reuse
     uint32_t current;
-    uint32_t length;       // of the chain
-    uint32_t span;         // first of the spans, newest first
-    uint32_t ordinal;      // of the current block in the chain, from 1; 0 = none
-    uint32_t span_count;   // (beside `ordinal`: every job marks both)
-    size_t closed_bytes;   // in blocks before the current one
+    uint32_t length;     // of the chain
+    uint32_t span;       // first of the spans, newest first
+    uint32_t ordinal;    // of the current block in the chain, from 1; 0 = none
+    uint32_t span_count; // (beside `ordinal`: every job marks both)
+    size_t closed_bytes; // in blocks before the current one
     size_t span_bytes;
-    fa_arena_mark floor;   // rewinds do not go below: other jobs' memory lies under it
-    uint32_t peak;         // blocks used by recent frames, decayed
-    uint32_t resets;       // since `peak` last fell
+    fa_arena_mark floor; // rewinds do not go below: other jobs' memory lies under it
+    uint32_t peak;       // blocks used by recent frames, decayed
+    uint32_t resets;     // since `peak` last fell
 } fai_arena;
 
 void fai_arena_init(fai_arena *arena);

@@ -35,16 +35,16 @@
 typedef enum fai_kind {
     FAI_KIND_NONE = 0, // nothing that can be freed by address
     FAI_KIND_POOL,
-    FAI_KIND_HEAP,     // heap objects in slabs
-    FAI_KIND_SPAN,     // one large object; see fai_slab.account for whether pool or heap pays
-    FAI_KIND_FRAME,    // span of an arena
+    FAI_KIND_HEAP,  // heap objects in slabs
+    FAI_KIND_SPAN,  // one large object; see fai_slab.account for whether pool or heap pays
+    FAI_KIND_FRAME, // span of an arena
 } fai_kind;
 
 typedef struct fai_block {
     // owner: the lane that has it
-    uint32_t free_units;       // bit per unit, of blocks that serve slabs
-    uint32_t next, previous;   // in the lane's list, or `next` in an arena's chain
-    uint32_t used;             // bytes, of a closed arena block
+    uint32_t free_units;     // bit per unit, of blocks that serve slabs
+    uint32_t next, previous; // in the lane's list, or `next` in an arena's chain
+    uint32_t used;           // bytes, of a closed arena block
 } fai_block;
 
 struct fai_slab;
@@ -56,7 +56,7 @@ typedef struct fai_blocks {
     uint32_t count;
     uint32_t limit; // most blocks that may be taken from the system at one time
     fai_block *block_info;
-    uint32_t *unit_info;    // shared: relaxed; written by the lane that has the block
+    uint32_t *unit_info; // shared: relaxed; written by the lane that has the block
     struct fai_slab *slabs;
     FAI_ATOMIC(uint64_t) *used;
     FAI_ATOMIC(uint64_t) *resident;
@@ -64,9 +64,9 @@ typedef struct fai_blocks {
     // shared
     FAI_OWN_LINE FAI_ATOMIC(uint32_t) resident_count;
     FAI_ATOMIC(uint32_t) resident_peak;
-    FAI_ATOMIC(uint32_t) fresh;   // blocks taken untouched since the last maintenance
-    FAI_ATOMIC(uint32_t) hint;    // first word of `used` worth looking at
-    FAI_ATOMIC(uint32_t) words;   // words of `used` that were ever looked into
+    FAI_ATOMIC(uint32_t) fresh; // blocks taken untouched since the last maintenance
+    FAI_ATOMIC(uint32_t) hint;  // first word of `used` worth looking at
+    FAI_ATOMIC(uint32_t) words; // words of `used` that were ever looked into
     FAI_ATOMIC(uint64_t) refused;
     // owner: the main lane
     uint32_t spare;      // free resident blocks at the last maintenance
@@ -119,6 +119,15 @@ static inline uint32_t fai_info_make(uint32_t lane, fai_kind kind, uint32_t size
     return lane << 16 | (uint32_t)kind << 8 | size_class;
 }
 
-static inline uint32_t fai_info_lane(uint32_t info) { return info >> 16; }
-static inline fai_kind fai_info_kind(uint32_t info) { return (fai_kind)(info >> 8 & 0xff); }
-static inline uint32_t fai_info_class(uint32_t info) { return info & 0xff; }
+static inline uint32_t fai_info_lane(uint32_t info)
+{
+    return info >> 16;
+}
+static inline fai_kind fai_info_kind(uint32_t info)
+{
+    return (fai_kind)(info >> 8 & 0xff);
+}
+static inline uint32_t fai_info_class(uint32_t info)
+{
+    return info & 0xff;
+}

@@ -77,30 +77,29 @@ static const char *first_broken(const rule *rules, size_t count)
 static const char *check_counts(const fa_config *c)
 {
     uint32_t capacity = c->deque_capacity;
-    return CHECK({c->worker_count <= FA_WORKERS_MAX, "worker_count is 0 to 192, or FA_WORKERS_AUTO"},
-                 {c->attached_max <= FA_ATTACHED_MAX, "attached_max is 0 to 62"},
-                 {c->frames_in_flight >= 1 && c->frames_in_flight <= FA_FRAMES_IN_FLIGHT_MAX,
-                  "frames_in_flight is 1 to 16"},
-                 {capacity >= 16 && capacity <= 65536 && (capacity & (capacity - 1)) == 0,
-                  "deque_capacity is a power of two, 16 to 65536"},
-                 {c->search_spin_us <= 1000000, "search_spin_us is 0 to 1000000"},
-                 {c->retained_max <= 1u << 24, "retained_max is 0 to 16777216"});
+    return CHECK(
+        {c->worker_count <= FA_WORKERS_MAX, "worker_count is 0 to 192, or FA_WORKERS_AUTO"},
+        {c->attached_max <= FA_ATTACHED_MAX, "attached_max is 0 to 62"},
+        {c->frames_in_flight >= 1 && c->frames_in_flight <= FA_FRAMES_IN_FLIGHT_MAX, "frames_in_flight is 1 to 16"},
+        {capacity >= 16 && capacity <= 65536 && (capacity & (capacity - 1)) == 0,
+         "deque_capacity is a power of two, 16 to 65536"},
+        {c->search_spin_us <= 1000000, "search_spin_us is 0 to 1000000"},
+        {c->retained_max <= 1u << 24, "retained_max is 0 to 16777216"});
 }
 
 static const char *check_sizes(const fa_config *c)
 {
     uint64_t lanes = (uint64_t)c->worker_count + 1 + c->attached_max;
     uint64_t limit = c->memory_max != 0 ? c->memory_max : RESERVE_MAX;
-    return CHECK({c->reserve_bytes >= RESERVE_MIN && c->reserve_bytes <= RESERVE_MAX &&
-                      is_block_multiple(c->reserve_bytes),
-                  "reserve_bytes is a multiple of 2 MiB, 64 MiB to 1 TiB"},
-                 {limit >= lanes * FAI_BLOCK_BYTES,
-                  "memory_max is 0, or at least 2 MiB for each lane: the main lane, worker_count and attached_max"},
-                 {is_block_multiple(c->prefault_bytes) && c->prefault_bytes <= c->reserve_bytes &&
-                      c->prefault_bytes <= limit,
-                  "prefault_bytes is a multiple of 2 MiB, at most reserve_bytes and memory_max"},
-                 {c->frame_bytes_max <= c->reserve_bytes && c->frame_bytes_max <= limit,
-                  "frame_bytes_max is at most reserve_bytes and memory_max"});
+    return CHECK(
+        {c->reserve_bytes >= RESERVE_MIN && c->reserve_bytes <= RESERVE_MAX && is_block_multiple(c->reserve_bytes),
+         "reserve_bytes is a multiple of 2 MiB, 64 MiB to 1 TiB"},
+        {limit >= lanes * FAI_BLOCK_BYTES,
+         "memory_max is 0, or at least 2 MiB for each lane: the main lane, worker_count and attached_max"},
+        {is_block_multiple(c->prefault_bytes) && c->prefault_bytes <= c->reserve_bytes && c->prefault_bytes <= limit,
+         "prefault_bytes is a multiple of 2 MiB, at most reserve_bytes and memory_max"},
+        {c->frame_bytes_max <= c->reserve_bytes && c->frame_bytes_max <= limit,
+         "frame_bytes_max is at most reserve_bytes and memory_max"});
 }
 
 fa_status fai_config_check(const fa_config *config, fa_config *resolved)

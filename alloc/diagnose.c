@@ -17,8 +17,10 @@ static void report_to_stderr(const fa_diagnostic *diagnostic)
 /// `config` may be NULL: the caller's cannot be trusted.
 static void deliver(const fa_config *config, const fa_diagnostic *diagnostic)
 {
-    if (config != NULL && config->report != NULL) config->report(diagnostic, config->report_context);
-    else report_to_stderr(diagnostic);
+    if (config != NULL && config->report != NULL)
+        config->report(diagnostic, config->report_context);
+    else
+        report_to_stderr(diagnostic);
 }
 
 void fai_config_report(const fa_config *config, const char *rule)
@@ -54,7 +56,7 @@ void fai_report(const fai_memory *memory, const fai_lane *lane, const char *code
 const char *fa_status_text(fa_status status)
 {
     switch (status) {
-#define FA_STATUS_TEXT(name, text)                                                                                   \
+#define FA_STATUS_TEXT(name, text)                                                                                     \
     case name: return text;
         FA_STATUS_LIST(FA_STATUS_TEXT)
 #undef FA_STATUS_TEXT

@@ -50,7 +50,8 @@ void fai_lane_switch_frame(fai_lane *lane, uint32_t slot, uint64_t number)
     fai_lane_leave_frame(lane);
     if (slot == FAI_NO_SLOT) return;
     FA_ASSERT(slot < lane->memory->config.frames_in_flight);
-    if (lane->frame_number != number && lane->depth == 0) lane->stale_count = 0; // no checkpoint of a frame before is valid
+    if (lane->frame_number != number && lane->depth == 0)
+        lane->stale_count = 0; // no checkpoint of a frame before is valid
     lane->slot = slot;
     lane->frame_number = number;
     fai_lane_load_frame(lane);
@@ -70,8 +71,8 @@ static void report_exhausted(fai_lane *lane, size_t size)
     lane->exhausted_frame = lane->frame_number;
     fai_report(lane->memory, lane, "FA003",
                "frame_bytes_max, memory_max or the system refused more; reported once per frame and lane",
-               "raise the limit, or allocate less per frame", "frame or scope memory exhausted by an allocation of %zu bytes",
-               size);
+               "raise the limit, or allocate less per frame",
+               "frame or scope memory exhausted by an allocation of %zu bytes", size);
 }
 
 static void fill_new(const fai_lane *lane, void *p, size_t size)
@@ -170,8 +171,10 @@ static void reserve_stale(fai_lane *lane)
 {
     if (lane->stale_count < lane->stale_capacity) return;
     void *stale = lane->stale;
-    if (fai_lane_grow(lane, &stale, lane->stale_count, &lane->stale_capacity, sizeof *lane->stale)) lane->stale = stale;
-    else if (lane->stale_count > 0) lane->stale_count--;
+    if (fai_lane_grow(lane, &stale, lane->stale_count, &lane->stale_capacity, sizeof *lane->stale))
+        lane->stale = stale;
+    else if (lane->stale_count > 0)
+        lane->stale_count--;
 }
 
 /// Checkpoints taken after the one that is rolled back to are stale from now on. Ranges of numbers lie apart and rise.

@@ -140,8 +140,10 @@ bool fai_lane_grow(fai_lane *lane, void **array, uint32_t count, uint32_t *capac
     if (*array != NULL) {
         fai_blocks *blocks = &lane->memory->blocks;
         uint32_t unit = fai_unit_of(blocks, *array);
-        if (fai_info_kind(fai_load_relaxed(&blocks->unit_info[unit])) == FAI_KIND_SPAN) fai_span_give(&lane->slabs, unit);
-        else (void)fai_slabs_give(&lane->slabs, *array);
+        if (fai_info_kind(fai_load_relaxed(&blocks->unit_info[unit])) == FAI_KIND_SPAN)
+            fai_span_give(&lane->slabs, unit);
+        else
+            (void)fai_slabs_give(&lane->slabs, *array);
     }
     *array = p;
     *capacity = wanted;
@@ -193,8 +195,10 @@ void fai_lane_yield(fai_lane *lane)
     FA_ASSERT(lane->depth == 0);
     fai_lane_leave_frame(lane);
     if (lane->outbox.pending_count > 0) fai_outbox_post_all(lane);
-    if (fai_load_relaxed(&lane->service_due)) service(lane);
-    else if (lane->changed || lane->classes != 0) fai_lane_publish(lane);
+    if (fai_load_relaxed(&lane->service_due))
+        service(lane);
+    else if (lane->changed || lane->classes != 0)
+        fai_lane_publish(lane);
     bool unopened = lane->stash.packets != NULL || lane->stash.objects != NULL;
     if (lane->retired.count > 0 || unopened) fai_store_relaxed(&lane->attention, 1u);
     let_go(lane);
@@ -229,8 +233,10 @@ static void free_spans(fai_memory *memory, uint32_t unit)
         uint32_t next = span->next, info = fai_load_relaxed(&blocks->unit_info[unit]);
         if (span->kind == FAI_KIND_FRAME) {
             void *p = fai_unit_start(blocks, unit);
-            if (fai_info_lane(info) == 0) fai_lane_free_own(main_lane, p, info);
-            else fai_outbox_add(main_lane, fai_info_lane(info), p, span->size);
+            if (fai_info_lane(info) == 0)
+                fai_lane_free_own(main_lane, p, info);
+            else
+                fai_outbox_add(main_lane, fai_info_lane(info), p, span->size);
         }
         unit = next;
     }

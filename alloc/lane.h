@@ -94,14 +94,14 @@ typedef struct fai_lane {
     fai_order *order;      // of the running job
     uint64_t serial;       // of the running job on this lane, 0 outside jobs
     uint64_t serial_last;
-    uint32_t depth;        // nesting level of jobs, 0 outside
-    bool changed;          // something that statistics show may have changed since they were published
-    bool exact;            // every allocation takes the slow path: checked or instrumented
-    uint64_t checkpoints;  // taken so far
-    fai_stale *stale;      // which of them were rolled back past, rising
+    uint32_t depth;       // nesting level of jobs, 0 outside
+    bool changed;         // something that statistics show may have changed since they were published
+    bool exact;           // every allocation takes the slow path: checked or instrumented
+    uint64_t checkpoints; // taken so far
+    fai_stale *stale;     // which of them were rolled back past, rising
     uint32_t stale_count;
     uint32_t stale_capacity;
-    uint64_t classes;      // bit per pool class ever used
+    uint64_t classes;              // bit per pool class ever used
     int64_t taken[FA_CLASS_COUNT]; // objects out of this lane's pool slabs
     fai_slabs slabs;
     fai_outbox outbox;
@@ -141,18 +141,20 @@ typedef struct fai_memory {
     uint64_t gathered_frame;   // frame at whose boundary the oldest was gathered
     uint64_t waiting_frame;
     uint64_t retired, reclaimed;
-    fa_promotion *items;      // of the last result
+    fa_promotion *items; // of the last result
     uint32_t item_capacity;
-    fai_retained **sorted;    // work space of the promotion
+    fai_retained **sorted; // work space of the promotion
     uint32_t sorted_capacity;
-    fa_stats merged;          // being built; the scheduler fills in its part before a boundary
+    fa_stats merged;                                // being built; the scheduler fills in its part before a boundary
     uint64_t frame_blocks[FA_FRAMES_IN_FLIGHT_MAX]; // that the slot's arenas kept when it last retired
     // shared: double buffer, see stats.c
     FAI_OWN_LINE FAI_ATOMIC(uint64_t) stats_version;
     fa_stats stats[2];
     FAI_OWN_LINE FAI_ATOMIC(uint64_t) frame_number; // open or last frame
-    FAI_ATOMIC(uint32_t) slots_alive; // bit per frame slot that has not retired; the arenas of others belong to their lanes
-    FAI_ATOMIC(uint32_t) lanes_used; // lanes from this number on were never claimed, and the boundary need not look at them
+    FAI_ATOMIC(uint32_t)
+    slots_alive; // bit per frame slot that has not retired; the arenas of others belong to their lanes
+    FAI_ATOMIC(uint32_t)
+    lanes_used; // lanes from this number on were never claimed, and the boundary need not look at them
     FAI_ATOMIC(uint32_t) frame_open; // slot of the open frame, FAI_NO_SLOT if none
 } fai_memory;
 

@@ -59,8 +59,10 @@ static void refill(fai_lane *lane, uint32_t size_class)
     lane->stats.pool_refills++;
     lane->changed = true;
     lane->classes |= UINT64_C(1) << size_class;
-    if (lane->exact) fai_mailbox_drain(lane); // without magazines everything goes straight to its slab
-    else fai_mailbox_refill(lane, magazine);
+    if (lane->exact)
+        fai_mailbox_drain(lane); // without magazines everything goes straight to its slab
+    else
+        fai_mailbox_refill(lane, magazine);
     if (fa_magazine_count(magazine) > 0) return;
     uint32_t want = magazine->limit > 1 ? (uint32_t)magazine->limit / 2 : 1;
     uint32_t taken = fai_slabs_take(&lane->slabs, FAI_KIND_POOL, size_class, magazine->slots, want);
@@ -88,9 +90,11 @@ static void flush(fai_lane *lane, uint32_t size_class, uint32_t give)
     fa_magazine *magazine = &lane->hot.magazines[size_class];
     uint32_t given = 0;
     for (uint32_t i = 0; i < give; i++) {
-        if (fai_slabs_give(&lane->slabs, magazine->slots[i])) given++;
-        else fai_report(lane->memory, lane, "FA201", "the object was freed twice, or its address is inside an object",
-                        "a checked build reports this at the free itself", "invalid free of %p", magazine->slots[i]);
+        if (fai_slabs_give(&lane->slabs, magazine->slots[i]))
+            given++;
+        else
+            fai_report(lane->memory, lane, "FA201", "the object was freed twice, or its address is inside an object",
+                       "a checked build reports this at the free itself", "invalid free of %p", magazine->slots[i]);
     }
     magazine->state -= give;
     memmove(magazine->slots, magazine->slots + give, fa_magazine_count(magazine) * sizeof(void *));
@@ -119,9 +123,10 @@ void fai_lane_trim(fai_lane *lane)
 
 static void report_invalid(const fai_lane *lane, const void *p)
 {
-    fai_report(lane->memory, lane, "FA201", "it is no live object of this system, or of the other kind",
-               "free what fa_pool_alloc() gave with fa_pool_free(), what fa_heap_alloc() gave with fa_heap_free(), once",
-               "invalid free of %p", p);
+    fai_report(
+        lane->memory, lane, "FA201", "it is no live object of this system, or of the other kind",
+        "free what fa_pool_alloc() gave with fa_pool_free(), what fa_heap_alloc() gave with fa_heap_free(), once",
+        "invalid free of %p", p);
 }
 
 static void free_span(fai_lane *lane, void *p)
@@ -148,36 +153,38 @@ void fai_lane_free_own(fai_lane *lane, void *p, uint32_t info)
     }
     uint32_t size_class = fai_info_class(info);
     switch (fai_info_kind(info)) {
-    case FAI_KIND_POOL: {
-        fa_magazine *magazine = &lane->hot.magazines[size_class];
-        if (lane->exact) {
+        case FAI_KIND_POOL: {
+            fa_magazine *magazine = &lane->hot.magazines[size_class];
+            if (lane->exact) {
+                if (!fai_slabs_is_taken(&lane->slabs, p)) {
+                    report_invalid(lane, p);
+                    return;
+                }
+                mark_freed(
+                    lane, p,
+                    fai_class_size(size_class)); // before the slab, and with it the memory, may be another lane's
+                (void)fai_slabs_give(&lane->slabs, p);
+                lane->taken[size_class]--;
+                return;
+            }
+            if (fa_magazine_push(magazine, p)) return;
+            flush(lane, size_class, (fa_magazine_count(magazine) + 1) / 2);
+            (void)fa_magazine_push(magazine, p);
+            return;
+        }
+        case FAI_KIND_HEAP:
             if (!fai_slabs_is_taken(&lane->slabs, p)) {
                 report_invalid(lane, p);
                 return;
             }
-            mark_freed(lane, p, fai_class_size(size_class)); // before the slab, and with it the memory, may be another lane's
+            lane->stats.heap_live--;
+            lane->stats.heap_live_bytes -= fai_class_size(size_class);
+            if (lane->exact) mark_freed(lane, p, fai_class_size(size_class));
             (void)fai_slabs_give(&lane->slabs, p);
-            lane->taken[size_class]--;
             return;
-        }
-        if (fa_magazine_push(magazine, p)) return;
-        flush(lane, size_class, (fa_magazine_count(magazine) + 1) / 2);
-        (void)fa_magazine_push(magazine, p);
-        return;
-    }
-    case FAI_KIND_HEAP:
-        if (!fai_slabs_is_taken(&lane->slabs, p)) {
-            report_invalid(lane, p);
-            return;
-        }
-        lane->stats.heap_live--;
-        lane->stats.heap_live_bytes -= fai_class_size(size_class);
-        if (lane->exact) mark_freed(lane, p, fai_class_size(size_class));
-        (void)fai_slabs_give(&lane->slabs, p);
-        return;
-    case FAI_KIND_SPAN:
-    case FAI_KIND_FRAME: free_span(lane, p); return;
-    case FAI_KIND_NONE: report_invalid(lane, p); return;
+        case FAI_KIND_SPAN:
+        case FAI_KIND_FRAME: free_span(lane, p); return;
+        case FAI_KIND_NONE: report_invalid(lane, p); return;
     }
 }
 
@@ -221,8 +228,10 @@ bool fai_lane_free(fai_lane *lane, void *p, fai_kind account)
         report_invalid(lane, p);
         return false;
     }
-    if (fai_info_lane(info) == lane->hot.index) fai_lane_free_own(lane, p, info);
-    else fai_outbox_add(lane, fai_info_lane(info), p, object_size(lane->memory, p, info));
+    if (fai_info_lane(info) == lane->hot.index)
+        fai_lane_free_own(lane, p, info);
+    else
+        fai_outbox_add(lane, fai_info_lane(info), p, object_size(lane->memory, p, info));
     return true;
 }
 
@@ -279,8 +288,8 @@ void fa_free_any(fa_system *fa, void *p)
     }
     uint32_t info = fai_load_relaxed(&memory->blocks.unit_info[fai_unit_of(&memory->blocks, p)]);
     if (!fai_slab_post(&memory->blocks, p)) {
-        fai_report(memory, NULL, "FA201", "it was freed a moment ago and is still on its way home", "free each object once",
-                   "invalid free of %p", p);
+        fai_report(memory, NULL, "FA201", "it was freed a moment ago and is still on its way home",
+                   "free each object once", "invalid free of %p", p);
         return;
     }
     fai_mailbox_post_foreign(memory, fai_info_lane(info), p);

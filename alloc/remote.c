@@ -61,8 +61,8 @@ static fai_packet *packet_take(fai_depot *depot, fa_contention *contention)
             index = made;
             // Packets of this batch beyond the first may be taken by others this moment: they are not written here.
             if (made % FAI_DEPOT_BATCH == 0 && made != 0) populate_batch(depot, made);
-        }
-        else (void)fai_sub_relaxed(&depot->made, 1u);
+        } else
+            (void)fai_sub_relaxed(&depot->made, 1u);
     }
     FAI_COUNT(contention, packet_moves, 1);
     FAI_COUNT(contention, packet_retries, retries);

@@ -22,7 +22,7 @@
 #define FAI_PACKET_BYTES_MAX ((size_t)16 << 10)
 
 typedef struct fai_packet {
-    fai_inbox_entry entry; // first: an inbox entry is a packet
+    fai_inbox_entry entry;     // first: an inbox entry is a packet
     FAI_ATOMIC(uint32_t) link; // in the depot
     uint32_t count;
     void *objects[FAI_PACKET_OBJECTS];
@@ -63,8 +63,8 @@ typedef struct fai_stash {
 /// What one lane has gathered for the others.
 typedef struct fai_outbox {
     // owner
-    fai_packet **open;   // per lane, NULL if none
-    uint32_t *pending;   // lanes with an open packet
+    fai_packet **open; // per lane, NULL if none
+    uint32_t *pending; // lanes with an open packet
     uint32_t pending_count;
-    uint64_t held;       // objects in open packets
+    uint64_t held; // objects in open packets
 } fai_outbox;

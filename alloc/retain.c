@@ -156,24 +156,24 @@ static void promote_one(fai_memory *memory, const fai_retained *item, fa_promoti
 static void add_up(fa_frame_result *result, const fa_promotion *item)
 {
     switch (item->status) {
-    case FA_PROMOTION_DROPPED:
-        result->discarded++;
-        result->discarded_bytes += item->size;
-        return;
-    case FA_PROMOTED:
-        if (item->destination == FA_RETAIN_POOL) {
-            result->to_pool++;
-            result->pool_bytes += item->size;
-        } else {
-            result->to_heap++;
-            result->heap_bytes += item->size;
-        }
-        return;
-    case FA_PROMOTION_MEMORY:
-    case FA_PROMOTION_LIMIT:
-        result->failed++;
-        result->failed_bytes += item->size;
-        return;
+        case FA_PROMOTION_DROPPED:
+            result->discarded++;
+            result->discarded_bytes += item->size;
+            return;
+        case FA_PROMOTED:
+            if (item->destination == FA_RETAIN_POOL) {
+                result->to_pool++;
+                result->pool_bytes += item->size;
+            } else {
+                result->to_heap++;
+                result->heap_bytes += item->size;
+            }
+            return;
+        case FA_PROMOTION_MEMORY:
+        case FA_PROMOTION_LIMIT:
+            result->failed++;
+            result->failed_bytes += item->size;
+            return;
     }
 }
 
@@ -203,15 +203,18 @@ static void report_lost(fai_memory *memory, uint32_t lost, uint64_t number)
 void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_frame_result *result)
 {
     uint32_t total = 0, lost = 0;
-    for (uint32_t i = 0; i < fai_memory_lanes_used(memory); i++) total += fai_memory_lane(memory, i)->retained[slot].count;
+    for (uint32_t i = 0; i < fai_memory_lanes_used(memory); i++)
+        total += fai_memory_lane(memory, i)->retained[slot].count;
     if (total == 0) return;
     fa_frame_result unlisted = {0};
     bool listed = result != NULL;
     if (!listed) result = &unlisted;
     fa_frame_result before = *result;
     bool collected = collect(memory, slot, total);
-    if (collected) sort(memory->sorted, memory->sorted + total, total);
-    else lost = total;
+    if (collected)
+        sort(memory->sorted, memory->sorted + total, total);
+    else
+        lost = total;
     for (uint32_t i = 0; i < total - lost; i++) {
         const fai_retained *item = memory->sorted[i];
         fa_promotion spare, *out = next_item(memory, result, listed, &spare);
@@ -230,8 +233,7 @@ void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_f
     }
     result->failed += lost;
     memory->merged.promoted += result->to_pool - before.to_pool + result->to_heap - before.to_heap;
-    memory->merged.promoted_bytes +=
-        result->pool_bytes - before.pool_bytes + result->heap_bytes - before.heap_bytes;
+    memory->merged.promoted_bytes += result->pool_bytes - before.pool_bytes + result->heap_bytes - before.heap_bytes;
     memory->merged.promotion_failed += result->failed - before.failed;
     for (uint32_t i = 0; i < fai_memory_lanes_used(memory); i++) fai_memory_lane(memory, i)->retained[slot].count = 0;
     if (result->failed > before.failed) report_lost(memory, result->failed - before.failed, number);

@@ -61,8 +61,10 @@ static void open_remove(fai_slabs *slabs, uint32_t block)
 {
     fai_block *info = slabs->blocks->block_info;
     uint32_t next = info[block].next, previous = info[block].previous;
-    if (previous == FAI_INDEX_NONE) slabs->open = next;
-    else info[previous].next = next;
+    if (previous == FAI_INDEX_NONE)
+        slabs->open = next;
+    else
+        info[previous].next = next;
     if (next != FAI_INDEX_NONE) info[next].previous = previous;
 }
 
@@ -105,7 +107,8 @@ static uint32_t units_take(fai_slabs *slabs, uint32_t count, uint32_t align)
     fai_block *info = slabs->blocks->block_info;
     uint32_t allowed = align > 1 ? aligned_bits(align) : UINT32_MAX;
     uint32_t best = FAI_INDEX_NONE, best_starts = 0, looked = 0;
-    for (uint32_t block = slabs->open; block != FAI_INDEX_NONE && looked < LOOK_MAX; block = info[block].next, looked++) {
+    for (uint32_t block = slabs->open; block != FAI_INDEX_NONE && looked < LOOK_MAX;
+         block = info[block].next, looked++) {
         uint32_t starts = run_starts(info[block].free_units, count) & allowed;
         if (starts == 0) continue;
         bool fuller = best == FAI_INDEX_NONE ||
@@ -156,8 +159,10 @@ static void list_insert(fai_slabs *slabs, fai_slab *slab)
 static void list_remove(fai_slabs *slabs, fai_slab *slab)
 {
     fai_slab *all = slabs->blocks->slabs;
-    if (slab->previous == FAI_INDEX_NONE) list_of(slabs, slab)->first = slab->next;
-    else all[slab->previous].next = slab->next;
+    if (slab->previous == FAI_INDEX_NONE)
+        list_of(slabs, slab)->first = slab->next;
+    else
+        all[slab->previous].next = slab->next;
     if (slab->next != FAI_INDEX_NONE) all[slab->next].previous = slab->previous;
 }
 
@@ -363,6 +368,5 @@ void fai_span_give(fai_slabs *slabs, uint32_t unit)
         return;
     }
     FAI_COUNT(slabs->contention, block_gives, 1);
-    fai_blocks_give_any(slabs->blocks, unit / (uint32_t)FAI_BLOCK_UNITS,
-                        span->units / (uint32_t)FAI_BLOCK_UNITS);
+    fai_blocks_give_any(slabs->blocks, unit / (uint32_t)FAI_BLOCK_UNITS, span->units / (uint32_t)FAI_BLOCK_UNITS);
 }

@@ -15,18 +15,18 @@
 #define FAI_SLAB_BITS 4096
 
 typedef struct fai_slab {
-    uint32_t head;        // first unit, set for every unit of the slab
+    uint32_t head; // first unit, set for every unit of the slab
     uint32_t units;
     uint32_t object_size;
-    uint32_t reciprocal;  // ceil(2^32 / object_size)
+    uint32_t reciprocal; // ceil(2^32 / object_size)
     uint32_t capacity;
     uint32_t free_count;
     uint32_t next, previous; // list of slabs with free objects; `next` also chains an arena's spans
     uint32_t size_class;
     fai_kind kind;
-    fai_kind account;     // of a span: POOL, HEAP or FRAME
-    uint32_t hint;        // first word of free_bits that may have a bit set
-    size_t size;          // of a span: bytes reserved
+    fai_kind account; // of a span: POOL, HEAP or FRAME
+    uint32_t hint;    // first word of free_bits that may have a bit set
+    size_t size;      // of a span: bytes reserved
     uint64_t free_bits[FAI_SLAB_BITS / 64];
     // shared: bit per object that links itself into a mailbox (fa_free_any)
     FAI_ATOMIC(uint64_t) posted[FAI_SLAB_BITS / 64];
@@ -43,7 +43,7 @@ typedef struct fai_slabs {
     fa_contention *contention;
     uint32_t lane;
     // owner
-    uint32_t open;         // first block with free units, FAI_INDEX_NONE if none
+    uint32_t open; // first block with free units, FAI_INDEX_NONE if none
     fai_slab_list pool[FA_CLASS_COUNT];
     fai_slab_list heap[FA_CLASS_COUNT];
     uint64_t refused;

@@ -67,7 +67,7 @@ static void merge_reclaim(fai_memory *memory, fa_stats *merged)
 {
     merged->reclaimed = memory->reclaimed;
     merged->backlog = merged->retired - merged->reclaimed;
-    uint64_t oldest = memory->waiting.count > 0 ? memory->waiting_frame
+    uint64_t oldest = memory->waiting.count > 0    ? memory->waiting_frame
                       : memory->gathered.count > 0 ? memory->gathered_frame
                                                    : 0;
     merged->backlog_frames = oldest != 0 ? fai_load_relaxed(&memory->frame_number) - oldest : 0;

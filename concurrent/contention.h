@@ -12,9 +12,9 @@
 
 #if FA_CONTENTION
 #define FAI_COUNT(c, field, n) fai_store_relaxed(&(c)->field, fai_load_relaxed(&(c)->field) + (n))
-#define FAI_COUNT_MAX(c, field, n)                                                                                   \
-    do {                                                                                                             \
-        if (fai_load_relaxed(&(c)->field) < (n)) fai_store_relaxed(&(c)->field, (n));                                \
+#define FAI_COUNT_MAX(c, field, n)                                                                                     \
+    do {                                                                                                               \
+        if (fai_load_relaxed(&(c)->field) < (n)) fai_store_relaxed(&(c)->field, (n));                                  \
     } while (0)
 #else
 #define FAI_COUNT(c, field, n) ((void)(c), (void)sizeof((c)->field += (n)))

@@ -35,7 +35,7 @@ static inline uint64_t fai_index_stack_head(uint64_t old, uint32_t index)
 }
 
 /// [any] Pushes element `index`, whose link is given. Returns the number of retries.
-static inline uint32_t fai_index_stack_push_any(fai_index_stack *stack, uint32_t index, FAI_ATOMIC(uint32_t) * link)
+static inline uint32_t fai_index_stack_push_any(fai_index_stack *stack, uint32_t index, FAI_ATOMIC(uint32_t) *link)
 {
     uint32_t retries = 0;
     uint64_t head = fai_load_relaxed(&stack->head);
@@ -47,7 +47,7 @@ static inline uint32_t fai_index_stack_push_any(fai_index_stack *stack, uint32_t
 }
 
 /// [any] Pops an element, FAI_INDEX_NONE if there is none. The link of element i lies i * stride bytes after the first's.
-static inline uint32_t fai_index_stack_pop_any(fai_index_stack *stack, FAI_ATOMIC(uint32_t) * links, size_t stride,
+static inline uint32_t fai_index_stack_pop_any(fai_index_stack *stack, FAI_ATOMIC(uint32_t) *links, size_t stride,
                                                uint32_t *retries)
 {
     // [index_stack.pop] acquire: the popper sees the link and the element; pairs with the push.

@@ -43,15 +43,15 @@
 #define fai_and_acq_rel(p, v) __atomic_fetch_and((p), (v), __ATOMIC_ACQ_REL)
 
 // Compare and swap: true on success; on failure *expected holds the value found, read relaxed (or acquire where named).
-#define fai_cas_relaxed(p, expected, v)                                                                              \
+#define fai_cas_relaxed(p, expected, v)                                                                                \
     __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)
-#define fai_cas_acquire(p, expected, v)                                                                              \
+#define fai_cas_acquire(p, expected, v)                                                                                \
     __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)
-#define fai_cas_release(p, expected, v)                                                                              \
+#define fai_cas_release(p, expected, v)                                                                                \
     __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_RELEASE, __ATOMIC_RELAXED)
-#define fai_cas_acq_rel(p, expected, v)                                                                              \
+#define fai_cas_acq_rel(p, expected, v)                                                                                \
     __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
-#define fai_cas_seq_cst(p, expected, v)                                                                              \
+#define fai_cas_seq_cst(p, expected, v)                                                                                \
     __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)
 
 /// Sequentially consistent fence: orders stores before it with loads after it. Written out because clang 14 emits

@@ -72,7 +72,7 @@ typedef struct fai_reclaimer {
     fai_thread thread;
     FAI_OWN_LINE FAI_ATOMIC(uint64_t) wanted; // written by the owner of the grace periods
     FAI_ATOMIC(uint32_t) stopping;
-    FAI_OWN_LINE FAI_ATOMIC(uint64_t) done;   // written by the thread
+    FAI_OWN_LINE FAI_ATOMIC(uint64_t) done; // written by the thread
     FAI_ATOMIC(uint32_t) asleep;
     fai_parker parker;
     FAI_ATOMIC(uint32_t) left; // of owner and thread, when neither waits for the other; the second frees

@@ -94,7 +94,8 @@ static void abandon(fai_worker *w)
     fa_system *fa = fai_worker_system(w);
     bool can_detach = fai_worker_is_attached(w) && w->context == NULL && w->deque.head == w->deque.base;
     fai_report(&fa->memory, &w->lane, "FA908",
-               can_detach ? "the lane was detached for it" : "its system is of no use any more: it was the main thread, or in a job or fork",
+               can_detach ? "the lane was detached for it"
+                          : "its system is of no use any more: it was the main thread, or in a job or fork",
                "call fa_detach(), on the main thread fa_destroy(), before the thread returns",
                "a thread ended while it was lane %u", (unsigned)w->lane.hot.index);
     if (!can_detach) {

@@ -109,7 +109,7 @@ static inline const fai_worker *fai_worker_of_const(const fa_worker *w)
     return (const fai_worker *)(const void *)w;
 }
 
-static inline void fai_bump(FAI_ATOMIC(uint64_t) * counter, uint64_t n)
+static inline void fai_bump(FAI_ATOMIC(uint64_t) *counter, uint64_t n)
 {
     fai_store_relaxed(counter, fai_load_relaxed(counter) + n);
 }

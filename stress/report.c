@@ -15,8 +15,26 @@
 #define FEW_WORKERS_MAX 8u
 
 typedef enum measure {
-    RETRIES, POSTS, POST_SIZE, DRAINS, DRAIN_SIZE, DRAIN_MAX, PACKETS, BLOCKS, STEAL_TRIES, STEALS, OWN_RACES, PUBLISHES,
-    COUNTERS, LANE_CLAIMS, IDLE_UPDATES, CHUNKS, PARKS, WAKES, SHARED, MEASURES,
+    RETRIES,
+    POSTS,
+    POST_SIZE,
+    DRAINS,
+    DRAIN_SIZE,
+    DRAIN_MAX,
+    PACKETS,
+    BLOCKS,
+    STEAL_TRIES,
+    STEALS,
+    OWN_RACES,
+    PUBLISHES,
+    COUNTERS,
+    LANE_CLAIMS,
+    IDLE_UPDATES,
+    CHUNKS,
+    PARKS,
+    WAKES,
+    SHARED,
+    MEASURES,
 } measure;
 
 static const struct {
@@ -81,8 +99,10 @@ static void evaluate(const struct stress_run *run, double values[MEASURES])
 
 static void print_workers(const struct stress_run *run)
 {
-    if (run->workers_used != 0) printf("workers %" PRIu32, run->workers_used);
-    else printf("workers vary");
+    if (run->workers_used != 0)
+        printf("workers %" PRIu32, run->workers_used);
+    else
+        printf("workers vary");
 }
 
 void report_run(const struct stress_program *program, const struct stress_run *run)

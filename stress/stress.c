@@ -172,30 +172,31 @@ static error_t take_option(int key, char *text, struct argp_state *state)
     struct options *options = parsing->options;
     uint64_t value;
     switch (key) {
-    case KEY_SECONDS: return take_seconds(parsing, text);
-    case KEY_THREADS:
-        if (!read_whole(text, &value) || value > STRESS_WORKERS_MAX)
-            return refuse(parsing, "--threads takes a number from 0 to %u, not '%s'", STRESS_WORKERS_MAX, text);
-        options->threads = (uint32_t)value;
-        return 0;
-    case KEY_SEED:
-        if (!read_whole(text, &value))
-            return refuse(parsing, "--seed takes a number from 0 to %" PRIu64 ", not '%s'", UINT64_MAX, text);
-        options->seed = value;
-        return 0;
-    case KEY_JSON:
-        if (*text == '\0') return refuse(parsing, "--json takes the name of a file");
-        if (!report_has_json()) return refuse(parsing, "--json needs a build with Jansson (Debian: libjansson-dev)");
-        options->json = text;
-        return 0;
-    case KEY_SCALE: options->scale = true; return 0;
-    case KEY_HELP: options->help = true; return 0;
-    case ARGP_KEY_ARG: return refuse(parsing, "'%s' is no option; --help lists those there are", text);
-    case ARGP_KEY_ERROR:
-        (void)refuse(parsing, "option '%s' is unknown or lacks its value; --help lists those there are",
-                     state->next > 0 && state->next <= state->argc ? state->argv[state->next - 1] : "");
-        return 0;
-    default: return ARGP_ERR_UNKNOWN;
+        case KEY_SECONDS: return take_seconds(parsing, text);
+        case KEY_THREADS:
+            if (!read_whole(text, &value) || value > STRESS_WORKERS_MAX)
+                return refuse(parsing, "--threads takes a number from 0 to %u, not '%s'", STRESS_WORKERS_MAX, text);
+            options->threads = (uint32_t)value;
+            return 0;
+        case KEY_SEED:
+            if (!read_whole(text, &value))
+                return refuse(parsing, "--seed takes a number from 0 to %" PRIu64 ", not '%s'", UINT64_MAX, text);
+            options->seed = value;
+            return 0;
+        case KEY_JSON:
+            if (*text == '\0') return refuse(parsing, "--json takes the name of a file");
+            if (!report_has_json())
+                return refuse(parsing, "--json needs a build with Jansson (Debian: libjansson-dev)");
+            options->json = text;
+            return 0;
+        case KEY_SCALE: options->scale = true; return 0;
+        case KEY_HELP: options->help = true; return 0;
+        case ARGP_KEY_ARG: return refuse(parsing, "'%s' is no option; --help lists those there are", text);
+        case ARGP_KEY_ERROR:
+            (void)refuse(parsing, "option '%s' is unknown or lacks its value; --help lists those there are",
+                         state->next > 0 && state->next <= state->argc ? state->argv[state->next - 1] : "");
+            return 0;
+        default: return ARGP_ERR_UNKNOWN;
     }
 }
 
@@ -241,7 +242,8 @@ static void run_once(uint32_t workers)
 {
     const struct options *options = &session.options;
     struct stress_run *run = &session.runs[session.run_count];
-    *run = (struct stress_run){.workers = workers, .workers_used = workers, .seed = options->seed, .scaling = options->scale};
+    *run = (struct stress_run){
+        .workers = workers, .workers_used = workers, .seed = options->seed, .scaling = options->scale};
     run->seconds = options->seconds;
     uint64_t began = stress_now_ns();
     run->deadline_ns = began + (uint64_t)(options->seconds * 1e9);

@@ -44,8 +44,8 @@ struct stress_figure {
 
 struct stress_run {
     // immutable during the run
-    uint32_t workers;     // asked for; 0: the program chooses
-    bool scaling;         // one of a series with different numbers of workers: their contention is compared
+    uint32_t workers; // asked for; 0: the program chooses
+    bool scaling;     // one of a series with different numbers of workers: their contention is compared
     uint64_t seed;
     double seconds;
     uint64_t deadline_ns; // by stress_now_ns()

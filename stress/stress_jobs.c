@@ -24,24 +24,24 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MARKS 65536      // of a frame
-#define RECORDS 32       // a power of two above the frames in flight
-#define GUESTS 2         // attached threads
-#define DROPPED_MAX 64   // holds on their way to who drops them
+#define MARKS 65536    // of a frame
+#define RECORDS 32     // a power of two above the frames in flight
+#define GUESTS 2       // attached threads
+#define DROPPED_MAX 64 // holds on their way to who drops them
 #define ROUND_NS (STRESS_SECOND_NS / 3)
 #define TREE_DEPTH 4
 #define LARGE_ARGUMENT 200
-#define SERIES 64        // rallies, at most
-#define SPIN_US_MAX 50   // of workers, before they park
+#define SERIES 64      // rallies, at most
+#define SPIN_US_MAX 50 // of workers, before they park
 #define FIB 12
-#define FIB_OF 144       // fib(FIB)
+#define FIB_OF 144 // fib(FIB)
 
 /// A frame, from before it begins until it has retired and was checked.
 struct record {
-    _Alignas(STRESS_LINE) atomic_uint used;   // numbers handed out
-    atomic_uint main_jobs;                    // that have run
+    _Alignas(STRESS_LINE) atomic_uint used; // numbers handed out
+    atomic_uint main_jobs;                  // that have run
     atomic_uint main_due;
-    _Alignas(STRESS_LINE) uint64_t frame;     // owner: the main thread; 0: none
+    _Alignas(STRESS_LINE) uint64_t frame; // owner: the main thread; 0: none
     _Alignas(STRESS_LINE) atomic_uchar marks[MARKS];
 };
 
@@ -102,7 +102,8 @@ static void mark(const fa_worker *w, struct record *record, uint32_t number)
 {
     unsigned before = atomic_fetch_add_explicit(&record->marks[number], 1, memory_order_relaxed);
     if (before != 0)
-        stress_fail("job %" PRIu32 " of frame %" PRIu64 " ran again, on lane %" PRIu32, number, record->frame, w->index);
+        stress_fail("job %" PRIu32 " of frame %" PRIu64 " ran again, on lane %" PRIu32, number, record->frame,
+                    w->index);
     count(w);
 }
 
@@ -237,7 +238,11 @@ static void submit_to_main(fa_worker *w, struct record *record, struct stress_ra
 {
     struct task task;
     if (!next_task(record, random, 0, &task)) return;
-    fa_job job = {.fn = main_job, .arg = &task, .arg_size = sizeof task, .counter = counter, .name = "main job",
+    fa_job job = {.fn = main_job,
+                  .arg = &task,
+                  .arg_size = sizeof task,
+                  .counter = counter,
+                  .name = "main job",
                   .flags = FA_JOB_MAIN};
     atomic_fetch_add_explicit(&record->main_due, 1, memory_order_relaxed);
     stress_must(fa_submit_job(w, &job));
@@ -352,21 +357,22 @@ static void hold_and_hand_over(fa_worker *w)
 static void use_jobs(fa_worker *w, struct record *record, struct stress_random *random, uint32_t depth)
 {
     switch (stress_below(random, 12)) {
-    case 0:
-    case 1:
-    case 2:
-        for (uint32_t i = stress_between(random, 1, 40); i > 0; i--) submit_one(w, record, random, NULL, small_job, 0);
-        return;
-    case 3: submit_bulk(w, record, random, NULL); return;
-    case 4: submit_large(w, record, random, NULL); return;
-    case 5: submit_to_main(w, record, random, NULL); return;
-    case 6: check_fib(w, record); return;
-    case 7: run_loop(w, record, random); return;
-    case 8: wait_together(w, record, random); return;
-    case 9: submit_one(w, record, random, NULL, branch, depth + 1); return;
-    default:
-        if (depth < TREE_DEPTH) grow_tree(w, record, random, depth);
-        return;
+        case 0:
+        case 1:
+        case 2:
+            for (uint32_t i = stress_between(random, 1, 40); i > 0; i--)
+                submit_one(w, record, random, NULL, small_job, 0);
+            return;
+        case 3: submit_bulk(w, record, random, NULL); return;
+        case 4: submit_large(w, record, random, NULL); return;
+        case 5: submit_to_main(w, record, random, NULL); return;
+        case 6: check_fib(w, record); return;
+        case 7: run_loop(w, record, random); return;
+        case 8: wait_together(w, record, random); return;
+        case 9: submit_one(w, record, random, NULL, branch, depth + 1); return;
+        default:
+            if (depth < TREE_DEPTH) grow_tree(w, record, random, depth);
+            return;
     }
 }
 
@@ -410,8 +416,10 @@ static void join_frame(struct guest *guest)
 
 static void visit(struct guest *guest)
 {
-    if (guest->worker == NULL) stress_must(fa_attach(work.fa, &guest->worker));
-    else stress_must(fa_idle_end(guest->worker));
+    if (guest->worker == NULL)
+        stress_must(fa_attach(work.fa, &guest->worker));
+    else
+        stress_must(fa_idle_end(guest->worker));
     for (uint32_t i = stress_between(&guest->random, 1, 4); i > 0; i--) {
         join_frame(guest);
         if (stress_one_in(&guest->random, 2)) stress_must(fa_quiescent(guest->worker));
@@ -673,28 +681,34 @@ static void run_rounds(struct stress_run *run)
 static void explain(void)
 {
     fa_stats stats;
-    (void)fprintf(stderr, "  round %" PRIu64 ", %" PRIu32 " workers, frame %" PRIu64 "; in the last rally %u of %" PRIu32 " arrived\n",
-                  work.round, work.workers, fa_frame_number(work.fa), atomic_load(&work.rally.arrived),
-                  work.rally.expected);
+    (void)fprintf(
+        stderr,
+        "  round %" PRIu64 ", %" PRIu32 " workers, frame %" PRIu64 "; in the last rally %u of %" PRIu32 " arrived\n",
+        work.round, work.workers, fa_frame_number(work.fa), atomic_load(&work.rally.arrived), work.rally.expected);
     for (uint32_t i = 0; i < RECORDS; i++) {
         const struct record *record = &work.records[i];
         uint32_t used = atomic_load(&record->used), missing = 0;
         if (record->frame == 0) continue;
         for (uint32_t n = 0; n < used && n < MARKS; n++) missing += atomic_load(&record->marks[n]) == 0;
-        (void)fprintf(stderr, "  frame %" PRIu64 ": %" PRIu32 " of %" PRIu32 " jobs have not run\n", record->frame, missing, used);
+        (void)fprintf(stderr, "  frame %" PRIu64 ": %" PRIu32 " of %" PRIu32 " jobs have not run\n", record->frame,
+                      missing, used);
     }
     if (fa_stats_read(work.fa, &stats) != FA_OK) return;
-    (void)fprintf(stderr, "  at the last boundary: %" PRIu64 " jobs, %" PRIu64 " parks, %" PRIu64 " wakes, %" PRIu32 " frames alive, %"
-                  PRIu32 " holds\n", stats.jobs, stats.parks, stats.wakes, stats.frames_alive, stats.frame_holds);
+    (void)fprintf(stderr,
+                  "  at the last boundary: %" PRIu64 " jobs, %" PRIu64 " parks, %" PRIu64 " wakes, %" PRIu32
+                  " frames alive, %" PRIu32 " holds\n",
+                  stats.jobs, stats.parks, stats.wakes, stats.frames_alive, stats.frame_holds);
     for (uint32_t i = 0; i < GUESTS; i++)
-        (void)fprintf(stderr, "  attached thread %u is %s\n", i, atomic_load(&work.guests[i].working) ? "working" : "away");
+        (void)fprintf(stderr, "  attached thread %u is %s\n", i,
+                      atomic_load(&work.guests[i].working) ? "working" : "away");
 }
 
 int main(int argc, char **argv)
 {
     static const struct stress_program program = {
         .name = "stress_jobs",
-        .doc = "Submits, forks, waits, loops and holds frames on workers, the main thread and attached threads that come and go, "
+        .doc = "Submits, forks, waits, loops and holds frames on workers, the main thread and attached threads that "
+               "come and go, "
                "with pauses in which workers park. Every job must run exactly once, every wake-up must arrive.",
         .operation = "jobs",
         .run = run_rounds,

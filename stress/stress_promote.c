@@ -31,23 +31,23 @@
 #include <unistd.h>
 
 #define CELLS 192
-#define HOT 8              // the first of them
+#define HOT 8 // the first of them
 #define HOT_BYTES 112
-#define SIDES 16           // pointers that are no cells
-#define READERS 2          // attached threads
-#define HELD 6             // pointers held at a time
-#define JOBS_MAX 48        // of a frame, not counting those that they submit
-#define FRAME_RECORDS 64   // a power of two above the frames in flight
-#define LOOSE_MAX 4096     // promoted to themselves, not yet freed
+#define SIDES 16         // pointers that are no cells
+#define READERS 2        // attached threads
+#define HELD 6           // pointers held at a time
+#define JOBS_MAX 48      // of a frame, not counting those that they submit
+#define FRAME_RECORDS 64 // a power of two above the frames in flight
+#define LOOSE_MAX 4096   // promoted to themselves, not yet freed
 #define ROUND_NS (STRESS_SECOND_NS / 2)
-#define CYCLE 8            // frames; attached threads pause in the last QUIET
+#define CYCLE 8 // frames; attached threads pause in the last QUIET
 #define QUIET 3
-#define BACKLOG_MAX 6000   // versions: above, only readers run until it has halved
+#define BACKLOG_MAX 6000 // versions: above, only readers run until it has halved
 #define BACKLOG_NS (3 * STRESS_SECOND_NS)
-#define MOVED_BYTES (768u << 10) // promoted without a copy
+#define MOVED_BYTES (768u << 10)           // promoted without a copy
 #define LINGER_NS (24 * UINT64_C(1000000)) // grace periods take some ms
-#define LINGER_SLEEP_US 4000u // of the main lane in each frame meanwhile
-#define LINGER_EVERY 256   // frames
+#define LINGER_SLEEP_US 4000u              // of the main lane in each frame meanwhile
+#define LINGER_EVERY 256                   // frames
 
 struct version {
     uint64_t key;
@@ -140,7 +140,8 @@ static uint64_t next_serial(const fa_worker *w)
 {
     struct account *account = account_of(w);
     add(&account->serial, 1);
-    return (game.round << 48) + ((uint64_t)w->index << 36) + atomic_load_explicit(&account->serial, memory_order_relaxed);
+    return (game.round << 48) + ((uint64_t)w->index << 36) +
+           atomic_load_explicit(&account->serial, memory_order_relaxed);
 }
 
 static void write_version(struct version *version, uint64_t serial, uint32_t cell, uint32_t size)
@@ -158,8 +159,8 @@ static void check_version(const struct version *version, uint32_t cell, const ch
         if (at < 0) return;
     }
     stress_fail("%s: cell %" PRIu32 " shows no whole version at %p: serial %016" PRIx64 ", cell %" PRIu32
-                ", size %" PRIu32 ", first wrong byte %zd; frame %" PRIu64, when, cell, (const void *)version,
-                seen.serial, seen.cell, seen.size, at, fa_frame_number(game.fa));
+                ", size %" PRIu32 ", first wrong byte %zd; frame %" PRIu64,
+                when, cell, (const void *)version, seen.serial, seen.cell, seen.size, at, fa_frame_number(game.fa));
 }
 
 /// Reads and checks a cell; NULL when it is empty.
@@ -192,8 +193,9 @@ static void check_holds(const fa_worker *w, const struct hold *holds, uint32_t c
         check_version(holds[i].version, holds[i].cell, when);
         if (holds[i].version->serial != holds[i].serial)
             stress_fail("%s: the version of cell %" PRIu32 " at %p was serial %016" PRIx64 ", and is %016" PRIx64
-                        " while it is held; frame %" PRIu64, when, holds[i].cell, (const void *)holds[i].version,
-                        holds[i].serial, holds[i].version->serial, fa_frame_number(game.fa));
+                        " while it is held; frame %" PRIu64,
+                        when, holds[i].cell, (const void *)holds[i].version, holds[i].serial, holds[i].version->serial,
+                        fa_frame_number(game.fa));
     }
     add(&account_of(w)->held, count);
 }
@@ -203,7 +205,8 @@ static void check_holds(const fa_worker *w, const struct hold *holds, uint32_t c
 static struct version *new_version(fa_worker *w, struct stress_random *random, uint32_t cell)
 {
     uint32_t size = draw_size(random, cell);
-    struct version *version = cell >= HOT && stress_one_in(random, 4) ? fa_heap_alloc(w, size, 0) : fa_pool_alloc(w, size);
+    struct version *version = cell >= HOT && stress_one_in(random, 4) ? fa_heap_alloc(w, size, 0)
+                                                                      : fa_pool_alloc(w, size);
     if (version == NULL) stress_fail("no memory for a version of %" PRIu32 " bytes", size);
     write_version(version, next_serial(w), cell, size);
     return version;
@@ -235,7 +238,9 @@ static void retain(fa_worker *w, struct stress_random *random, struct frame_reco
     uint32_t draw = stress_below(random, 10), cell = draw < 6 ? draw_cell(random) : NO_CELL;
     uint32_t size = moved ? MOVED_BYTES : draw_size(random, cell);
     fa_retain how = {
-        .to = draw == 9 ? FA_RETAIN_DISCARD : moved || draw % 3 == 0 ? FA_RETAIN_HEAP : FA_RETAIN_POOL,
+        .to = draw == 9                ? FA_RETAIN_DISCARD
+              : moved || draw % 3 == 0 ? FA_RETAIN_HEAP
+                                       : FA_RETAIN_POOL,
         .cell = cell != NO_CELL ? &game.cells[cell] : NULL,
         .user = next_serial(w),
         .key = stress_below(random, 4),
@@ -399,8 +404,10 @@ static void linger_outside(struct reader *reader)
 
 static void visit(struct reader *reader)
 {
-    if (reader->worker == NULL) stress_must(fa_attach(game.fa, &reader->worker));
-    else stress_must(fa_idle_end(reader->worker));
+    if (reader->worker == NULL)
+        stress_must(fa_attach(game.fa, &reader->worker));
+    else
+        stress_must(fa_idle_end(reader->worker));
     for (uint32_t i = stress_between(&reader->random, 1, 8); i > 0 && !atomic_load(&game.pause); i--)
         read_for_a_while(reader);
     if (stress_one_in(&reader->random, 16)) linger_outside(reader);
@@ -443,8 +450,8 @@ static void keep_loose(const fa_promotion *item)
 {
     const struct version *version = item->to;
     check_version(version, NO_CELL, "a promoted object");
-    if (version->serial != item->user) stress_fail("promotion: object %016" PRIx64 " is listed as %016" PRIx64,
-                                                   version->serial, item->user);
+    if (version->serial != item->user)
+        stress_fail("promotion: object %016" PRIx64 " is listed as %016" PRIx64, version->serial, item->user);
     if (game.loose_count == LOOSE_MAX) stress_fail("more than %d promoted objects at once", LOOSE_MAX);
     game.loose[game.loose_count] = item->to;
     game.loose_on_heap[game.loose_count++] = item->destination == FA_RETAIN_HEAP;
@@ -457,8 +464,10 @@ static void take_item(const fa_promotion *item)
         stress_fail("promotion: status %d for %zu bytes of frame %" PRIu64 " to %s, expected %d", (int)item->status,
                     item->size, item->frame, item->cell != NULL ? "a cell" : "themselves", (int)wanted);
     if (item->status != FA_PROMOTED) return;
-    if (item->cell != NULL) game.put_by_promotion++;
-    else keep_loose(item);
+    if (item->cell != NULL)
+        game.put_by_promotion++;
+    else
+        keep_loose(item);
 }
 
 /// Everything of a frame comes in one result; frames in order, keys of a frame in order.
@@ -481,8 +490,8 @@ static void take_result(const fa_frame_result *result)
     }
     if (result->to_pool + result->to_heap + result->discarded + result->failed != result->count)
         stress_fail("frame %" PRIu64 ": a result of %" PRIu32 " items counts %" PRIu32 " + %" PRIu32 " + %" PRIu32
-                    " + %" PRIu32, result->frame, result->count, result->to_pool, result->to_heap, result->discarded,
-                    result->failed);
+                    " + %" PRIu32,
+                    result->frame, result->count, result->to_pool, result->to_heap, result->discarded, result->failed);
     game.listed_total += result->count;
     game.promoted_total += result->to_pool + result->to_heap;
     game.moved_total += result->moved;
@@ -502,8 +511,8 @@ static uint64_t sum_accounts(size_t offset)
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < STRESS_LANES_MAX; i++)
-        sum += atomic_load_explicit(
-            (atomic_uint_fast64_t *)(void *)((unsigned char *)&game.accounts[i] + offset), memory_order_relaxed);
+        sum += atomic_load_explicit((atomic_uint_fast64_t *)(void *)((unsigned char *)&game.accounts[i] + offset),
+                                    memory_order_relaxed);
     return sum;
 }
 
@@ -511,13 +520,14 @@ static void check_accounts(const fa_stats *stats)
 {
     uint64_t puts = sum_accounts(offsetof(struct account, puts)) + game.put_by_promotion, inside = in_cells();
     if (puts != stats->retired + inside)
-        stress_fail("frame %" PRIu64 ": %" PRIu64 " versions were put into cells, %" PRIu64 " are there, the library counts %"
-                    PRIu64 " retired", stats->frame, puts, inside, stats->retired);
+        stress_fail("frame %" PRIu64 ": %" PRIu64 " versions were put into cells, %" PRIu64
+                    " are there, the library counts %" PRIu64 " retired",
+                    stats->frame, puts, inside, stats->retired);
     uint64_t live = inside + game.loose_count + stats->backlog;
     if (stats->pool_live + stats->heap_live != live)
         stress_fail("frame %" PRIu64 ": %" PRIu64 " pool and %" PRIu64 " heap objects live, but %" PRIu64
-                    " in cells + %" PRIu32 " promoted + %" PRIu64 " in the backlog", stats->frame, stats->pool_live,
-                    stats->heap_live, inside, game.loose_count, stats->backlog);
+                    " in cells + %" PRIu32 " promoted + %" PRIu64 " in the backlog",
+                    stats->frame, stats->pool_live, stats->heap_live, inside, game.loose_count, stats->backlog);
     game.exact++;
 }
 
@@ -533,7 +543,8 @@ static void check_backlog(const fa_stats *stats)
         age_ns = now - game.frame_records[(number + 1) % FRAME_RECORDS].began_ns;
     if (age_ns > game.backlog_ns_most) game.backlog_ns_most = age_ns;
     if (age_ns > stress_sanitized_times(BACKLOG_NS, 5))
-        stress_fail("frame %" PRIu64 ": a version has waited for its end for %.1f s and %" PRIu64 " frames; backlog %" PRIu64,
+        stress_fail("frame %" PRIu64 ": a version has waited for its end for %.1f s and %" PRIu64
+                    " frames; backlog %" PRIu64,
                     number, (double)age_ns / 1e9, stats->backlog_frames, stats->backlog);
     // A pace that one core could not keep up with must not look like a leak: writers rest, and then it must shrink.
     if (!game.paced && stats->backlog > BACKLOG_MAX) game.paced_since = now;
@@ -643,8 +654,10 @@ static void run_frames(uint64_t until_ns, bool one_at_a_time)
 {
     fa_worker *w = fa_self(game.fa);
     for (uint64_t frame = 1; stress_now_ns() < until_ns; frame++) {
-        if (one_at_a_time && frame % CYCLE == CYCLE - QUIET) pause_readers();
-        else if (one_at_a_time && frame % CYCLE == 0) atomic_store(&game.pause, false);
+        if (one_at_a_time && frame % CYCLE == CYCLE - QUIET)
+            pause_readers();
+        else if (one_at_a_time && frame % CYCLE == 0)
+            atomic_store(&game.pause, false);
         run_frame(w, one_at_a_time);
     }
 }
@@ -673,13 +686,15 @@ static void drain(void)
         stats = end_frame();
         if (stats.frames_alive == 0 && stats.backlog == 0 && game.loose_count == 0 && in_cells() == 0) break;
         if (stress_now_ns() - since > stress_sanitized_times(BACKLOG_NS, 5))
-            stress_fail("%" PRIu32 " frames and %.1f s after the last reader left: %" PRIu64 " versions in the backlog, %" PRIu32
-                        " frames alive", frames, (double)(stress_now_ns() - since) / 1e9, stats.backlog, stats.frames_alive);
+            stress_fail("%" PRIu32 " frames and %.1f s after the last reader left: %" PRIu64
+                        " versions in the backlog, %" PRIu32 " frames alive",
+                        frames, (double)(stress_now_ns() - since) / 1e9, stats.backlog, stats.frames_alive);
         if (frames > 8) stress_sleep_us(200);
     }
     check_accounts(&stats);
     if (stats.retired != stats.reclaimed || stats.pool_live + stats.heap_live != 0)
-        stress_fail("at the end %" PRIu64 " versions retired, %" PRIu64 " reclaimed, %" PRIu64 " + %" PRIu64 " objects live",
+        stress_fail("at the end %" PRIu64 " versions retired, %" PRIu64 " reclaimed, %" PRIu64 " + %" PRIu64
+                    " objects live",
                     stats.retired, stats.reclaimed, stats.pool_live, stats.heap_live);
     game.retired_total += stats.retired;
     if (stats.promotion_failed != 0) stress_fail("%" PRIu64 " promotions failed", stats.promotion_failed);
@@ -752,17 +767,20 @@ static void explain(void)
 {
     fa_stats stats;
     if (game.fa == NULL || fa_stats_read(game.fa, &stats) != FA_OK) return;
-    (void)fprintf(stderr, "  round %" PRIu64 ", frame %" PRIu64 ", %" PRIu32 " alive, %" PRIu32 " holds, backlog %" PRIu64 "\n",
+    (void)fprintf(stderr,
+                  "  round %" PRIu64 ", frame %" PRIu64 ", %" PRIu32 " alive, %" PRIu32 " holds, backlog %" PRIu64 "\n",
                   game.round, fa_frame_number(game.fa), stats.frames_alive, stats.frame_holds, stats.backlog);
     for (uint32_t i = 0; i < READERS; i++)
-        (void)fprintf(stderr, "  attached thread %u is %s\n", i, atomic_load(&game.readers[i].working) ? "working" : "quiet");
+        (void)fprintf(stderr, "  attached thread %u is %s\n", i,
+                      atomic_load(&game.readers[i].working) ? "working" : "quiet");
 }
 
 int main(int argc, char **argv)
 {
     static const struct stress_program program = {
         .name = "stress_promote",
-        .doc = "Promotes, publishes, drops and retires objects in reference cells while jobs, the main thread and attached "
+        .doc = "Promotes, publishes, drops and retires objects in reference cells while jobs, the main thread and "
+               "attached "
                "threads read them and hold them over waits and loops. Checks every byte that is read, that everything "
                "retired is freed in the end, and the statistics at quiet boundaries.",
         .operation = "reads and writes",

@@ -31,25 +31,25 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define OBJECTS 64           // in a batch
+#define OBJECTS 64 // in a batch
 #define BATCHES 8192
-#define LIFE_MAX 16          // frames
-#define DUE_SLOTS 32         // a power of two above LIFE_MAX
+#define LIFE_MAX 16  // frames
+#define DUE_SLOTS 32 // a power of two above LIFE_MAX
 #define SMALL_TYPES 8
 #define MIDDLE_TYPES 4
 #define LARGE_TYPES 3
 #define CYCLE 16
-#define QUIET 5              // the last of each cycle
+#define QUIET 5 // the last of each cycle
 #define FILLED_AT_HIGH_TIDE 24
 #define FILLED_AT_LOW_TIDE 4
 #define TIDE_FRAMES 4096
-#define SURGE_BATCHES 256    // of the owner
-#define SURGE_FRAMES 256     // at least, from one to the next
+#define SURGE_BATCHES 256 // of the owner
+#define SURGE_FRAMES 256  // at least, from one to the next
 #define CHURNERS 2
-#define QUEUED_MAX 64        // batches that may lie before a thread
+#define QUEUED_MAX 64 // batches that may lie before a thread
 #define BLOCK_BYTES (2 * STRESS_MIB)
-#define EMPTY_FRAMES_MAX 6000 // to give the memory back
-#define RSS_EVERY 16         // boundaries
+#define EMPTY_FRAMES_MAX 6000            // to give the memory back
+#define RSS_EVERY 16                     // boundaries
 #define RING_BYTES (UINT64_C(768) << 10) // a lane's deque, stack and descriptors, not in fa_stats
 #define CLASS_MAX FA_CLASS_SIZE_MAX
 
@@ -67,13 +67,13 @@ struct batch {
     struct batch *next; // on a stack or list
     uint64_t serial;
     enum profile profile;
-    enum order order;   // for a thread
-    enum route route;   // what a job does with it when it is full
-    uint32_t life;      // frames that it stays
-    uint32_t lane;      // that allocated it
-    uint32_t count;     // objects; 0: empty
+    enum order order; // for a thread
+    enum route route; // what a job does with it when it is full
+    uint32_t life;    // frames that it stays
+    uint32_t lane;    // that allocated it
+    uint32_t count;   // objects; 0: empty
     struct amounts live;
-    uint64_t asked;     // bytes
+    uint64_t asked; // bytes
     void *objects[OBJECTS];
 };
 
@@ -102,7 +102,7 @@ struct actor {
     pthread_t thread;
     struct stress_random random;
     // owner: its thread
-    fa_worker *worker;   // NULL: not attached
+    fa_worker *worker; // NULL: not attached
 };
 
 static struct {
@@ -136,7 +136,8 @@ static void push(struct stack *stack, struct batch *batch)
 {
     struct batch *top = atomic_load_explicit(&stack->top, memory_order_relaxed);
     do batch->next = top;
-    while (!atomic_compare_exchange_weak_explicit(&stack->top, &top, batch, memory_order_release, memory_order_relaxed));
+    while (
+        !atomic_compare_exchange_weak_explicit(&stack->top, &top, batch, memory_order_release, memory_order_relaxed));
 }
 
 static struct batch *take_all(struct stack *stack)
@@ -168,7 +169,8 @@ struct object {
 /// The sizes that a run uses: as in a program, where every type has one. Another seed, other types.
 static void draw_types(struct stress_random *random)
 {
-    for (uint32_t i = 0; i < SMALL_TYPES; i++) storm.types.small[i] = stress_between(random, 1, 16u << stress_below(random, 7));
+    for (uint32_t i = 0; i < SMALL_TYPES; i++)
+        storm.types.small[i] = stress_between(random, 1, 16u << stress_below(random, 7));
     for (uint32_t i = 0; i < MIDDLE_TYPES; i++) storm.types.middle[i] = stress_between(random, 1025, 8192);
     storm.types.middle[0] = stress_between(random, 8193, CLASS_MAX);
     storm.types.large[0] = stress_between(random, CLASS_MAX + 1, 131072);
@@ -183,23 +185,23 @@ static struct object describe(const struct batch *batch, uint32_t i)
     struct stress_random random = {object.key};
     uint32_t type;
     switch (batch->profile) {
-    case SMALL:
-        object.size = storm.types.small[type = stress_below(&random, SMALL_TYPES)];
-        object.heap = type == 0;
-        return object;
-    case MIXED:
-        object.size = storm.types.middle[type = stress_below(&random, MIDDLE_TYPES)];
-        object.heap = type == 1;
-        return object;
-    default: // a few large ones among small ones
-        if (i % 32 != 0) {
-            object.size = storm.types.small[stress_below(&random, SMALL_TYPES - 1) + 1];
+        case SMALL:
+            object.size = storm.types.small[type = stress_below(&random, SMALL_TYPES)];
+            object.heap = type == 0;
             return object;
-        }
-        type = stress_below(&random, 32);
-        object.size = storm.types.large[type == 0 ? 2 : type < 10 ? 1 : 0];
-        object.heap = type % 2 == 0;
-        return object;
+        case MIXED:
+            object.size = storm.types.middle[type = stress_below(&random, MIDDLE_TYPES)];
+            object.heap = type == 1;
+            return object;
+        default: // a few large ones among small ones
+            if (i % 32 != 0) {
+                object.size = storm.types.small[stress_below(&random, SMALL_TYPES - 1) + 1];
+                return object;
+            }
+            type = stress_below(&random, 32);
+            object.size = storm.types.large[type == 0 ? 2 : type < 10 ? 1 : 0];
+            object.heap = type % 2 == 0;
+            return object;
     }
 }
 
@@ -235,7 +237,8 @@ static void verify(const struct batch *batch, uint32_t i, struct object object)
     if (at < 0) return;
     uint64_t found = 0;
     memcpy(&found, (const char *)batch->objects[i] + at, object.size - (size_t)at < 8 ? object.size - (size_t)at : 8);
-    stress_fail("frame %" PRIu64 ": object %" PRIu32 " of batch %" PRIu64 " (%zu bytes of the %s at %p, from lane %" PRIu32
+    stress_fail("frame %" PRIu64 ": object %" PRIu32 " of batch %" PRIu64
+                " (%zu bytes of the %s at %p, from lane %" PRIu32
                 ") is not as it was left: at byte %zd it reads %016" PRIx64 ", its key is %016" PRIx64,
                 fa_frame_number(storm.fa), i, batch->serial, object.size, object.heap ? "heap" : "pool",
                 batch->objects[i], batch->lane, at, found, object.key);
@@ -244,13 +247,17 @@ static void verify(const struct batch *batch, uint32_t i, struct object object)
 /// Checks and frees what a batch holds; `w` is NULL for a thread that is not attached.
 static void empty_batch(fa_worker *w, struct batch *batch)
 {
-    if (batch->count != OBJECTS) stress_fail("batch %" PRIu64 " holds %" PRIu32 " objects", batch->serial, batch->count);
+    if (batch->count != OBJECTS)
+        stress_fail("batch %" PRIu64 " holds %" PRIu32 " objects", batch->serial, batch->count);
     for (uint32_t i = 0; i < OBJECTS; i++) {
         struct object object = describe(batch, i);
         verify(batch, i, object);
-        if (w == NULL) fa_free_any(storm.fa, batch->objects[i]);
-        else if (object.heap) fa_heap_free(w, batch->objects[i]);
-        else fa_pool_free(w, batch->objects[i]);
+        if (w == NULL)
+            fa_free_any(storm.fa, batch->objects[i]);
+        else if (object.heap)
+            fa_heap_free(w, batch->objects[i]);
+        else
+            fa_pool_free(w, batch->objects[i]);
     }
     struct account *account = &storm.accounts[w != NULL ? w->index : FOREIGN_ACCOUNT];
     add(&account->pool_freed, batch->live.pool);
@@ -291,8 +298,10 @@ static void fill_job(fa_worker *w, void *arg)
 {
     struct batch *batch = arg;
     fill(w, batch);
-    if (batch->route == SAME_FRAME) stress_must(fa_submit(w, free_job, batch));
-    else if (batch->route == KEEP || !send(actor_for(batch), batch, FREE, QUEUED_MAX)) push(&storm.returned, batch);
+    if (batch->route == SAME_FRAME)
+        stress_must(fa_submit(w, free_job, batch));
+    else if (batch->route == KEEP || !send(actor_for(batch), batch, FREE, QUEUED_MAX))
+        push(&storm.returned, batch);
 }
 
 static void process(struct actor *actor, struct batch *list)
@@ -300,8 +309,10 @@ static void process(struct actor *actor, struct batch *list)
     uint32_t done = 0;
     for (struct batch *batch = list; batch != NULL; done++) {
         struct batch *next = batch->next;
-        if (batch->order == FILL) fill(actor->worker, batch);
-        else empty_batch(actor->worker, batch);
+        if (batch->order == FILL)
+            fill(actor->worker, batch);
+        else
+            empty_batch(actor->worker, batch);
         push(&storm.returned, batch);
         batch = next;
         if (actor->worker != NULL && stress_one_in(&actor->random, 8)) stress_must(fa_quiescent(actor->worker));
@@ -315,8 +326,10 @@ static void work(struct actor *actor)
     struct batch *list = take_all(&actor->inbox);
     if (list == NULL && actor->kind != CHURNER) return;
     if (actor->kind != FOREIGNER) {
-        if (actor->worker == NULL) stress_must(fa_attach(storm.fa, &actor->worker));
-        else stress_must(fa_idle_end(actor->worker));
+        if (actor->worker == NULL)
+            stress_must(fa_attach(storm.fa, &actor->worker));
+        else
+            stress_must(fa_idle_end(actor->worker));
     }
     process(actor, list);
     if (actor->kind == FOREIGNER) return;
@@ -393,8 +406,10 @@ static void collect(void)
     for (struct batch *batch = take_all(&storm.returned), *next; batch != NULL; batch = next) {
         next = batch->next;
         struct batch **list = &storm.empty;
-        if (batch->count > 0) list = &storm.due[(storm.frame + batch->life) % DUE_SLOTS];
-        else storm.batches_live--;
+        if (batch->count > 0)
+            list = &storm.due[(storm.frame + batch->life) % DUE_SLOTS];
+        else
+            storm.batches_live--;
         batch->next = *list;
         *list = batch;
     }
@@ -412,8 +427,7 @@ static void free_due(fa_worker *w)
     *slot = NULL;
     for (struct batch *batch = list, *next; batch != NULL; batch = next) {
         next = batch->next;
-        if (batch->route == KEEP || batch->route == SAME_FRAME ||
-            !send(actor_for(batch), batch, FREE, QUEUED_MAX))
+        if (batch->route == KEEP || batch->route == SAME_FRAME || !send(actor_for(batch), batch, FREE, QUEUED_MAX))
             submit(w, free_job, batch);
     }
 }
@@ -497,8 +511,9 @@ static struct totals add_up(void)
 static void must_equal(const char *what, uint64_t library, uint64_t own)
 {
     if (library == own) return;
-    stress_fail("frame %" PRIu64 ": the library counts %" PRIu64 " %s at the boundary, there are %" PRIu64
-                " (%+" PRId64 ")", fa_frame_number(storm.fa), library, what, own, (int64_t)(library - own));
+    stress_fail("frame %" PRIu64 ": the library counts %" PRIu64 " %s at the boundary, there are %" PRIu64 " (%+" PRId64
+                ")",
+                fa_frame_number(storm.fa), library, what, own, (int64_t)(library - own));
 }
 
 static void check_exact(const fa_stats *stats, const struct totals *own)
@@ -555,8 +570,10 @@ static void check_memory(const fa_stats *stats, const struct totals *own)
     if ((double)stats->memory_bytes > storm.tightest * (double)bound)
         storm.tightest = (double)stats->memory_bytes / (double)bound;
     if (stats->memory_bytes > bound)
-        stress_fail("frame %" PRIu64 ": the library holds %.1f MiB (%.1f in reserve), the bound is %.1f: live %.1f, at most %.1f, "
-                    "%" PRIu32 " lanes took part", fa_frame_number(storm.fa), (double)stats->memory_bytes / 0x1p20,
+        stress_fail("frame %" PRIu64
+                    ": the library holds %.1f MiB (%.1f in reserve), the bound is %.1f: live %.1f, at most %.1f, "
+                    "%" PRIu32 " lanes took part",
+                    fa_frame_number(storm.fa), (double)stats->memory_bytes / 0x1p20,
                     (double)stats->memory_free / 0x1p20, (double)bound / 0x1p20,
                     (double)(own->pool_bytes + own->heap_bytes) / 0x1p20, (double)storm.live_most / 0x1p20, own->lanes);
     if (STRESS_SANITIZED || storm.boundaries % RSS_EVERY != 0) return;
@@ -565,8 +582,9 @@ static void check_memory(const fa_stats *stats, const struct totals *own)
     uint64_t rest = bound / 64 + (own->lanes + 1) * RING_BYTES;
     if (rss > bound + rest)
         stress_fail("frame %" PRIu64 ": RSS has grown by %.1f MiB, the bound is %.1f + %.1f for rings and descriptors; "
-                    "the library says that it holds %.1f", fa_frame_number(storm.fa), (double)rss / 0x1p20,
-                    (double)bound / 0x1p20, (double)rest / 0x1p20, (double)stats->memory_bytes / 0x1p20);
+                    "the library says that it holds %.1f",
+                    fa_frame_number(storm.fa), (double)rss / 0x1p20, (double)bound / 0x1p20, (double)rest / 0x1p20,
+                    (double)stats->memory_bytes / 0x1p20);
 }
 
 /// Ends the frame and checks; `quiet`: no attached or foreign thread is at work.
@@ -599,8 +617,10 @@ static void run_frames(void)
     fa_worker *w = fa_self(storm.fa);
     while (!stress_time_is_up(storm.run)) {
         uint64_t at = storm.frame % CYCLE;
-        if (at == CYCLE - QUIET) pause_actors();
-        else if (at == 0) atomic_store(&storm.pause, false);
+        if (at == CYCLE - QUIET)
+            pause_actors();
+        else if (at == 0)
+            atomic_store(&storm.pause, false);
         bool quiet = atomic_load(&storm.pause);
         begin_frame();
         stress_phase("submitting");
@@ -724,9 +744,11 @@ int main(int argc, char **argv)
 {
     static const struct stress_program program = {
         .name = "stress_remote_free",
-        .doc = "Allocates objects on some lanes and frees them on others: on workers, on attached threads that idle or leave "
-               "with objects alive, and on a thread that was never attached. Checks every payload, the statistics to the "
-               "object at quiet boundaries, and that memory stays within live * 1.2 + a frame of frees + 4 MiB a lane.",
+        .doc =
+            "Allocates objects on some lanes and frees them on others: on workers, on attached threads that idle or "
+            "leave "
+            "with objects alive, and on a thread that was never attached. Checks every payload, the statistics to the "
+            "object at quiet boundaries, and that memory stays within live * 1.2 + a frame of frees + 4 MiB a lane.",
         .operation = "objects",
         .run = run_storm,
         .explain = explain,

@@ -73,8 +73,14 @@ typedef struct test_entry {
     const char *checked; // "n", "y" or "ny"
 } test_entry;
 
-#define EACH(test) {#test, test, "0124", "ny"}
-#define EACH_OF(test, workers, checked) {#test, test, workers, checked}
+#define EACH(test)                                                                                                     \
+    {                                                                                                                  \
+#test, test, "0124", "ny"                                                                                      \
+    }
+#define EACH_OF(test, workers, checked)                                                                                \
+    {                                                                                                                  \
+#test, test, workers, checked                                                                                  \
+    }
 
 typedef struct matrix_test {
     const test_entry *entry;
@@ -111,7 +117,7 @@ static inline int run_matrix(const char *group, const test_entry *entries, size_
     return _cmocka_run_group_tests(group, units, n, NULL, NULL);
 }
 
-#define RUN_MATRIX(group, entries, argc, argv)                                                                       \
+#define RUN_MATRIX(group, entries, argc, argv)                                                                         \
     run_matrix(group, entries, sizeof(entries) / sizeof((entries)[0]), argc, argv)
 
 // Diagnostics -----------------------------------------------------------------------------------------------------------

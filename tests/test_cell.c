@@ -90,8 +90,19 @@ static void invalid_objects(const test_case *at)
     begin(fa);
     unsigned char *good = make_version(w, 1, false), *span = fa_heap_alloc(w, 3 * MIB, 16), *foreign = malloc(64);
     assert_int_equal(fa_cell_publish(w, &cell, good), FA_OK);
-    void *bad[] = {good + 1, good + 16, span + 16, span + 64 * KIB, span + 2 * MIB, foreign, &local, (void *)(uintptr_t)8,
-                   fa_frame_alloc(w, 100), fa_frame_alloc(w, MIB), fa_scope_alloc(w, 100), &cell, (void *)UINTPTR_MAX};
+    void *bad[] = {good + 1,
+                   good + 16,
+                   span + 16,
+                   span + 64 * KIB,
+                   span + 2 * MIB,
+                   foreign,
+                   &local,
+                   (void *)(uintptr_t)8,
+                   fa_frame_alloc(w, 100),
+                   fa_frame_alloc(w, MIB),
+                   fa_scope_alloc(w, 100),
+                   &cell,
+                   (void *)UINTPTR_MAX};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         assert_int_equal(fa_cell_publish(w, &cell, bad[i]), FA_ERROR_INVALID);
         assert_int_equal(fa_retire(w, bad[i]), FA_ERROR_INVALID);
@@ -272,7 +283,8 @@ static void a_waiting_reader_blocks_reclamation(const test_case *at)
     end(fa);
     begin(fa);
     uint64_t before = stats_of(fa).retired;
-    assert_int_equal(fa_cell_publish(w, &all.cells[0], make_version(w, atomic_fetch_add(&all.versions, 1u) + 1, false)), FA_OK);
+    assert_int_equal(fa_cell_publish(w, &all.cells[0], make_version(w, atomic_fetch_add(&all.versions, 1u) + 1, false)),
+                     FA_OK);
     end(fa);
     assert_int_equal(stats_of(fa).retired, before + 1);
     // Boundaries until the ring is full, far enough apart for a grace period that does not wait for the reader to end.
@@ -344,7 +356,8 @@ static void an_attached_reader_blocks_reclamation(const test_case *at)
         assert_int_equal(pthread_create(&handle, NULL, read_without_quiescence, &reader), 0);
         await_step(&reader, 1);
         begin(fa);
-        assert_int_equal(fa_cell_publish(w, &all.cells[0], make_version(w, atomic_fetch_add(&all.versions, 1u) + 1, false)), FA_OK);
+        assert_int_equal(
+            fa_cell_publish(w, &all.cells[0], make_version(w, atomic_fetch_add(&all.versions, 1u) + 1, false)), FA_OK);
         end(fa);
         fa_stats stats = {0};
         for (int frame = 0; frame < 500; frame++) {

@@ -315,8 +315,10 @@ static void retained_go_with_it(const test_case *at)
     fa_frame_result result;
     for (int round = 0; round < 3; round++) {
         begin(fa);
-        if (round == 0) retain_some(fa_self(fa), NULL);
-        else assert_int_equal(fa_submit(fa_self(fa), retain_some, NULL), FA_OK);
+        if (round == 0)
+            retain_some(fa_self(fa), NULL);
+        else
+            assert_int_equal(fa_submit(fa_self(fa), retain_some, NULL), FA_OK);
         assert_int_equal(fa_frame_end(fa, &result), FA_OK);
         assert_int_equal(result.count, 3);
         for (uint32_t i = 0; i < 3; i++) assert_int_equal(result.items[i].user, i + 1);
@@ -483,8 +485,10 @@ static void run_waiting(const test_case *at, bool in_a_job)
         inner_work inner[3] = {{.key = 20, .deeper = round % 2 == 1}, {.key = 30}, {.key = 40}};
         fa_frame_result result;
         begin(fa);
-        if (in_a_job) assert_int_equal(fa_submit(fa_self(fa), waiting_outer, inner), FA_OK);
-        else waiting_outer(fa_self(fa), inner);
+        if (in_a_job)
+            assert_int_equal(fa_submit(fa_self(fa), waiting_outer, inner), FA_OK);
+        else
+            waiting_outer(fa_self(fa), inner);
         assert_int_equal(fa_frame_end(fa, &result), FA_OK);
         assert_int_equal(result.count, round % 2 == 1 ? 5 : 4);
         for (uint32_t i = 0; i < result.count; i++) assert_int_not_equal(result.items[i].user, 1000);

@@ -82,7 +82,8 @@ static int thread_count(void)
     int count = 0;
     DIR *tasks = opendir("/proc/self/task");
     assert_non_null(tasks);
-    for (const struct dirent *task = readdir(tasks); task != NULL; task = readdir(tasks)) count += task->d_name[0] != '.';
+    for (const struct dirent *task = readdir(tasks); task != NULL; task = readdir(tasks))
+        count += task->d_name[0] != '.';
     closedir(tasks);
     return count;
 }
@@ -179,11 +180,11 @@ static void out_of_range(const test_case *at)
     fa_config good = case_config(at, &to);
     footprint before = footprint_now();
     uint64_t lanes = good.worker_count + 1 + good.attached_max;
-#define REFUSED(change)                                                                                              \
-    do {                                                                                                             \
-        fa_config config = good;                                                                                     \
-        change;                                                                                                      \
-        assert_refused(&config, #change);                                                                            \
+#define REFUSED(change)                                                                                                \
+    do {                                                                                                               \
+        fa_config config = good;                                                                                       \
+        change;                                                                                                        \
+        assert_refused(&config, #change);                                                                              \
     } while (0)
     REFUSED(config.worker_count = FA_WORKERS_MAX + 1);
     REFUSED(config.attached_max = FA_ATTACHED_MAX + 1);

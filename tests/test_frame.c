@@ -9,8 +9,24 @@
 
 static void sizes_and_alignments(const test_case *at)
 {
-    static const size_t sizes[] = {1,   2,   15,  16,      17,      31,      100,         1000,        4095,
-                                   4096, 65536, 300000, 512 * KIB - 1, 512 * KIB, 512 * KIB + 1, MIB, 2 * MIB, 2 * MIB + 1,
+    static const size_t sizes[] = {1,
+                                   2,
+                                   15,
+                                   16,
+                                   17,
+                                   31,
+                                   100,
+                                   1000,
+                                   4095,
+                                   4096,
+                                   65536,
+                                   300000,
+                                   512 * KIB - 1,
+                                   512 * KIB,
+                                   512 * KIB + 1,
+                                   MIB,
+                                   2 * MIB,
+                                   2 * MIB + 1,
                                    4 * MIB};
     enum { SIZES = sizeof sizes / sizeof sizes[0] };
     sink to;
@@ -147,8 +163,10 @@ static void consecutive_frames_reuse_addresses(const test_case *at)
         for (uint32_t i = 0; i < COUNT; i++) {
             void *p = fa_frame_alloc(w, 1 + i % 2000); // 5 MB: several blocks
             assert_non_null(p);
-            if (frame == 0) first[i] = p;
-            else assert_ptr_equal(p, first[i]);
+            if (frame == 0)
+                first[i] = p;
+            else
+                assert_ptr_equal(p, first[i]);
         }
         end(fa);
     }
@@ -199,8 +217,10 @@ static void spans_come_back(const test_case *at)
         }
         end(fa);
         uint64_t now = stats_of(fa).memory_bytes;
-        if (frame < 20) most = now > most ? now : most;
-        else assert_true(now <= most);
+        if (frame < 20)
+            most = now > most ? now : most;
+        else
+            assert_true(now <= most);
     }
     destroy_quiet(fa, &to);
 }
@@ -273,7 +293,8 @@ static void limit_with_random_sizes(const test_case *at)
 static uint32_t allocate_all(fa_worker *w, size_t size)
 {
     uint32_t count = 0;
-    for (unsigned char *p = fa_frame_alloc(w, size); p != NULL; p = fa_frame_alloc(w, size), count++) p[0] = p[size - 1] = 1;
+    for (unsigned char *p = fa_frame_alloc(w, size); p != NULL; p = fa_frame_alloc(w, size), count++)
+        p[0] = p[size - 1] = 1;
     return count;
 }
 

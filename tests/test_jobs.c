@@ -119,7 +119,8 @@ static void check_name(fa_worker *w, void *arg)
     if (wanted != name_a) return;
     fa_counter counter = FA_COUNTER_INIT;
     const char *inner_name = name_b;
-    fa_job inner = {.fn = check_name, .arg = &inner_name, .arg_size = sizeof inner_name, .counter = &counter, .name = name_b};
+    fa_job inner = {
+        .fn = check_name, .arg = &inner_name, .arg_size = sizeof inner_name, .counter = &counter, .name = name_b};
     EXPECT(fa_submit_job(w, &inner) == FA_OK);
     EXPECT(fa_wait(w, &counter) == FA_OK);
     EXPECT(fa_job_name(w) == name_a && fa_job_depth(w) == depth);
@@ -360,7 +361,8 @@ static void tell(fa_worker *w, void *arg)
 {
     rng from = {(uintptr_t)arg};
     (void)w;
-    for (volatile uint32_t i = rng_below(&from, 20000); i > 0; i--) {}
+    for (volatile uint32_t i = rng_below(&from, 20000); i > 0; i--) {
+    }
     atomic_store((atomic_bool *)arg, true);
 }
 
@@ -402,8 +404,7 @@ static void submitted_jobs_start(const test_case *at)
         atomic_uint started = 0;
         begin(fa);
         everyone_call call = {count_up, &started, at->workers + 1, 0};
-        for (uint32_t i = 0; i < at->workers; i++)
-            assert_int_equal(fa_submit(fa_self(fa), everyone_job, &call), FA_OK);
+        for (uint32_t i = 0; i < at->workers; i++) assert_int_equal(fa_submit(fa_self(fa), everyone_job, &call), FA_OK);
         everyone_arrive(&call);
         while (atomic_load(&started) < at->workers) sched_yield();
         end(fa);
@@ -733,9 +734,9 @@ static void loops_nest(const test_case *at)
 
 typedef struct main_log {
     pthread_t thread;
-    uint32_t count;             // plain: only the main thread writes
+    uint32_t count; // plain: only the main thread writes
     uint32_t last_of_sender[16];
-    uint32_t sent[16];          // each lane writes its own
+    uint32_t sent[16]; // each lane writes its own
     fa_counter counter;
 } main_log;
 
@@ -758,7 +759,8 @@ static void on_main(fa_worker *w, void *arg)
 static fa_status send_main(fa_worker *w, main_log *log)
 {
     main_entry entry = {log, w->index, ++log->sent[w->index]};
-    fa_job job = {.fn = on_main, .arg = &entry, .arg_size = sizeof entry, .counter = &log->counter, .flags = FA_JOB_MAIN};
+    fa_job job = {
+        .fn = on_main, .arg = &entry, .arg_size = sizeof entry, .counter = &log->counter, .flags = FA_JOB_MAIN};
     return fa_submit_job(w, &job);
 }
 
@@ -834,7 +836,8 @@ static void unrelated(fa_worker *w, void *arg)
 {
     (void)w;
     EXPECT(waiting == 0);
-    for (volatile int i = 0; i < 3000; i++) {}
+    for (volatile int i = 0; i < 3000; i++) {
+    }
     atomic_fetch_add((atomic_uint *)arg, 1u);
 }
 
@@ -1000,7 +1003,8 @@ static void guest_frame(fa_worker *w, guest *g, rng *from)
     fa_counter counter = FA_COUNTER_INIT;
     uint32_t count = 1 + rng_below(from, 20);
     atomic_fetch_add(g->wanted, count);
-    for (uint32_t i = 0; i < count; i++) EXPECT(fa_submit_counted(w, i % 2 == 0 ? &counter : NULL, count_up, g->ran) == FA_OK);
+    for (uint32_t i = 0; i < count; i++)
+        EXPECT(fa_submit_counted(w, i % 2 == 0 ? &counter : NULL, count_up, g->ran) == FA_OK);
     if (rng_below(from, 2) == 0) {
         atomic_uint sum = 0;
         EXPECT(fa_parallel_for(w, 0, 100, 5, some_range, &sum) == FA_OK);
@@ -1364,8 +1368,10 @@ static void frames_overlap(const test_case *at)
         for (int round = 0; round < 20; round++, oldest++) {
             atomic_store(&gates[oldest].open, true);
             // Waits for the oldest frame only, all others being shut. Only if no worker is shut in elsewhere will others do it all.
-            if (round % 2 == 0 || at->workers < in_flight) begin(fa);
-            else while (fa_frame_try_begin(fa) == FA_ERROR_BUSY) sched_yield();
+            if (round % 2 == 0 || at->workers < in_flight)
+                begin(fa);
+            else
+                while (fa_frame_try_begin(fa) == FA_ERROR_BUSY) sched_yield();
             assert_int_equal(atomic_load(&gates[oldest].ran), 1);
             number++;
             assert_int_equal(fa_frame_number(fa), number);

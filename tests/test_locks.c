@@ -19,7 +19,7 @@
 static _Thread_local bool is_lane; // from its first job on
 static _Thread_local bool is_hot;  // between its calls of hot_begin() and hot_end()
 
-static atomic_uint locks;          // by lanes
+static atomic_uint locks;                                  // by lanes
 static atomic_uint futex_waits, futex_wakes, futex_others; // by lanes
 static atomic_uint hot_futexes;
 
@@ -29,16 +29,16 @@ static void find_next(const char *name, void *function_pointer)
     memcpy(function_pointer, &found, sizeof found);
 }
 
-#define NEXT(result, name, ...)                                                                                      \
-    static result (*next)(__VA_ARGS__);                                                                              \
+#define NEXT(result, name, ...)                                                                                        \
+    static result (*next)(__VA_ARGS__);                                                                                \
     if (next == NULL) find_next(name, &next)
 
-#define LOCK(name, type)                                                                                             \
-    int name(type *object)                                                                                           \
-    {                                                                                                                \
-        NEXT(int, #name, type *);                                                                                    \
-        if (is_lane) atomic_fetch_add(&locks, 1u);                                                                   \
-        return next(object);                                                                                         \
+#define LOCK(name, type)                                                                                               \
+    int name(type *object)                                                                                             \
+    {                                                                                                                  \
+        NEXT(int, #name, type *);                                                                                      \
+        if (is_lane) atomic_fetch_add(&locks, 1u);                                                                     \
+        return next(object);                                                                                           \
     }
 
 LOCK(pthread_mutex_lock, pthread_mutex_t)
@@ -85,11 +85,11 @@ static void note_futex(long operation)
     if (is_hot) atomic_fetch_add(&hot_futexes, 1u);
     if (!is_lane) return;
     switch (operation & FUTEX_CMD_MASK) {
-    case FUTEX_WAIT:
-    case FUTEX_WAIT_BITSET: atomic_fetch_add(&futex_waits, 1u); break;
-    case FUTEX_WAKE:
-    case FUTEX_WAKE_BITSET: atomic_fetch_add(&futex_wakes, 1u); break;
-    default: atomic_fetch_add(&futex_others, 1u);
+        case FUTEX_WAIT:
+        case FUTEX_WAIT_BITSET: atomic_fetch_add(&futex_waits, 1u); break;
+        case FUTEX_WAKE:
+        case FUTEX_WAKE_BITSET: atomic_fetch_add(&futex_wakes, 1u); break;
+        default: atomic_fetch_add(&futex_others, 1u);
     }
 }
 

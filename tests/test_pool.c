@@ -299,7 +299,8 @@ static void wrong_pointers(const test_case *at)
     fa_system *fa = create_case(at, &to);
     fa_worker *w = fa_self(fa);
     unsigned char *pool = fa_pool_alloc(w, 100), *heap = fa_heap_alloc(w, 100, 16);
-    unsigned char *pool_span = fa_pool_alloc(w, MIB), *heap_span = fa_heap_alloc(w, 3 * MIB, 16), *foreign = malloc(100);
+    unsigned char *pool_span = fa_pool_alloc(w, MIB), *heap_span = fa_heap_alloc(w, 3 * MIB, 16),
+                  *foreign = malloc(100);
     fill(pool, 100, 1);
     fill(heap, 100, 2);
     fill(pool_span, MIB, 3);
@@ -364,8 +365,10 @@ static void freed_twice(const test_case *at)
             begin(fa);
             assert_int_equal(fa_submit(w, free_it, victim), FA_OK);
             end(fa);
-            if (frame == 0) assert_quiet(&to);
-            else assert_reported(&to, 201, 1);
+            if (frame == 0)
+                assert_quiet(&to);
+            else
+                assert_reported(&to, 201, 1);
             assert_int_equal(stats_of(fa).pool_live, 1);
         }
         assert_true(is_filled(near, sizes[i], 9));
@@ -456,8 +459,10 @@ static void toggle(fa_worker *w, traffic *all, slot *at, rng *from)
         EXPECT(is_filled(at->object, at->size, at->key));
         atomic_fetch_sub(at->heap ? &all->heap_live : &all->pool_live, 1u);
         atomic_fetch_sub(at->heap ? &all->heap_bytes : &all->pool_bytes, usable);
-        if (at->heap) fa_heap_free(w, at->object);
-        else fa_pool_free(w, at->object);
+        if (at->heap)
+            fa_heap_free(w, at->object);
+        else
+            fa_pool_free(w, at->object);
         at->object = NULL;
         return;
     }
@@ -701,8 +706,10 @@ static void departed_threads_leave_nothing(const test_case *at)
         for (int i = 0; i < count; i++) {
             for (uint32_t j = 0; j < LOAD; j++) {
                 assert_true(is_filled(visitors[i].made[j], 16 + j, j));
-                if (j % 2 == 0) fa_pool_free(w, visitors[i].made[j]);
-                else fa_heap_free(w, visitors[i].made[j]);
+                if (j % 2 == 0)
+                    fa_pool_free(w, visitors[i].made[j]);
+                else
+                    fa_heap_free(w, visitors[i].made[j]);
             }
         }
         begin(fa);

@@ -4,7 +4,8 @@
 // for any number of workers.
 #include "support.h"
 
-static void *retain(fa_worker *w, size_t size, size_t align, fa_retain_to to, uint64_t user, uint64_t key, fa_cell *cell)
+static void *retain(fa_worker *w, size_t size, size_t align, fa_retain_to to, uint64_t user, uint64_t key,
+                    fa_cell *cell)
 {
     fa_retain how = {.to = to, .cell = cell, .user = user, .key = key};
     return fa_frame_retained(w, size, align, &how);
@@ -25,10 +26,14 @@ static void assert_sums(const fa_frame_result *result)
     fa_frame_result sum = {0};
     for (uint32_t i = 0; i < result->count; i++) {
         const fa_promotion *item = &result->items[i];
-        if (item->status == FA_PROMOTION_DROPPED) sum.discarded++, sum.discarded_bytes += item->size;
-        else if (item->status != FA_PROMOTED) sum.failed++, sum.failed_bytes += item->size;
-        else if (item->destination == FA_RETAIN_POOL) sum.to_pool++, sum.pool_bytes += item->size;
-        else sum.to_heap++, sum.heap_bytes += item->size;
+        if (item->status == FA_PROMOTION_DROPPED)
+            sum.discarded++, sum.discarded_bytes += item->size;
+        else if (item->status != FA_PROMOTED)
+            sum.failed++, sum.failed_bytes += item->size;
+        else if (item->destination == FA_RETAIN_POOL)
+            sum.to_pool++, sum.pool_bytes += item->size;
+        else
+            sum.to_heap++, sum.heap_bytes += item->size;
         sum.moved += item->status == FA_PROMOTED && item->to == item->from;
         assert_int_equal(item->to != NULL, item->status == FA_PROMOTED);
     }
@@ -48,14 +53,17 @@ static void free_items(fa_worker *w, const fa_frame_result *result)
     for (uint32_t i = 0; i < result->count; i++) {
         const fa_promotion *item = &result->items[i];
         if (item->status != FA_PROMOTED || item->cell != NULL) continue;
-        if (item->destination == FA_RETAIN_POOL) fa_pool_free(w, item->to);
-        else fa_heap_free(w, item->to);
+        if (item->destination == FA_RETAIN_POOL)
+            fa_pool_free(w, item->to);
+        else
+            fa_heap_free(w, item->to);
     }
 }
 
 // What arrives ----------------------------------------------------------------------------------------------------------
 
-static const size_t some_sizes[] = {1, 16, 40, 1000, 33000, 400 * KIB, 511 * KIB, 512 * KIB + 1, MIB, 2 * MIB + 1, 5 * MIB};
+static const size_t some_sizes[] = {1,   16,          40,     1000, 33000, 400 * KIB, 511 * KIB, 512 * KIB + 1,
+                                    MIB, 2 * MIB + 1, 5 * MIB};
 enum { SOME_SIZES = sizeof some_sizes / sizeof some_sizes[0] };
 
 typedef struct originals {
@@ -85,8 +93,10 @@ static void bytes_sizes_and_places(const test_case *at)
     for (int round = 0; round < 4; round++) {
         originals all;
         begin(fa);
-        if (round % 2 == 0) retain_each(w, &all);
-        else assert_int_equal(fa_submit(w, retain_each, &all), FA_OK);
+        if (round % 2 == 0)
+            retain_each(w, &all);
+        else
+            assert_int_equal(fa_submit(w, retain_each, &all), FA_OK);
         fa_frame_result result = end_with_result(fa);
         assert_int_equal(result.count, 3 * SOME_SIZES);
         assert_int_equal(result.retired, 1);
@@ -137,8 +147,10 @@ static void objects_outlive_frames(const test_case *at)
         }
         for (uint32_t i = 0; i < OBJECTS; i++) {
             assert_true(is_filled(kept[i], 1 + i * 41 % 3000, i));
-            if (i % 2 == 0) fa_pool_free(w, kept[i]);
-            else fa_heap_free(w, kept[i]);
+            if (i % 2 == 0)
+                fa_pool_free(w, kept[i]);
+            else
+                fa_heap_free(w, kept[i]);
         }
     }
     destroy_quiet(fa, &to);
@@ -404,7 +416,8 @@ static void first_ones_win(const test_case *at)
         for (int frame = 0; frame < 2; frame++) {
             begin(fa);
             for (uint64_t j = 0; j < 25; j++) // the last ones retained come first
-                fill(retain(fa_self(fa), 100, 16, j % 2 == 0 ? FA_RETAIN_POOL : FA_RETAIN_HEAP, j, 25 - j, NULL), 100, j);
+                fill(retain(fa_self(fa), 100, 16, j % 2 == 0 ? FA_RETAIN_POOL : FA_RETAIN_HEAP, j, 25 - j, NULL), 100,
+                     j);
             fa_frame_result result = end_with_result(fa);
             assert_int_equal(result.count, 25);
             assert_sums(&result);
@@ -484,7 +497,8 @@ static void refused(const test_case *at)
     assert_null(retain(w, 0, 16, FA_RETAIN_POOL, 0, 0, NULL));
     assert_quiet(&to);
     assert_null(retain(w, SIZE_MAX, 16, FA_RETAIN_POOL, 0, 0, NULL));
-    assert_null(retain(w, 100 * KIB, 16, FA_RETAIN_HEAP, 0, 0, NULL)); // a full arena is a failure, not an empty success
+    assert_null(
+        retain(w, 100 * KIB, 16, FA_RETAIN_HEAP, 0, 0, NULL)); // a full arena is a failure, not an empty success
     assert_reported(&to, 3, 1);
     assert_non_null(retain(w, 16, 8192, FA_RETAIN_HEAP, 5, 0, NULL));
     fa_frame_result result = end_with_result(fa);
@@ -519,7 +533,8 @@ static void published_through_cells(const test_case *at)
             everyone(fa, read_cells, cells);
         }
         for (uint64_t i = 0; i < 50; i++)
-            fill(retain(w, 200, 16, i % 2 == 0 ? FA_RETAIN_POOL : FA_RETAIN_HEAP, i, 0, &cells[i]), 200, frame * 50 + i);
+            fill(retain(w, 200, 16, i % 2 == 0 ? FA_RETAIN_POOL : FA_RETAIN_HEAP, i, 0, &cells[i]), 200,
+                 frame * 50 + i);
         if (frame % 2 == 0) {
             end(fa); // a plain end publishes too, and leaks nothing
         } else {

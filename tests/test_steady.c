@@ -19,7 +19,7 @@
 
 // Interposers -----------------------------------------------------------------------------------------------------------
 
-#define CALLS(X)                                                                                                     \
+#define CALLS(X)                                                                                                       \
     X(malloc) X(calloc) X(realloc) X(free) X(memalign) X(mmap) X(munmap) X(mremap) X(madvise) X(mprotect) X(brk) X(raw)
 
 typedef enum call {
@@ -99,8 +99,8 @@ static void find_next(const char *name, void *function_pointer)
     memcpy(function_pointer, &found, sizeof found);
 }
 
-#define NEXT(result, name, ...)                                                                                      \
-    static result (*next)(__VA_ARGS__);                                                                              \
+#define NEXT(result, name, ...)                                                                                        \
+    static result (*next)(__VA_ARGS__);                                                                                \
     if (next == NULL) find_next(name, &next)
 
 void *mmap(void *address, size_t length, int protection, int flags, int file, off_t offset)
@@ -154,12 +154,12 @@ long syscall(long number, ...)
     for (int i = 0; i < 6; i++) a[i] = va_arg(arguments, long);
     va_end(arguments);
     switch (number) {
-    case SYS_mmap:
-    case SYS_munmap:
-    case SYS_mremap:
-    case SYS_madvise:
-    case SYS_mprotect:
-    case SYS_brk: note(CALL_raw);
+        case SYS_mmap:
+        case SYS_munmap:
+        case SYS_mremap:
+        case SYS_madvise:
+        case SYS_mprotect:
+        case SYS_brk: note(CALL_raw);
     }
     return next(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
@@ -303,7 +303,8 @@ static void use_jobs(fa_worker *w, uint32_t team)
 {
     fa_counter counter = FA_COUNTER_INIT;
     uint32_t numbers[20] = {team};
-    for (int i = 0; i < 10; i++) EXPECT(fa_submit_copy(w, &counter, leaf, numbers, i % 2 == 0 ? 8 : sizeof numbers) == FA_OK);
+    for (int i = 0; i < 10; i++)
+        EXPECT(fa_submit_copy(w, &counter, leaf, numbers, i % 2 == 0 ? 8 : sizeof numbers) == FA_OK);
     EXPECT(fa_wait(w, &counter) == FA_OK);
     fa_task task;
     EXPECT(fa_fork(w, &task, leaf, numbers) == FA_OK);

@@ -15,11 +15,10 @@
 #undef ck_pr_load_ptr
 #define ck_pr_load_ptr(p) ((__typeof__(*(p)))__atomic_load_n((void *const *)(const void *)(p), __ATOMIC_ACQUIRE))
 #undef ck_pr_store_ptr
-#define ck_pr_store_ptr(p, v)                                                                                        \
+#define ck_pr_store_ptr(p, v)                                                                                          \
     ((void)sizeof(*(p) = (v)), __atomic_store_n((void **)(void *)(p), CK_CC_DECONST_PTR(v), __ATOMIC_RELEASE))
 #undef ck_pr_fas_ptr
-#define ck_pr_fas_ptr(p, v)                                                                                          \
-    ((__typeof__(*(p)))__atomic_exchange_n((void **)(void *)(p), (void *)(v), __ATOMIC_ACQ_REL))
+#define ck_pr_fas_ptr(p, v) ((__typeof__(*(p)))__atomic_exchange_n((void **)(void *)(p), (void *)(v), __ATOMIC_ACQ_REL))
 #undef ck_pr_cas_ptr_value
 #define ck_pr_cas_ptr_value(p, compare, set, value) fai_tsan_cas_ptr_value((p), (compare), (set), (value))
 

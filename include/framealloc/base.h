@@ -32,18 +32,18 @@
 #define FA_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 /// What a call that can fail in a correct program answers. One list gives the values and their texts.
-#define FA_STATUS_LIST(X)                                                                                            \
-    X(FA_OK, "success")                                                                                              \
-    X(FA_ERROR_INVALID, "an argument is invalid")                                                                    \
-    X(FA_ERROR_CONFIG, "the configuration was not made by fa_config_default() of this version")                      \
-    X(FA_ERROR_MEMORY, "no memory: the system or the configured limit refused")                                      \
-    X(FA_ERROR_THREAD, "a thread could not be started")                                                              \
-    X(FA_ERROR_FULL, "a configured capacity is used up")                                                             \
-    X(FA_ERROR_STATE, "not allowed at this moment")                                                                  \
-    X(FA_ERROR_WRONG_THREAD, "not allowed on this thread")                                                           \
-    X(FA_ERROR_STALE, "refers to something that has ended")                                                          \
-    X(FA_ERROR_BUSY, "would have to wait")                                                                           \
-    X(FA_ERROR_DEADLOCK, "the wait could never end")                                                                 \
+#define FA_STATUS_LIST(X)                                                                                              \
+    X(FA_OK, "success")                                                                                                \
+    X(FA_ERROR_INVALID, "an argument is invalid")                                                                      \
+    X(FA_ERROR_CONFIG, "the configuration was not made by fa_config_default() of this version")                        \
+    X(FA_ERROR_MEMORY, "no memory: the system or the configured limit refused")                                        \
+    X(FA_ERROR_THREAD, "a thread could not be started")                                                                \
+    X(FA_ERROR_FULL, "a configured capacity is used up")                                                               \
+    X(FA_ERROR_STATE, "not allowed at this moment")                                                                    \
+    X(FA_ERROR_WRONG_THREAD, "not allowed on this thread")                                                             \
+    X(FA_ERROR_STALE, "refers to something that has ended")                                                            \
+    X(FA_ERROR_BUSY, "would have to wait")                                                                             \
+    X(FA_ERROR_DEADLOCK, "the wait could never end")                                                                   \
     X(FA_ERROR_UNSUPPORTED, "not part of this build")
 
 typedef enum fa_status {

@@ -154,5 +154,5 @@ FA_API void fa_scope_end(fa_scope *scope);
 /// A declaration: scope memory allocated from here on is freed when the enclosing block is left, by any way out.
 #define FA_SCOPE(w) FA_SCOPE_NAMED(w, __LINE__)
 #define FA_SCOPE_NAMED(w, line) FA_SCOPE_JOINED(w, line)
-#define FA_SCOPE_JOINED(w, line)                                                                                     \
+#define FA_SCOPE_JOINED(w, line)                                                                                       \
     fa_scope fa_scope_at_##line __attribute__((cleanup(fa_scope_end), unused)) = fa_scope_begin(w)

@@ -36,9 +36,10 @@ typedef struct fa_counter {
 // clang-format on
 
 typedef enum fa_job_flags {
-    FA_JOB_ANY = 0,       // runs on any lane
-    FA_JOB_MAIN = 1 << 0, // runs on the main lane only, in the order of arrival: inside fa_frame_end(), a wait of the main
-                          // lane at depth 0 (deeper: only those of the awaited counter), or fa_run_main_jobs()
+    FA_JOB_ANY = 0, // runs on any lane
+    FA_JOB_MAIN =
+        1 << 0, // runs on the main lane only, in the order of arrival: inside fa_frame_end(), a wait of the main
+                // lane at depth 0 (deeper: only those of the awaited counter), or fa_run_main_jobs()
 } fa_job_flags;
 
 typedef struct fa_job {

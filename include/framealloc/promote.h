@@ -48,9 +48,9 @@ typedef enum fa_retain_to {
 /// What is to happen to a retained allocation when its frame retires.
 typedef struct fa_retain {
     fa_retain_to to;
-    fa_cell *cell;   // if not NULL: the promoted object is published there; the cell must live until then
-    uint64_t user;   // handed back in the result
-    uint64_t key;    // sort key of the result, smallest first; equal keys go in the order of submission
+    fa_cell *cell; // if not NULL: the promoted object is published there; the cell must live until then
+    uint64_t user; // handed back in the result
+    uint64_t key;  // sort key of the result, smallest first; equal keys go in the order of submission
 } fa_retain;
 
 /// [own] `size` bytes of zeroed frame memory, to be promoted as `retain` says when the frame retires. Objects above 512 KiB
@@ -70,7 +70,7 @@ typedef struct fa_promotion {
     void *to;         // promoted object or NULL
     size_t size;      // bytes asked for
     uint64_t user;
-    uint64_t frame;   // number of the frame it was retained in
+    uint64_t frame; // number of the frame it was retained in
     fa_cell *cell;
     fa_retain_to destination;
     fa_promotion_status status;
@@ -80,9 +80,9 @@ typedef struct fa_promotion {
 /// workers: by frame, then key, then the order of submission. (Exact while the path of a job's ancestors fits in
 /// 64 bits, about eight levels of small fan-out; beyond that the order is still the same in every run.)
 typedef struct fa_frame_result {
-    uint64_t frame;    // number of the frame that was ended
-    uint32_t retired;  // frames that retired in this call
-    uint32_t count;    // length of items
+    uint64_t frame;   // number of the frame that was ended
+    uint32_t retired; // frames that retired in this call
+    uint32_t count;   // length of items
     const fa_promotion *items;
     uint32_t discarded;
     uint32_t to_pool;

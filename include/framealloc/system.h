@@ -45,26 +45,27 @@ typedef void fa_diagnostic_fn(const fa_diagnostic *diagnostic, void *context);
 
 /// Every field is honoured or the configuration is refused. Sizes are bytes.
 typedef struct fa_config {
-    uint32_t cookie;            // set by fa_config_default()
-    uint32_t worker_count;      // threads to start: 0 to FA_WORKERS_MAX or FA_WORKERS_AUTO (default)
-    uint32_t attached_max;      // threads that may be attached at one time, 0 to FA_ATTACHED_MAX; default 16
-    uint32_t frames_in_flight;  // frames that may be alive together, 1 (default) to FA_FRAMES_IN_FLIGHT_MAX
-    uint32_t deque_capacity;    // jobs queued per lane before a submit runs its job inline; power of two, 16 to
-                                // 65536, default 4096
-    uint32_t search_spin_us;    // how long a worker without work looks for some before it parks, µs, at most 1000000; default 20,
-                                // counts as 0 with more lanes than CPUs
-    uint64_t memory_max;        // limit on memory taken from the system, rounded down to blocks of 2 MiB; at least one
-                                // block a lane or 0 = unlimited (default)
-    uint64_t reserve_bytes;     // address range, multiple of 2 MiB, 64 MiB to 1 TiB, default 64 GiB; halved until the
-                                // system grants it, not below 64 MiB
-    uint64_t frame_bytes_max;   // most bytes that one lane may allocate in one frame, 0 = unlimited (default)
-    uint64_t prefault_bytes;    // memory touched at creation, multiple of 2 MiB, default 0
-    uint32_t retained_max;      // most promotions per frame, 0 to 16777216, default 65536
-    bool huge_pages;            // ask for transparent huge pages; default true
-    bool pin_workers;           // pin worker i to the i-th usable CPU; default false
-    bool checked;               // fill, verify and diagnose at every step; default true in builds with assertions
-    fa_diagnostic_fn *report;   // NULL (default): to stderr
-    void *report_context;       // passed to `report`
+    uint32_t cookie;           // set by fa_config_default()
+    uint32_t worker_count;     // threads to start: 0 to FA_WORKERS_MAX or FA_WORKERS_AUTO (default)
+    uint32_t attached_max;     // threads that may be attached at one time, 0 to FA_ATTACHED_MAX; default 16
+    uint32_t frames_in_flight; // frames that may be alive together, 1 (default) to FA_FRAMES_IN_FLIGHT_MAX
+    uint32_t deque_capacity;   // jobs queued per lane before a submit runs its job inline; power of two, 16 to
+                               // 65536, default 4096
+    uint32_t
+        search_spin_us; // how long a worker without work looks for some before it parks, µs, at most 1000000; default 20,
+                        // counts as 0 with more lanes than CPUs
+    uint64_t memory_max;      // limit on memory taken from the system, rounded down to blocks of 2 MiB; at least one
+                              // block a lane or 0 = unlimited (default)
+    uint64_t reserve_bytes;   // address range, multiple of 2 MiB, 64 MiB to 1 TiB, default 64 GiB; halved until the
+                              // system grants it, not below 64 MiB
+    uint64_t frame_bytes_max; // most bytes that one lane may allocate in one frame, 0 = unlimited (default)
+    uint64_t prefault_bytes;  // memory touched at creation, multiple of 2 MiB, default 0
+    uint32_t retained_max;    // most promotions per frame, 0 to 16777216, default 65536
+    bool huge_pages;          // ask for transparent huge pages; default true
+    bool pin_workers;         // pin worker i to the i-th usable CPU; default false
+    bool checked;             // fill, verify and diagnose at every step; default true in builds with assertions
+    fa_diagnostic_fn *report; // NULL (default): to stderr
+    void *report_context;     // passed to `report`
 } fa_config;
 
 /// [any] The default configuration.
