@@ -38,6 +38,7 @@ typedef enum fai_kind {
     FAI_KIND_HEAP,  // heap objects in slabs
     FAI_KIND_SPAN,  // one large object; see fai_slab.account for whether pool or heap pays
     FAI_KIND_FRAME, // span of an arena
+    FAI_KIND_STORE, // the library's own objects (store.h), in slabs; account of its spans
 } fai_kind;
 
 typedef struct fai_block {

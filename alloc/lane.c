@@ -2,6 +2,8 @@
 //
 // Lanes and the memory they form: creation, ownership, service, and the frame boundary.
 #include "alloc/lane.h"
+
+#include "alloc/store.h"
 #include "concurrent/annotate.h"
 #include "concurrent/check.h"
 
@@ -127,24 +129,10 @@ void fai_memory_exit(fai_memory *memory)
 bool fai_lane_grow(fai_lane *lane, void **array, uint32_t count, uint32_t *capacity, size_t size)
 {
     uint32_t wanted = *capacity < 64 ? 64 : *capacity * 2;
-    size_t bytes = wanted * size;
-    void *p = NULL;
-    if (bytes > FA_CLASS_SIZE_MAX) {
-        p = fai_span_take(&lane->slabs, bytes, FA_ALIGN_DEFAULT, FAI_KIND_SPAN, FAI_KIND_NONE);
-    } else if (fai_slabs_take(&lane->slabs, FAI_KIND_HEAP, fa_class_of(bytes), &p, 1) == 0) {
-        p = NULL;
-    }
+    void *p = fai_store_take(lane, wanted * size, FA_ALIGN_DEFAULT);
     if (p == NULL) return false;
-    fai_allow(p, bytes);
     if (count > 0) memcpy(p, *array, count * size);
-    if (*array != NULL) {
-        fai_blocks *blocks = &lane->memory->blocks;
-        uint32_t unit = fai_unit_of(blocks, *array);
-        if (fai_info_kind(fai_load_relaxed(&blocks->unit_info[unit])) == FAI_KIND_SPAN)
-            fai_span_give(&lane->slabs, unit);
-        else
-            (void)fai_slabs_give(&lane->slabs, *array);
-    }
+    if (*array != NULL) fai_store_give_own(lane, *array);
     *array = p;
     *capacity = wanted;
     return true;

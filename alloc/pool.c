@@ -5,6 +5,7 @@
 //     objects out of this lane's slabs of class c == taken[c]
 //     of them with users                          == taken[c] - count of magazines[c]   (after a boundary)
 #include "alloc/lane.h"
+#include "alloc/store.h"
 #include "concurrent/annotate.h"
 #include "concurrent/check.h"
 
@@ -182,6 +183,7 @@ void fai_lane_free_own(fai_lane *lane, void *p, uint32_t info)
             if (lane->exact) mark_freed(lane, p, fai_class_size(size_class));
             (void)fai_slabs_give(&lane->slabs, p);
             return;
+        case FAI_KIND_STORE: fai_store_give_own(lane, p); return;
         case FAI_KIND_SPAN:
         case FAI_KIND_FRAME: free_span(lane, p); return;
         case FAI_KIND_NONE: report_invalid(lane, p); return;
@@ -193,16 +195,16 @@ fai_kind fai_memory_kind_of(const fai_memory *memory, const void *p)
     const fai_blocks *blocks = &memory->blocks;
     if (p == NULL || !fai_blocks_contain(blocks, p)) return FAI_KIND_NONE;
     fai_kind kind = fai_info_kind(fai_load_relaxed(&blocks->unit_info[fai_unit_of(blocks, p)]));
-    if (kind == FAI_KIND_NONE || kind == FAI_KIND_FRAME) return FAI_KIND_NONE;
+    if (kind == FAI_KIND_NONE || kind == FAI_KIND_FRAME || kind == FAI_KIND_STORE) return FAI_KIND_NONE;
     const fai_slab *slab = fai_slab_of(blocks, p);
     if (!fai_slab_is_object(blocks, slab, p)) return FAI_KIND_NONE;
-    return kind == FAI_KIND_SPAN ? slab->account : kind;
+    if (kind != FAI_KIND_SPAN) return kind;
+    return slab->account == FAI_KIND_STORE ? FAI_KIND_NONE : slab->account;
 }
 
 static size_t object_size(const fai_memory *memory, const void *p, uint32_t info)
 {
-    if (fai_info_kind(info) == FAI_KIND_POOL || fai_info_kind(info) == FAI_KIND_HEAP)
-        return fai_class_size(fai_info_class(info));
+    if (fai_kind_is_slab(fai_info_kind(info))) return fai_class_size(fai_info_class(info));
     return fai_slab_of(&memory->blocks, p)->size;
 }
 
@@ -210,10 +212,11 @@ static size_t object_size(const fai_memory *memory, const void *p, uint32_t info
 static bool account_fits(const fai_memory *memory, const void *p, uint32_t info, fai_kind account)
 {
     fai_kind kind = fai_info_kind(info);
-    if (kind == FAI_KIND_NONE || kind == FAI_KIND_FRAME) return false;
+    if (kind == FAI_KIND_NONE || kind == FAI_KIND_FRAME || kind == FAI_KIND_STORE) return false;
     if (kind != FAI_KIND_SPAN) return account == FAI_KIND_NONE || account == kind;
     const fai_slab *span = fai_slab_of(&memory->blocks, p);
-    return fai_slab_is_object(&memory->blocks, span, p) && (account == FAI_KIND_NONE || account == span->account);
+    if (span->account == FAI_KIND_STORE || !fai_slab_is_object(&memory->blocks, span, p)) return false;
+    return account == FAI_KIND_NONE || account == span->account;
 }
 
 bool fai_lane_free(fai_lane *lane, void *p, fai_kind account)

@@ -43,7 +43,8 @@ void fai_slabs_init(fai_slabs *slabs, fai_blocks *blocks, fa_contention *content
     slabs->contention = contention;
     slabs->lane = lane;
     slabs->open = FAI_INDEX_NONE;
-    for (uint32_t i = 0; i < FA_CLASS_COUNT; i++) slabs->pool[i].first = slabs->heap[i].first = FAI_INDEX_NONE;
+    for (uint32_t i = 0; i < FA_CLASS_COUNT; i++)
+        slabs->pool[i].first = slabs->heap[i].first = slabs->store[i].first = FAI_INDEX_NONE;
 }
 
 // Blocks with free units ------------------------------------------------------------------------------------------------
@@ -141,15 +142,16 @@ static void units_give(fai_slabs *slabs, uint32_t unit, uint32_t count)
 
 // Slabs -----------------------------------------------------------------------------------------------------------------
 
-static fai_slab_list *list_of(fai_slabs *slabs, const fai_slab *slab)
+static fai_slab_list *list_of(fai_slabs *slabs, fai_kind kind, uint32_t size_class)
 {
-    FA_ASSERT(slab->kind == FAI_KIND_POOL || slab->kind == FAI_KIND_HEAP);
-    return slab->kind == FAI_KIND_POOL ? &slabs->pool[slab->size_class] : &slabs->heap[slab->size_class];
+    FA_ASSERT(fai_kind_is_slab(kind));
+    fai_slab_list *lists = kind == FAI_KIND_POOL ? slabs->pool : kind == FAI_KIND_HEAP ? slabs->heap : slabs->store;
+    return &lists[size_class];
 }
 
 static void list_insert(fai_slabs *slabs, fai_slab *slab)
 {
-    fai_slab_list *list = list_of(slabs, slab);
+    fai_slab_list *list = list_of(slabs, slab->kind, slab->size_class);
     slab->previous = FAI_INDEX_NONE;
     slab->next = list->first;
     if (list->first != FAI_INDEX_NONE) slabs->blocks->slabs[list->first].previous = slab->head;
@@ -160,7 +162,7 @@ static void list_remove(fai_slabs *slabs, fai_slab *slab)
 {
     fai_slab *all = slabs->blocks->slabs;
     if (slab->previous == FAI_INDEX_NONE)
-        list_of(slabs, slab)->first = slab->next;
+        list_of(slabs, slab->kind, slab->size_class)->first = slab->next;
     else
         all[slab->previous].next = slab->next;
     if (slab->next != FAI_INDEX_NONE) all[slab->next].previous = slab->previous;
@@ -226,7 +228,7 @@ static uint32_t slab_take(fai_slabs *slabs, fai_slab *slab, void **objects, uint
 
 uint32_t fai_slabs_take(fai_slabs *slabs, fai_kind kind, uint32_t size_class, void **objects, uint32_t want)
 {
-    fai_slab_list *list = kind == FAI_KIND_POOL ? &slabs->pool[size_class] : &slabs->heap[size_class];
+    const fai_slab_list *list = list_of(slabs, kind, size_class);
     uint32_t got = 0;
     while (got < want) {
         fai_slab *slab = list->first != FAI_INDEX_NONE ? &slabs->blocks->slabs[list->first] : NULL;
@@ -255,7 +257,7 @@ static bool object_index(const fai_blocks *blocks, const fai_slab *slab, const v
 bool fai_slab_is_object(const fai_blocks *blocks, const fai_slab *slab, const void *p)
 {
     uint32_t index;
-    if (slab->kind == FAI_KIND_SPAN || slab->kind == FAI_KIND_FRAME) return fai_unit_start(blocks, slab->head) == p;
+    if (!fai_kind_is_slab(slab->kind)) return fai_unit_start(blocks, slab->head) == p;
     return object_index(blocks, slab, p, &index);
 }
 
@@ -263,7 +265,7 @@ bool fai_slab_is_object(const fai_blocks *blocks, const fai_slab *slab, const vo
 static uint32_t posted_index(const fai_blocks *blocks, const fai_slab *slab, const void *p)
 {
     uint32_t index = 0;
-    if (slab->kind == FAI_KIND_POOL || slab->kind == FAI_KIND_HEAP) (void)object_index(blocks, slab, p, &index);
+    if (fai_kind_is_slab(slab->kind)) (void)object_index(blocks, slab, p, &index);
     return index;
 }
 
@@ -320,6 +322,7 @@ void fai_slabs_trim(fai_slabs *slabs)
     for (uint32_t i = 0; i < FA_CLASS_COUNT; i++) {
         trim_list(slabs, &slabs->pool[i]);
         trim_list(slabs, &slabs->heap[i]);
+        trim_list(slabs, &slabs->store[i]);
     }
 }
 

@@ -24,7 +24,7 @@ typedef struct fai_slab {
     uint32_t next, previous; // list of slabs with free objects; `next` also chains an arena's spans
     uint32_t size_class;
     fai_kind kind;
-    fai_kind account; // of a span: POOL, HEAP or FRAME
+    fai_kind account; // of a span: POOL, HEAP, FRAME or STORE
     uint32_t hint;    // first word of free_bits that may have a bit set
     size_t size;      // of a span: bytes reserved
     uint64_t free_bits[FAI_SLAB_BITS / 64];
@@ -46,6 +46,7 @@ typedef struct fai_slabs {
     uint32_t open; // first block with free units, FAI_INDEX_NONE if none
     fai_slab_list pool[FA_CLASS_COUNT];
     fai_slab_list heap[FA_CLASS_COUNT];
+    fai_slab_list store[FA_CLASS_COUNT];
     uint64_t refused;
 } fai_slabs;
 
@@ -71,6 +72,12 @@ void fai_span_give(fai_slabs *slabs, uint32_t unit);
 
 /// Gives back the empty slabs that are kept at hand.
 void fai_slabs_trim(fai_slabs *slabs);
+
+/// Whether units of this kind are slabs, not spans.
+static inline bool fai_kind_is_slab(fai_kind kind)
+{
+    return kind == FAI_KIND_POOL || kind == FAI_KIND_HEAP || kind == FAI_KIND_STORE;
+}
 
 /// [any] The descriptor of the slab or span that an address lies in; the address is in the range and in one.
 static inline fai_slab *fai_slab_of(const fai_blocks *blocks, const void *p)
