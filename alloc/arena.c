@@ -68,7 +68,7 @@ static bool open_next_block(fai_arena *arena, fai_slabs *slabs)
 
 static void *alloc_span(fai_arena *arena, fai_slabs *slabs, size_t size, size_t align)
 {
-    unsigned char *p = fai_span_take(slabs, size, align, FAI_KIND_FRAME, FAI_KIND_FRAME);
+    unsigned char *p = fai_span_take(slabs, size, align, 0, FAI_KIND_FRAME, FAI_KIND_FRAME);
     if (p == NULL) return NULL;
     uint32_t unit = fai_unit_of(slabs->blocks, p);
     slabs->blocks->slabs[unit].next = arena->span;

@@ -115,14 +115,19 @@ static inline unsigned char *fai_unit_start(const fai_blocks *blocks, uint32_t u
     return blocks->base + ((size_t)unit << FA_UNIT_SHIFT);
 }
 
-static inline uint32_t fai_info_make(uint32_t lane, fai_kind kind, uint32_t size_class)
+/// What unit_info holds: who owns the unit, which tag pays for its objects (0: none), what they are.
+static inline uint32_t fai_info_make(uint32_t lane, uint32_t tag, fai_kind kind, uint32_t size_class)
 {
-    return lane << 16 | (uint32_t)kind << 8 | size_class;
+    return lane << 24 | tag << 16 | (uint32_t)kind << 8 | size_class;
 }
 
 static inline uint32_t fai_info_lane(uint32_t info)
 {
-    return info >> 16;
+    return info >> 24;
+}
+static inline uint32_t fai_info_tag(uint32_t info)
+{
+    return info >> 16 & 0xff;
 }
 static inline fai_kind fai_info_kind(uint32_t info)
 {

@@ -23,6 +23,9 @@ void fai_lane_load_frame(fai_lane *lane)
     const fai_arena *arena = &lane->frame[lane->slot];
     lane->hot.frame_cursor = arena->cursor;
     lane->hot.frame_end = lane->exact ? arena->cursor : arena->end;
+    if (fai_label_tag(lane->label) == 0 || lane->exact) return;
+    uint64_t paid = lane->credit - (fai_arena_bytes(arena, &lane->memory->blocks) - lane->label_bytes);
+    if (paid < (uint64_t)(arena->end - arena->cursor)) lane->hot.frame_end = arena->cursor + (paid & ~UINT64_C(15));
 }
 
 static fai_arena *store_scope(fai_lane *lane)
@@ -41,6 +44,9 @@ void fai_lane_leave_frame(fai_lane *lane)
 {
     if (lane->slot == FAI_NO_SLOT) return;
     (void)fai_lane_store_frame(lane);
+    if (lane->label != 0) fai_lane_suspend_label(lane);
+    lane->start_count = 0;
+    lane->starts_wanted = false;
     lane->slot = FAI_NO_SLOT;
     lane->hot.frame_cursor = lane->hot.frame_end = NULL;
 }
@@ -54,6 +60,8 @@ void fai_lane_switch_frame(fai_lane *lane, uint32_t slot, uint64_t number)
         lane->stale_count = 0; // no checkpoint of a frame before is valid
     lane->slot = slot;
     lane->frame_number = number;
+    lane->hot.frame_cursor = lane->frame[slot].cursor;
+    if (lane->label != 0) fai_lane_resume_label(lane);
     fai_lane_load_frame(lane);
 }
 
@@ -89,6 +97,15 @@ static void *alloc_from(fai_lane *lane, fai_arena *arena, size_t size, size_t al
     return fai_arena_alloc(arena, &lane->slabs, size, align, limit);
 }
 
+/// Most bytes by which an allocation can fill the arena further.
+static uint64_t most_bytes(const fai_lane *lane, size_t size, size_t align)
+{
+    if (size > lane->memory->blocks.bytes) return size;
+    size_t gap = align > FA_ALIGN_DEFAULT ? align - FA_ALIGN_DEFAULT : 0;
+    if (size + gap > FAI_ARENA_SPAN_MIN) return fai_span_size(size, align);
+    return ((size + FA_ALIGN_DEFAULT - 1) & ~(size_t)(FA_ALIGN_DEFAULT - 1)) + gap;
+}
+
 void *fa_frame_alloc_slow(fa_worker *w, size_t size, size_t align)
 {
     fai_lane *lane = fai_lane_of(w);
@@ -99,6 +116,7 @@ void *fa_frame_alloc_slow(fa_worker *w, size_t size, size_t align)
         return NULL;
     }
     fai_arena *arena = fai_lane_store_frame(lane);
+    if (fai_label_tag(lane->label) != 0 && !fai_lane_reserve_frame(lane, most_bytes(lane, size, align))) return NULL;
     void *p = alloc_from(lane, arena, size, align, (size_t)lane->memory->config.frame_bytes_max);
     fai_lane_load_frame(lane);
     if (p == NULL) report_exhausted(lane, size);
@@ -141,6 +159,7 @@ fa_checkpoint fa_checkpoint_take(fa_worker *w)
 {
     if (w == NULL) return (fa_checkpoint){.lane = UINT32_MAX};
     fai_lane *lane = fai_lane_of(w);
+    lane->starts_wanted = true;
     return (fa_checkpoint){
         .frame = fai_lane_frame_mark(lane),
         .scope = fai_lane_scope_mark(lane),
@@ -198,7 +217,12 @@ fa_status fa_checkpoint_rollback(fa_worker *w, fa_checkpoint checkpoint)
     make_stale(lane, checkpoint.taken);
     if (lane->slot == FAI_NO_SLOT) return FA_OK;
     fai_lane_forget_retained(lane, checkpoint.retained);
-    fai_arena_rewind(fai_lane_store_frame(lane), &lane->slabs, checkpoint.frame, lane->memory->config.checked);
+    fai_lane_settle_label(lane);
+    fai_arena *arena = fai_lane_store_frame(lane);
+    uint64_t before = fai_arena_bytes(arena, &lane->memory->blocks);
+    fai_arena_rewind(arena, &lane->slabs, checkpoint.frame, lane->memory->config.checked);
+    lane->hot.frame_cursor = arena->cursor;
+    if (fai_load_relaxed(&lane->memory->labelled)) fai_lane_unwind_label(lane, before);
     fai_lane_load_frame(lane);
     return FA_OK;
 }

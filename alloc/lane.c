@@ -36,7 +36,7 @@ static void init_magazines(fai_lane *lane)
         uint32_t limit = MAGAZINE_BYTES / fai_class_size(i);
         if (limit > FA_MAGAZINE_SLOTS) limit = FA_MAGAZINE_SLOTS;
         if (limit < 2) limit = 2;
-        lane->hot.magazines[i].limit = lane->exact ? 0 : limit;
+        lane->untagged.magazines[i].limit = lane->exact ? 0 : limit;
     }
 }
 
@@ -47,7 +47,8 @@ static void init_lane(fai_memory *memory, uint32_t index)
     lane->hot.region_base = (uintptr_t)memory->blocks.base;
     lane->hot.region_units = memory->blocks.bytes >> FA_UNIT_SHIFT;
     lane->hot.unit_info = memory->blocks.unit_info;
-    lane->hot.pool_info = fai_info_make(index, FAI_KIND_POOL, 0) >> 8;
+    lane->hot.pool_info = fai_info_make(index, 0, FAI_KIND_POOL, 0) >> 8;
+    lane->hot.magazines = lane->untagged.magazines;
     lane->hot.index = index;
     lane->hot.system = (fa_system *)(void *)memory;
     lane->exact = memory->config.checked || FAI_ASAN;
@@ -55,7 +56,10 @@ static void init_lane(fai_memory *memory, uint32_t index)
     lane->exhausted_frame = UINT64_MAX;
     for (uint32_t slot = 0; slot < FA_FRAMES_IN_FLIGHT_MAX; slot++) fai_arena_init(&lane->frame[slot]);
     fai_arena_init(&lane->scope);
-    fai_slabs_init(&lane->slabs, &memory->blocks, &lane->contention, index);
+    fai_slabs_init(&lane->slabs, &memory->blocks, &lane->contention, index, lane->tagged);
+    fai_slabs_add_tag(&lane->slabs, 0, &lane->untagged.lists);
+    lane->purses[lane->purse_count++] = 0;
+    lane->ledgers = memory->ledgers + (size_t)index * memory->config.frames_in_flight;
     init_magazines(lane);
     unsigned char *outbox = memory->outboxes + index * outbox_bytes(memory->lane_count);
     lane->outbox.open = (fai_packet **)(void *)outbox;
@@ -65,10 +69,17 @@ static void init_lane(fai_memory *memory, uint32_t index)
     lane->state = FAI_LANE_IDLE;
 }
 
+static size_t ledger_bytes(const fai_memory *memory)
+{
+    return (size_t)memory->lane_count * memory->config.frames_in_flight * sizeof(fai_ledger);
+}
+
 static void unmap_lanes(fai_memory *memory)
 {
     if (memory->lanes != NULL) (void)munmap(memory->lanes, memory->lane_count * memory->lane_bytes);
     if (memory->outboxes != NULL) (void)munmap(memory->outboxes, memory->lane_count * outbox_bytes(memory->lane_count));
+    if (memory->ledgers != NULL) (void)munmap(memory->ledgers, ledger_bytes(memory));
+    if (memory->labels != NULL) (void)munmap(memory->labels, sizeof *memory->labels);
 }
 
 static void release(fai_memory *memory)
@@ -89,7 +100,9 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
     if (!fai_blocks_init(&memory->blocks, config)) return FA_ERROR_MEMORY;
     memory->lanes = map_zeroed(lane_count * lane_bytes);
     memory->outboxes = map_zeroed(lane_count * outbox_bytes(lane_count));
-    if (!memory->lanes || !memory->outboxes || !fai_depot_init(&memory->depot) ||
+    memory->ledgers = map_zeroed(ledger_bytes(memory));
+    memory->labels = map_zeroed(sizeof *memory->labels);
+    if (!memory->lanes || !memory->outboxes || !memory->ledgers || !memory->labels || !fai_depot_init(&memory->depot) ||
         !fai_blocks_prefault(&memory->blocks, (uint32_t)(config->prefault_bytes >> FAI_BLOCK_SHIFT))) {
         release(memory);
         return FA_ERROR_MEMORY;
@@ -185,7 +198,7 @@ void fai_lane_yield(fai_lane *lane)
     if (lane->outbox.pending_count > 0) fai_outbox_post_all(lane);
     if (fai_load_relaxed(&lane->service_due))
         service(lane);
-    else if (lane->changed || lane->classes != 0)
+    else if (lane->changed || lane->pool_used)
         fai_lane_publish(lane);
     bool unopened = lane->stash.packets != NULL || lane->stash.objects != NULL;
     if (lane->retired.count > 0 || unopened) fai_store_relaxed(&lane->attention, 1u);
@@ -246,6 +259,7 @@ void fai_memory_retire_frame(fai_memory *memory, uint32_t slot, uint64_t number,
     }
     // [frame.slot] release: gives the slot's arenas, reset, back to their lanes.
     fai_store_release(&memory->slots_alive, fai_load_relaxed(&memory->slots_alive) & ~(UINT32_C(1) << slot));
+    fai_memory_settle_frame(memory, slot);
     memory->frame_blocks[slot] = blocks;
     memory->merged.frame = number;
     memory->merged.frame_bytes = bytes;

@@ -21,6 +21,7 @@
 #pragma once
 
 #include "alloc/arena.h"
+#include "alloc/label.h"
 #include "alloc/remote.h"
 #include "concurrent/check.h"
 #include "concurrent/rcu.h"
@@ -75,6 +76,28 @@ typedef struct fai_lane_stats {
     uint64_t retired;
 } fai_lane_stats;
 
+/// What a lane keeps of one tag: magazines and slabs. Made when the tag first needs one.
+typedef struct fai_purse {
+    fai_slab_lists lists; // first: the lane finds its purses in fai_slabs.tagged
+    fa_magazine magazines[FA_CLASS_COUNT];
+    int64_t taken[FA_CLASS_COUNT];    // objects out of the slabs
+    uint64_t counted[FA_CLASS_COUNT]; // handed out by the magazine when the label was last settled
+    uint64_t classes;                 // bit per class ever used
+} fai_purse;
+
+/// An open phase.
+typedef struct fai_open_phase {
+    uint32_t before; // phase
+    uint64_t serial; // of the job that began it
+    uint64_t since_ns;
+} fai_open_phase;
+
+/// Where in the frame arena a label began, for rollbacks past the change.
+typedef struct fai_label_start {
+    uint64_t bytes;
+    uint32_t label;
+} fai_label_start;
+
 /// Checkpoints that a rollback made stale: those taken after number `after`, up to number `upto`.
 typedef struct fai_stale {
     uint64_t after, upto;
@@ -101,26 +124,41 @@ typedef struct fai_lane {
     fai_stale *stale;     // which of them were rolled back past, rising
     uint32_t stale_count;
     uint32_t stale_capacity;
-    uint64_t classes;              // bit per pool class ever used
-    int64_t taken[FA_CLASS_COUNT]; // objects out of this lane's pool slabs
+    bool pool_used;          // some purse has objects
+    uint32_t label;          // current; worker threads keep a job's until another has another
+    uint64_t label_bytes;    // of the frame's arena when the label was last settled
+    uint64_t label_start;    // of the frame's arena when it became current
+    uint64_t credit;         // frame memory that the tag was charged for, from label_bytes on
+    fai_label_start *starts; // labels before the current one, while a checkpoint may go back to them
+    uint32_t start_count;
+    uint32_t start_capacity;
+    bool starts_wanted;
+    uint32_t phase_depth;
+    fai_open_phase phases[FA_PHASE_DEPTH];
+    fai_ledger *ledgers; // one per frame slot
     fai_slabs slabs;
     fai_outbox outbox;
     fai_stash stash;
     fai_retained_list retained[FA_FRAMES_IN_FLIGHT_MAX];
     fai_retired_list retired;
     fai_lane_stats stats;
+    uint32_t purse_count;
+    uint8_t purses[FAI_NAMES_MAX];         // tags that have a purse, 0 first
+    fai_slab_lists *tagged[FAI_NAMES_MAX]; // the purses by tag, NULL where there is none
+    fai_purse untagged;
     uint64_t exhausted_frame; // frame in which FA003 was last reported
     fa_contention contention;
     // shared
     FAI_OWN_LINE FAI_ATOMIC(uint32_t) state;
-    FAI_ATOMIC(uint32_t) service_due;   // 1: a boundary found the lane running and asks it to service itself
-    FAI_ATOMIC(uint32_t) attention;     // 1: the lane went idle with retired versions or an unopened stash
-    FAI_ATOMIC(uint32_t) claims;        // by the lane's thread, wraps
-    uint64_t uses_seen;                 // main lane: `claims`, or what it did itself, at the last boundary
-    uint32_t quiet;                     // main lane: boundaries since it changed
-    FAI_ATOMIC(uint32_t) offered_ready; // 1: `offered` belongs to the main lane
-    fai_retired_list offered;           // versions this lane hands over while it keeps running
-    fai_lane_stats published;           // each field: relaxed, written by whoever services
+    FAI_ATOMIC(uint32_t) service_due;            // 1: a boundary found the lane running and asks it to service itself
+    FAI_ATOMIC(uint32_t) attention;              // 1: the lane went idle with retired versions or an unopened stash
+    FAI_ATOMIC(uint32_t) claims;                 // by the lane's thread, wraps
+    uint64_t uses_seen;                          // main lane: `claims`, or what it did itself, at the last boundary
+    uint32_t quiet;                              // main lane: boundaries since it changed
+    FAI_ATOMIC(uint32_t) offered_ready;          // 1: `offered` belongs to the main lane
+    fai_retired_list offered;                    // versions this lane hands over while it keeps running
+    fai_lane_stats published;                    // each field: relaxed, written by whoever services
+    FAI_ATOMIC(uint64_t) at_hand[FAI_NAMES_MAX]; // by tag: bytes in magazines; relaxed, likewise
     fai_mailbox mailbox;
 } fai_lane;
 
@@ -132,6 +170,8 @@ typedef struct fai_memory {
     size_t lane_bytes;
     unsigned char *lanes;
     unsigned char *outboxes; // arrays of the lanes' outboxes
+    fai_labels *labels;
+    fai_ledger *ledgers; // of all lanes
     fai_blocks blocks;
     fai_depot depot;
     // owner: the main lane
@@ -155,6 +195,7 @@ typedef struct fai_memory {
     slots_alive; // bit per frame slot that has not retired; the arenas of others belong to their lanes
     FAI_ATOMIC(uint32_t)
     lanes_used; // lanes from this number on were never claimed, and the boundary need not look at them
+    FAI_ATOMIC(uint32_t) labelled;   // 1: some lane has had a label
     FAI_ATOMIC(uint32_t) frame_open; // slot of the open frame, FAI_NO_SLOT if none
 } fai_memory;
 
@@ -220,6 +261,8 @@ typedef struct fai_job_mark {
     fa_arena_mark frame;
     fai_order *order;
     uint64_t serial;
+    uint32_t label; // before the job
+    uint32_t own;   // the job's
 } fai_job_mark;
 
 static inline fa_arena_mark fai_lane_scope_mark(const fai_lane *lane)
@@ -249,14 +292,26 @@ static inline void fai_lane_keep_frame(fai_lane *lane)
 /// Frees scope memory back to the mark; a mark ahead does nothing.
 void fai_lane_rewind_scope(fai_lane *lane, fa_arena_mark mark);
 
+/// [owner] Makes another label current.
+void fai_lane_switch_label(fai_lane *lane, uint32_t label);
+
+/// [owner thread] Slow part of fai_lane_end_job(): back to the label before the job, and a report of what the job left open.
+void fai_lane_restore_label(fai_lane *lane, const fai_job_mark *mark);
+
+/// [owner thread] Ends the phases that were begun outside jobs and are still open, and reports them.
+void fai_lane_close_phases(fai_lane *lane);
+
 /// [owner thread] Around every job, properly nested and in the job's frame; `order` must live until the end.
-static inline void fai_lane_begin_job(fai_lane *lane, fai_order *order, fai_job_mark *mark)
+static inline void fai_lane_begin_job(fai_lane *lane, fai_order *order, uint32_t label, fai_job_mark *mark)
 {
     FA_ASSERT(lane->slot != FAI_NO_SLOT);
     mark->scope = fai_lane_scope_mark(lane);
     mark->frame = fai_lane_frame_mark(lane);
     mark->order = lane->order;
     mark->serial = lane->serial;
+    mark->label = lane->label;
+    mark->own = label;
+    if (FA_UNLIKELY(label != lane->label)) fai_lane_switch_label(lane, label);
     lane->order = order;
     lane->serial = ++lane->serial_last;
     lane->depth++;
@@ -268,6 +323,7 @@ static inline void fai_lane_end_job(fai_lane *lane, const fai_job_mark *mark)
     lane->depth--;
     // What this job allocated outlives it: a checkpoint of who waits below, a job or the main lane, must not free it.
     if (!fai_mark_is(mark->frame, fai_lane_frame_mark(lane))) fai_lane_keep_frame(lane);
+    if (FA_UNLIKELY((lane->label ^ mark->label) | (mark->own ^ mark->label))) fai_lane_restore_label(lane, mark);
     lane->order = mark->order;
     lane->serial = mark->serial;
 }
@@ -288,6 +344,44 @@ void fai_memory_boundary(fai_memory *memory);
 /// [own] Frees an object on its owner or sends it home. `account`: FAI_KIND_POOL, FAI_KIND_HEAP, or FAI_KIND_NONE for either. False and a
 /// diagnostic if it is no such object.
 bool fai_lane_free(fai_lane *lane, void *p, fai_kind account);
+
+/// [owner] The lane's purse of a tag, NULL if it never had one.
+static inline fai_purse *fai_lane_purse(const fai_lane *lane, uint32_t tag)
+{
+    return (fai_purse *)(void *)lane->slabs.tagged[tag];
+}
+
+/// [owner] The lane's current label.
+static inline uint32_t fai_lane_label(const fai_lane *lane)
+{
+    return lane->label;
+}
+
+/// [owner] Charges `bytes` to the label's tag; all or nothing. False: a hard budget refuses, which was reported and counted.
+bool fai_label_charge(fai_lane *lane, uint32_t label, fai_use use, uint64_t bytes);
+/// [owner] The same for at least `need` bytes, at most `want`; how many.
+uint64_t fai_label_charge_ahead(fai_lane *lane, uint32_t label, fai_use use, uint64_t need, uint64_t want);
+/// [owner] Takes back what was charged, on any lane.
+void fai_label_refund(fai_lane *lane, uint32_t label, fai_use use, uint64_t bytes);
+
+/// [owner] A purse for a tag that has none; NULL: no memory.
+fai_purse *fai_lane_make_purse(fai_lane *lane, uint32_t tag);
+
+/// [owner] Enters what was allocated under a label into the ledger of the lane's frame, if it is in one.
+void fai_ledger_add(fai_lane *lane, uint32_t label, const fai_counts *counts);
+/// [owner] Adds up what was allocated under the label since it became current or was last settled.
+void fai_lane_settle_label(fai_lane *lane);
+/// [owner] The lane enters or leaves its frame.
+void fai_lane_resume_label(fai_lane *lane);
+void fai_lane_suspend_label(fai_lane *lane);
+/// [owner] A heap object was allocated.
+void fai_lane_count_heap(fai_lane *lane, uint64_t bytes);
+/// [owner] Provides for `bytes` more of frame memory; false: the budget refuses.
+bool fai_lane_reserve_frame(fai_lane *lane, uint64_t bytes);
+/// [owner] The frame's arena was rewound; it had `before` bytes, all settled.
+void fai_lane_unwind_label(fai_lane *lane, uint64_t before);
+/// [main] Adds up the ledgers of a frame that retires and refunds its memory.
+void fai_memory_settle_frame(fai_memory *memory, uint32_t slot);
 
 /// [owner] Frees an object of this lane; `info` is its unit's.
 void fai_lane_free_own(fai_lane *lane, void *p, uint32_t info);

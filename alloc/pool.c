@@ -2,8 +2,9 @@
 //
 // The pool's slow paths: refilling and flushing magazines, frees of other lanes' objects, and what checked builds verify.
 //
-//     objects out of this lane's slabs of class c == taken[c]
-//     of them with users                          == taken[c] - count of magazines[c]   (after a boundary)
+// For each purse, that is, for each tag on a lane:
+//     objects out of the slabs of class c == taken[c]; the tag is charged for them
+//     of them with users                  == taken[c] - count of magazines[c]   (after a boundary)
 #include "alloc/lane.h"
 #include "alloc/store.h"
 #include "concurrent/annotate.h"
@@ -30,67 +31,60 @@ static void mark_freed(const fai_lane *lane, void *p, size_t size)
     fai_forbid(p, size);
 }
 
+static fai_use use_of(fai_kind account)
+{
+    return account == FAI_KIND_POOL ? FAI_USE_POOL : FAI_USE_HEAP;
+}
+
+static void *take_span(fai_lane *lane, size_t size, size_t align, fai_kind account)
+{
+    uint32_t tag = fai_label_tag(lane->label);
+    void *p = fai_span_take(&lane->slabs, size, align, tag, FAI_KIND_SPAN, account);
+    if (p != NULL) return p;
+    fai_lane_trim(lane);
+    return fai_span_take(&lane->slabs, size, align, tag, FAI_KIND_SPAN, account);
+}
+
 static void *alloc_span(fai_lane *lane, size_t size, size_t align, fai_kind account)
 {
-    void *p = fai_span_take(&lane->slabs, size, align, FAI_KIND_SPAN, account);
+    if (size > lane->memory->blocks.bytes) return NULL;
+    size_t reserved = fai_span_size(size, align);
+    if (!fai_label_charge(lane, lane->label, use_of(account), reserved)) return NULL;
+    void *p = take_span(lane, size, align, account);
     if (p == NULL) {
-        fai_lane_trim(lane);
-        p = fai_span_take(&lane->slabs, size, align, FAI_KIND_SPAN, account);
+        fai_label_refund(lane, lane->label, use_of(account), reserved);
+        return NULL;
     }
-    if (p == NULL) return NULL;
-    const fai_slab *span = fai_slab_of(&lane->memory->blocks, p);
+    FA_ASSERT(fai_slab_of(&lane->memory->blocks, p)->size == reserved);
     lane->changed = true;
     if (account == FAI_KIND_POOL) {
         lane->stats.pool_live++;
-        lane->stats.pool_live_bytes += (int64_t)span->size;
+        lane->stats.pool_live_bytes += (int64_t)reserved;
         lane->stats.pool_allocs++;
     } else {
         lane->stats.heap_live++;
-        lane->stats.heap_live_bytes += (int64_t)span->size;
+        lane->stats.heap_live_bytes += (int64_t)reserved;
         lane->stats.heap_allocs++;
     }
+    fai_lane_count_heap(lane, reserved);
     mark_allocated(lane, p, size);
     return p;
 }
 
-/// Fills an empty magazine half: first with what came home, then from slabs.
-static void refill(fai_lane *lane, uint32_t size_class)
+static fai_purse *current_purse(fai_lane *lane)
 {
-    fa_magazine *magazine = &lane->hot.magazines[size_class];
-    lane->stats.pool_refills++;
-    lane->changed = true;
-    lane->classes |= UINT64_C(1) << size_class;
-    if (lane->exact)
-        fai_mailbox_drain(lane); // without magazines everything goes straight to its slab
-    else
-        fai_mailbox_refill(lane, magazine);
-    if (fa_magazine_count(magazine) > 0) return;
-    uint32_t want = magazine->limit > 1 ? (uint32_t)magazine->limit / 2 : 1;
-    uint32_t taken = fai_slabs_take(&lane->slabs, FAI_KIND_POOL, size_class, magazine->slots, want);
-    magazine->state += taken;
-    lane->taken[size_class] += taken;
-}
-
-void *fa_pool_alloc_slow(fa_worker *w, size_t size, size_t align)
-{
-    fai_lane *lane = fai_lane_of(w);
-    if (size == 0 || align == 0 || (align & (align - 1)) != 0 || align > POOL_ALIGN_MAX) return NULL;
-    uint32_t size_class = fai_class_aligned(size, align);
-    if (size_class == FA_CLASS_COUNT) return alloc_span(lane, size, align, FAI_KIND_POOL);
-    fa_magazine *magazine = &w->magazines[size_class];
-    if (fa_magazine_count(magazine) == 0) refill(lane, size_class);
-    void *p;
-    if (!fa_magazine_pop(magazine, &p)) return NULL;
-    if (lane->exact) mark_allocated(lane, p, size);
-    return p;
+    uint32_t tag = fai_label_tag(lane->label);
+    fai_purse *purse = fai_lane_purse(lane, tag);
+    return purse != NULL ? purse : fai_lane_make_purse(lane, tag);
 }
 
 /// Returns the `give` oldest objects of a magazine to their slabs.
-static void flush(fai_lane *lane, uint32_t size_class, uint32_t give)
+static void flush(fai_lane *lane, fai_purse *purse, uint32_t size_class, uint32_t give)
 {
-    fa_magazine *magazine = &lane->hot.magazines[size_class];
-    uint32_t given = 0;
+    fa_magazine *magazine = &purse->magazines[size_class];
+    uint32_t given = 0, tag = 0;
     for (uint32_t i = 0; i < give; i++) {
+        tag = fai_slab_of(&lane->memory->blocks, magazine->slots[i])->tag;
         if (fai_slabs_give(&lane->slabs, magazine->slots[i]))
             given++;
         else
@@ -99,16 +93,76 @@ static void flush(fai_lane *lane, uint32_t size_class, uint32_t give)
     }
     magazine->state -= give;
     memmove(magazine->slots, magazine->slots + give, fa_magazine_count(magazine) * sizeof(void *));
-    lane->taken[size_class] -= given;
+    purse->taken[size_class] -= given;
+    fai_label_refund(lane, fai_label_make(tag, 0), FAI_USE_POOL, (uint64_t)given * fai_class_size(size_class));
+}
+
+static void flush_all(fai_lane *lane, fai_purse *purse)
+{
+    for (uint64_t classes = purse->classes; classes != 0; classes &= classes - 1) {
+        uint32_t size_class = (uint32_t)__builtin_ctzll(classes);
+        flush(lane, purse, size_class, fa_magazine_count(&purse->magazines[size_class]));
+    }
+}
+
+/// Charges up to `want` objects to the lane's tag, at least one; how many. What lies in the lane's other magazines goes back first if the
+/// budget would refuse otherwise.
+static uint32_t charge_objects(fai_lane *lane, fai_purse *purse, uint32_t size_class, uint32_t want)
+{
+    uint32_t tag = fai_label_tag(lane->label), size = fai_class_size(size_class);
+    if (tag == 0) return want;
+    const fai_account *account = &lane->memory->labels->accounts[tag];
+    if (fai_load_relaxed(&account->hard) != 0 &&
+        fai_load_relaxed(&account->charged) + size > fai_load_relaxed(&account->hard))
+        flush_all(lane, purse);
+    uint64_t granted = fai_label_charge_ahead(lane, lane->label, FAI_USE_POOL, size, (uint64_t)want * size);
+    fai_label_refund(lane, lane->label, FAI_USE_POOL, granted % size);
+    return (uint32_t)(granted / size);
+}
+
+/// Fills an empty magazine half: first with what came home, then from slabs.
+static void refill(fai_lane *lane, fai_purse *purse, uint32_t size_class)
+{
+    fa_magazine *magazine = &purse->magazines[size_class];
+    lane->stats.pool_refills++;
+    lane->changed = true;
+    lane->pool_used = true;
+    purse->classes |= UINT64_C(1) << size_class;
+    if (lane->exact)
+        fai_mailbox_drain(lane); // without magazines everything goes straight to its slab
+    else
+        fai_mailbox_refill(lane, magazine);
+    if (fa_magazine_count(magazine) > 0) return;
+    uint32_t want = magazine->limit > 1 ? (uint32_t)magazine->limit / 2 : 1;
+    uint32_t granted = charge_objects(lane, purse, size_class, want);
+    if (granted == 0) return;
+    uint32_t taken = fai_slabs_take(&lane->slabs, fai_label_tag(lane->label), FAI_KIND_POOL, size_class,
+                                    magazine->slots, granted);
+    magazine->state += taken;
+    purse->taken[size_class] += taken;
+    fai_label_refund(lane, lane->label, FAI_USE_POOL, (uint64_t)(granted - taken) * fai_class_size(size_class));
+}
+
+void *fa_pool_alloc_slow(fa_worker *w, size_t size, size_t align)
+{
+    fai_lane *lane = fai_lane_of(w);
+    if (size == 0 || align == 0 || (align & (align - 1)) != 0 || align > POOL_ALIGN_MAX) return NULL;
+    uint32_t size_class = fai_class_aligned(size, align);
+    if (size_class == FA_CLASS_COUNT) return alloc_span(lane, size, align, FAI_KIND_POOL);
+    fai_purse *purse = current_purse(lane);
+    if (purse == NULL) return NULL;
+    fa_magazine *magazine = &purse->magazines[size_class];
+    if (fa_magazine_count(magazine) == 0) refill(lane, purse, size_class);
+    void *p;
+    if (!fa_magazine_pop(magazine, &p)) return NULL;
+    if (lane->exact) mark_allocated(lane, p, size);
+    return p;
 }
 
 void fai_lane_trim(fai_lane *lane)
 {
     const fai_memory *memory = lane->memory;
-    for (uint64_t classes = lane->classes; classes != 0; classes &= classes - 1) {
-        uint32_t size_class = (uint32_t)__builtin_ctzll(classes);
-        flush(lane, size_class, fa_magazine_count(&lane->hot.magazines[size_class]));
-    }
+    for (uint32_t i = 0; i < lane->purse_count; i++) flush_all(lane, fai_lane_purse(lane, lane->purses[i]));
     // [frame.slot] acquire: the arenas of dead slots as the main lane reset them.
     uint32_t alive = fai_load_acquire(&memory->slots_alive);
     // A slot that is dead stays dead while this lane stands in a frame, or is the main lane's or in its hands; otherwise the main lane might
@@ -119,7 +173,7 @@ void fai_lane_trim(fai_lane *lane)
         if (slot == lane->slot || ((alive >> slot & 1) == 0 && may_trim_dead))
             fai_arena_trim(&lane->frame[slot], &lane->memory->blocks, &lane->contention);
     fai_arena_trim(&lane->scope, &lane->memory->blocks, &lane->contention);
-    fai_slabs_trim(&lane->slabs);
+    for (uint32_t i = 0; i < lane->purse_count; i++) fai_slabs_trim(&lane->slabs, lane->purses[i]);
 }
 
 static void report_invalid(const fai_lane *lane, const void *p)
@@ -141,8 +195,31 @@ static void free_span(fai_lane *lane, void *p)
         lane->stats.heap_live--;
         lane->stats.heap_live_bytes -= size;
     }
+    if (span->account == FAI_KIND_POOL || span->account == FAI_KIND_HEAP)
+        fai_label_refund(lane, fai_label_make(span->tag, 0), use_of(span->account), span->size);
     mark_freed(lane, p, span->size);
     fai_span_give(&lane->slabs, span->head);
+}
+
+static void free_pool_object(fai_lane *lane, void *p, uint32_t tag, uint32_t size_class)
+{
+    fai_purse *purse = fai_lane_purse(lane, tag);
+    if (lane->exact) {
+        if (!fai_slabs_is_taken(&lane->slabs, p)) {
+            report_invalid(lane, p);
+            return;
+        }
+        // Before the slab, and with it the memory, may be another lane's.
+        mark_freed(lane, p, fai_class_size(size_class));
+        (void)fai_slabs_give(&lane->slabs, p);
+        purse->taken[size_class]--;
+        fai_label_refund(lane, fai_label_make(tag, 0), FAI_USE_POOL, fai_class_size(size_class));
+        return;
+    }
+    fa_magazine *magazine = &purse->magazines[size_class];
+    if (fa_magazine_push(magazine, p)) return;
+    flush(lane, purse, size_class, (fa_magazine_count(magazine) + 1) / 2);
+    (void)fa_magazine_push(magazine, p);
 }
 
 void fai_lane_free_own(fai_lane *lane, void *p, uint32_t info)
@@ -154,25 +231,7 @@ void fai_lane_free_own(fai_lane *lane, void *p, uint32_t info)
     }
     uint32_t size_class = fai_info_class(info);
     switch (fai_info_kind(info)) {
-        case FAI_KIND_POOL: {
-            fa_magazine *magazine = &lane->hot.magazines[size_class];
-            if (lane->exact) {
-                if (!fai_slabs_is_taken(&lane->slabs, p)) {
-                    report_invalid(lane, p);
-                    return;
-                }
-                mark_freed(
-                    lane, p,
-                    fai_class_size(size_class)); // before the slab, and with it the memory, may be another lane's
-                (void)fai_slabs_give(&lane->slabs, p);
-                lane->taken[size_class]--;
-                return;
-            }
-            if (fa_magazine_push(magazine, p)) return;
-            flush(lane, size_class, (fa_magazine_count(magazine) + 1) / 2);
-            (void)fa_magazine_push(magazine, p);
-            return;
-        }
+        case FAI_KIND_POOL: free_pool_object(lane, p, fai_info_tag(info), size_class); return;
         case FAI_KIND_HEAP:
             if (!fai_slabs_is_taken(&lane->slabs, p)) {
                 report_invalid(lane, p);
@@ -180,6 +239,7 @@ void fai_lane_free_own(fai_lane *lane, void *p, uint32_t info)
             }
             lane->stats.heap_live--;
             lane->stats.heap_live_bytes -= fai_class_size(size_class);
+            fai_label_refund(lane, fai_label_make(fai_info_tag(info), 0), FAI_USE_HEAP, fai_class_size(size_class));
             if (lane->exact) mark_freed(lane, p, fai_class_size(size_class));
             (void)fai_slabs_give(&lane->slabs, p);
             return;
@@ -264,12 +324,19 @@ void *fa_heap_alloc(fa_worker *w, size_t size, size_t align)
     uint32_t size_class = align <= POOL_ALIGN_MAX ? fai_class_aligned(size, align) : FA_CLASS_COUNT;
     if (!fai_mailbox_is_empty(&lane->mailbox)) fai_mailbox_drain(lane);
     if (size_class == FA_CLASS_COUNT) return alloc_span(lane, size, align, FAI_KIND_HEAP);
+    if (current_purse(lane) == NULL) return NULL;
+    uint32_t bytes = fai_class_size(size_class);
+    if (!fai_label_charge(lane, lane->label, FAI_USE_HEAP, bytes)) return NULL;
     void *p;
-    if (fai_slabs_take(&lane->slabs, FAI_KIND_HEAP, size_class, &p, 1) == 0) return NULL;
+    if (fai_slabs_take(&lane->slabs, fai_label_tag(lane->label), FAI_KIND_HEAP, size_class, &p, 1) == 0) {
+        fai_label_refund(lane, lane->label, FAI_USE_HEAP, bytes);
+        return NULL;
+    }
+    fai_lane_count_heap(lane, bytes);
     lane->changed = true;
     lane->stats.heap_allocs++;
     lane->stats.heap_live++;
-    lane->stats.heap_live_bytes += fai_class_size(size_class);
+    lane->stats.heap_live_bytes += bytes;
     if (lane->exact) mark_allocated(lane, p, size);
     return p;
 }

@@ -109,7 +109,7 @@ static void *move_to_heap(fai_memory *memory, const fai_retained *item)
     FA_ASSERT(fai_unit_start(blocks, unit) == item->object);
     span->kind = FAI_KIND_SPAN; // the arena's reset passes over it
     span->account = FAI_KIND_HEAP;
-    fai_store_relaxed(&blocks->unit_info[unit], fai_info_make(fai_info_lane(info), FAI_KIND_SPAN, 0));
+    fai_store_relaxed(&blocks->unit_info[unit], fai_info_make(fai_info_lane(info), span->tag, FAI_KIND_SPAN, 0));
     fai_lane *main_lane = fai_memory_lane(memory, 0);
     main_lane->stats.heap_live++;
     main_lane->stats.heap_live_bytes += (int64_t)span->size;

@@ -36,15 +36,23 @@ uint32_t fai_class_aligned(size_t size, size_t align)
     return size_class;
 }
 
-void fai_slabs_init(fai_slabs *slabs, fai_blocks *blocks, fa_contention *contention, uint32_t lane)
+void fai_slabs_init(fai_slabs *slabs, fai_blocks *blocks, fa_contention *contention, uint32_t lane,
+                    fai_slab_lists **tagged)
 {
     memset(slabs, 0, sizeof *slabs);
     slabs->blocks = blocks;
     slabs->contention = contention;
     slabs->lane = lane;
     slabs->open = FAI_INDEX_NONE;
-    for (uint32_t i = 0; i < FA_CLASS_COUNT; i++)
-        slabs->pool[i].first = slabs->heap[i].first = slabs->store[i].first = FAI_INDEX_NONE;
+    slabs->tagged = tagged;
+    for (uint32_t i = 0; i < FA_CLASS_COUNT; i++) slabs->store[i].first = FAI_INDEX_NONE;
+}
+
+void fai_slabs_add_tag(fai_slabs *slabs, uint32_t tag, fai_slab_lists *lists)
+{
+    FA_ASSERT(slabs->tagged[tag] == NULL);
+    for (uint32_t i = 0; i < FA_CLASS_COUNT; i++) lists->pool[i].first = lists->heap[i].first = FAI_INDEX_NONE;
+    slabs->tagged[tag] = lists;
 }
 
 // Blocks with free units ------------------------------------------------------------------------------------------------
@@ -142,16 +150,17 @@ static void units_give(fai_slabs *slabs, uint32_t unit, uint32_t count)
 
 // Slabs -----------------------------------------------------------------------------------------------------------------
 
-static fai_slab_list *list_of(fai_slabs *slabs, fai_kind kind, uint32_t size_class)
+static fai_slab_list *list_of(fai_slabs *slabs, uint32_t tag, fai_kind kind, uint32_t size_class)
 {
     FA_ASSERT(fai_kind_is_slab(kind));
-    fai_slab_list *lists = kind == FAI_KIND_POOL ? slabs->pool : kind == FAI_KIND_HEAP ? slabs->heap : slabs->store;
-    return &lists[size_class];
+    if (kind == FAI_KIND_STORE) return &slabs->store[size_class];
+    fai_slab_lists *lists = slabs->tagged[tag];
+    return kind == FAI_KIND_POOL ? &lists->pool[size_class] : &lists->heap[size_class];
 }
 
 static void list_insert(fai_slabs *slabs, fai_slab *slab)
 {
-    fai_slab_list *list = list_of(slabs, slab->kind, slab->size_class);
+    fai_slab_list *list = list_of(slabs, slab->tag, slab->kind, slab->size_class);
     slab->previous = FAI_INDEX_NONE;
     slab->next = list->first;
     if (list->first != FAI_INDEX_NONE) slabs->blocks->slabs[list->first].previous = slab->head;
@@ -162,7 +171,7 @@ static void list_remove(fai_slabs *slabs, fai_slab *slab)
 {
     fai_slab *all = slabs->blocks->slabs;
     if (slab->previous == FAI_INDEX_NONE)
-        list_of(slabs, slab->kind, slab->size_class)->first = slab->next;
+        list_of(slabs, slab->tag, slab->kind, slab->size_class)->first = slab->next;
     else
         all[slab->previous].next = slab->next;
     if (slab->next != FAI_INDEX_NONE) all[slab->next].previous = slab->previous;
@@ -173,7 +182,7 @@ static void set_unit_info(fai_blocks *blocks, uint32_t unit, uint32_t count, uin
     for (uint32_t i = unit; i < unit + count; i++) fai_store_relaxed(&blocks->unit_info[i], info);
 }
 
-static fai_slab *slab_make(fai_slabs *slabs, fai_kind kind, uint32_t size_class)
+static fai_slab *slab_make(fai_slabs *slabs, uint32_t tag, fai_kind kind, uint32_t size_class)
 {
     uint32_t size = fai_class_size(size_class);
     uint32_t units = size <= BIG_SIZE ? 1 : BIG_UNITS;
@@ -182,6 +191,7 @@ static fai_slab *slab_make(fai_slabs *slabs, fai_kind kind, uint32_t size_class)
     fai_slab *slab = &slabs->blocks->slabs[unit];
     for (uint32_t i = 0; i < units; i++) slabs->blocks->slabs[unit + i].head = unit;
     slab->units = units;
+    slab->tag = tag;
     slab->kind = kind;
     slab->size_class = size_class;
     slab->object_size = size;
@@ -191,7 +201,7 @@ static fai_slab *slab_make(fai_slabs *slabs, fai_kind kind, uint32_t size_class)
     slab->hint = 0;
     memset(slab->free_bits, 0xff, slab->capacity / 64 * sizeof(uint64_t));
     if (slab->capacity % 64 != 0) slab->free_bits[slab->capacity / 64] = (UINT64_C(1) << slab->capacity % 64) - 1;
-    set_unit_info(slabs->blocks, unit, units, fai_info_make(slabs->lane, kind, size_class));
+    set_unit_info(slabs->blocks, unit, units, fai_info_make(slabs->lane, tag, kind, size_class));
     list_insert(slabs, slab);
     return slab;
 }
@@ -226,15 +236,16 @@ static uint32_t slab_take(fai_slabs *slabs, fai_slab *slab, void **objects, uint
     return got;
 }
 
-uint32_t fai_slabs_take(fai_slabs *slabs, fai_kind kind, uint32_t size_class, void **objects, uint32_t want)
+uint32_t fai_slabs_take(fai_slabs *slabs, uint32_t tag, fai_kind kind, uint32_t size_class, void **objects,
+                        uint32_t want)
 {
-    const fai_slab_list *list = list_of(slabs, kind, size_class);
+    const fai_slab_list *list = list_of(slabs, tag, kind, size_class);
     uint32_t got = 0;
     while (got < want) {
         fai_slab *slab = list->first != FAI_INDEX_NONE ? &slabs->blocks->slabs[list->first] : NULL;
         if (slab == NULL) {
             if (got > 0) break; // a new slab only for a caller that would go without
-            slab = slab_make(slabs, kind, size_class);
+            slab = slab_make(slabs, tag, kind, size_class);
             if (slab == NULL) return 0;
         }
         got += slab_take(slabs, slab, objects + got, want - got);
@@ -317,12 +328,13 @@ static void trim_list(fai_slabs *slabs, const fai_slab_list *list)
     }
 }
 
-void fai_slabs_trim(fai_slabs *slabs)
+void fai_slabs_trim(fai_slabs *slabs, uint32_t tag)
 {
+    const fai_slab_lists *lists = slabs->tagged[tag];
     for (uint32_t i = 0; i < FA_CLASS_COUNT; i++) {
-        trim_list(slabs, &slabs->pool[i]);
-        trim_list(slabs, &slabs->heap[i]);
-        trim_list(slabs, &slabs->store[i]);
+        trim_list(slabs, &lists->pool[i]);
+        trim_list(slabs, &lists->heap[i]);
+        if (tag == 0) trim_list(slabs, &slabs->store[i]);
     }
 }
 
@@ -340,23 +352,37 @@ static uint32_t span_units(fai_slabs *slabs, size_t units, size_t align)
     return first == FAI_INDEX_NONE ? FAI_INDEX_NONE : first * (uint32_t)FAI_BLOCK_UNITS;
 }
 
-void *fai_span_take(fai_slabs *slabs, size_t size, size_t align, fai_kind kind, fai_kind account)
+/// How many units a span has, and whether it is made of whole blocks.
+static size_t span_shape(size_t size, size_t align, bool *whole_blocks)
+{
+    size_t units = (size + FAI_UNIT_BYTES - 1) >> FA_UNIT_SHIFT;
+    *whole_blocks = units > FAI_BLOCK_UNITS || align >= FAI_BLOCK_BYTES;
+    return *whole_blocks ? (units + FAI_BLOCK_UNITS - 1) / FAI_BLOCK_UNITS * FAI_BLOCK_UNITS : units;
+}
+
+size_t fai_span_size(size_t size, size_t align)
+{
+    bool whole_blocks;
+    return span_shape(size, align, &whole_blocks) * FAI_UNIT_BYTES;
+}
+
+void *fai_span_take(fai_slabs *slabs, size_t size, size_t align, uint32_t tag, fai_kind kind, fai_kind account)
 {
     if (size > slabs->blocks->bytes) return NULL;
-    size_t units = (size + FAI_UNIT_BYTES - 1) >> FA_UNIT_SHIFT;
+    bool whole_blocks;
+    size_t units = span_shape(size, align, &whole_blocks);
     uint32_t unit = span_units(slabs, units, align);
     if (unit == FAI_INDEX_NONE) return NULL;
-    bool whole_blocks = units > FAI_BLOCK_UNITS || align >= FAI_BLOCK_BYTES;
-    if (whole_blocks) units = (units + FAI_BLOCK_UNITS - 1) / FAI_BLOCK_UNITS * FAI_BLOCK_UNITS;
     fai_slab *span = &slabs->blocks->slabs[unit];
     span->head = unit;
     span->units = (uint32_t)units;
+    span->tag = tag;
     span->kind = kind;
     span->account = account;
     span->size = units * FAI_UNIT_BYTES;
     span->capacity = whole_blocks; // of a span: whether it is made of whole blocks
     span->next = FAI_INDEX_NONE;
-    set_unit_info(slabs->blocks, unit, 1, fai_info_make(slabs->lane, kind, 0));
+    set_unit_info(slabs->blocks, unit, 1, fai_info_make(slabs->lane, tag, kind, 0));
     return fai_unit_start(slabs->blocks, unit);
 }
 

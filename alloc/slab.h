@@ -23,6 +23,7 @@ typedef struct fai_slab {
     uint32_t free_count;
     uint32_t next, previous; // list of slabs with free objects; `next` also chains an arena's spans
     uint32_t size_class;
+    uint32_t tag; // that pays for the objects
     fai_kind kind;
     fai_kind account; // of a span: POOL, HEAP, FRAME or STORE
     uint32_t hint;    // first word of free_bits that may have a bit set
@@ -36,6 +37,12 @@ typedef struct fai_slab_list {
     uint32_t first; // unit of a slab with free objects, FAI_INDEX_NONE if none
 } fai_slab_list;
 
+/// Slabs with free objects under one tag.
+typedef struct fai_slab_lists {
+    fai_slab_list pool[FA_CLASS_COUNT];
+    fai_slab_list heap[FA_CLASS_COUNT];
+} fai_slab_lists;
+
 /// All slabs and blocks of one lane.
 typedef struct fai_slabs {
     // immutable after init
@@ -44,21 +51,27 @@ typedef struct fai_slabs {
     uint32_t lane;
     // owner
     uint32_t open; // first block with free units, FAI_INDEX_NONE if none
-    fai_slab_list pool[FA_CLASS_COUNT];
-    fai_slab_list heap[FA_CLASS_COUNT];
     fai_slab_list store[FA_CLASS_COUNT];
+    fai_slab_lists **tagged; // by tag, NULL where the lane never had one
     uint64_t refused;
 } fai_slabs;
 
-void fai_slabs_init(fai_slabs *slabs, fai_blocks *blocks, fa_contention *contention, uint32_t lane);
+/// `tagged` holds room for every tag, all NULL.
+void fai_slabs_init(fai_slabs *slabs, fai_blocks *blocks, fa_contention *contention, uint32_t lane,
+                    fai_slab_lists **tagged);
+
+/// Empty lists for a tag that the lane uses for the first time; the owner keeps them until the end.
+void fai_slabs_add_tag(fai_slabs *slabs, uint32_t tag, fai_slab_lists *lists);
 
 uint32_t fai_class_size(uint32_t size_class);
 
 /// The smallest class of at least `size` whose objects are aligned to `align` (a power of two up to 4096); FA_CLASS_COUNT if there is none.
 uint32_t fai_class_aligned(size_t size, size_t align);
 
-/// Takes up to `want` free objects of a class; returns how many. Addresses fall, so that a magazine hands them out rising.
-uint32_t fai_slabs_take(fai_slabs *slabs, fai_kind kind, uint32_t size_class, void **objects, uint32_t want);
+/// Takes up to `want` free objects of a class from slabs that `tag` pays for (0 for the store); returns how many. Addresses fall, so that
+/// a magazine hands them out rising.
+uint32_t fai_slabs_take(fai_slabs *slabs, uint32_t tag, fai_kind kind, uint32_t size_class, void **objects,
+                        uint32_t want);
 
 /// Whether p is an object of this lane's slabs that is not free.
 bool fai_slabs_is_taken(const fai_slabs *slabs, const void *p);
@@ -67,11 +80,14 @@ bool fai_slabs_is_taken(const fai_slabs *slabs, const void *p);
 bool fai_slabs_give(fai_slabs *slabs, void *object);
 
 /// A span of at least `size` bytes at `align`, owned by this lane; NULL when refused.
-void *fai_span_take(fai_slabs *slabs, size_t size, size_t align, fai_kind kind, fai_kind account);
+void *fai_span_take(fai_slabs *slabs, size_t size, size_t align, uint32_t tag, fai_kind kind, fai_kind account);
+
+/// What fai_span_take() would reserve.
+size_t fai_span_size(size_t size, size_t align);
 void fai_span_give(fai_slabs *slabs, uint32_t unit);
 
-/// Gives back the empty slabs that are kept at hand.
-void fai_slabs_trim(fai_slabs *slabs);
+/// Gives back the empty slabs of a tag that are kept at hand, with tag 0 the store's too.
+void fai_slabs_trim(fai_slabs *slabs, uint32_t tag);
 
 /// Whether units of this kind are slabs, not spans.
 static inline bool fai_kind_is_slab(fai_kind kind)

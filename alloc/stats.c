@@ -12,16 +12,30 @@
 _Static_assert(sizeof(fa_stats) % sizeof(uint64_t) == 0, "fa_stats is copied in words");
 _Static_assert(sizeof(fai_lane_stats) % sizeof(uint64_t) == 0, "fai_lane_stats is copied in words");
 
+/// Adds the objects of one tag to the lane's; returns the bytes in magazines.
+static uint64_t add_purse(const fai_purse *purse, fai_lane_stats *now)
+{
+    uint64_t at_hand = 0;
+    for (uint64_t classes = purse->classes; classes != 0; classes &= classes - 1) {
+        uint32_t size_class = (uint32_t)__builtin_ctzll(classes), size = fai_class_size(size_class);
+        const fa_magazine *magazine = &purse->magazines[size_class];
+        uint32_t count = fa_magazine_count(magazine);
+        int64_t live = purse->taken[size_class] - (int64_t)count;
+        now->pool_live += live;
+        now->pool_live_bytes += live * (int64_t)size;
+        now->pool_allocs += magazine->state >> 8;
+        at_hand += (uint64_t)count * size;
+    }
+    return at_hand;
+}
+
 void fai_lane_publish(fai_lane *lane)
 {
     fai_lane_stats now = lane->stats;
-    for (uint64_t classes = lane->classes; classes != 0; classes &= classes - 1) {
-        uint32_t size_class = (uint32_t)__builtin_ctzll(classes);
-        const fa_magazine *magazine = &lane->hot.magazines[size_class];
-        int64_t live = lane->taken[size_class] - (int64_t)fa_magazine_count(magazine);
-        now.pool_live += live;
-        now.pool_live_bytes += live * (int64_t)fai_class_size(size_class);
-        now.pool_allocs += magazine->state >> 8;
+    (void)add_purse(&lane->untagged, &now);
+    for (uint32_t i = 1; i < lane->purse_count; i++) {
+        uint32_t tag = lane->purses[i];
+        fai_store_relaxed(&lane->at_hand[tag], add_purse(fai_lane_purse(lane, tag), &now));
     }
     now.foreign_frees = fai_load_relaxed(&lane->mailbox.foreign_frees);
     lane->changed = false;

@@ -14,8 +14,8 @@ void *fai_store_take(fai_lane *lane, size_t size, size_t align)
     uint32_t size_class = align <= STORE_ALIGN_MAX ? fai_class_aligned(size, align) : FA_CLASS_COUNT;
     void *p = NULL;
     if (size_class == FA_CLASS_COUNT)
-        p = fai_span_take(&lane->slabs, size, align, FAI_KIND_SPAN, FAI_KIND_STORE);
-    else if (fai_slabs_take(&lane->slabs, FAI_KIND_STORE, size_class, &p, 1) == 0)
+        p = fai_span_take(&lane->slabs, size, align, 0, FAI_KIND_SPAN, FAI_KIND_STORE);
+    else if (fai_slabs_take(&lane->slabs, 0, FAI_KIND_STORE, size_class, &p, 1) == 0)
         p = NULL;
     if (p != NULL) fai_allow(p, size);
     return p;

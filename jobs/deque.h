@@ -36,7 +36,7 @@
 
 #include <string.h>
 
-/// How a job's fields are packed into `meta`: frame slot 8 | bits of the order key 8 | flags 8 | unused 8 | run 32.
+/// How a job's fields are packed into `meta`: frame slot 4 | flags 4 | bits of the order key 8 | label 16 | run 32.
 enum {
     FAI_JOB_COPIED = 1, // the argument is the address of `args`; otherwise it is args[0]
     FAI_JOB_NAMED = 2,  // args[2] is the name
@@ -55,15 +55,15 @@ typedef struct fai_job {
 _Static_assert(sizeof(fai_job) == 64, "a job is a cache line");
 _Static_assert(sizeof((fai_job){0}.args) == FA_JOB_INLINE, "arguments that travel inside");
 
-static inline uint64_t fai_job_meta(uint32_t slot, uint32_t bits, uint32_t flags, uint32_t run)
+static inline uint64_t fai_job_meta(uint32_t slot, uint32_t bits, uint32_t flags, uint32_t label, uint32_t run)
 {
-    FA_ASSERT(slot < 256 && bits <= 64 && flags < 256);
-    return slot | bits << 8 | flags << 16 | (uint64_t)run << 32;
+    FA_ASSERT(slot < 16 && bits <= 64 && flags < 16 && label < 1u << 16);
+    return slot | flags << 4 | bits << 8 | label << 16 | (uint64_t)run << 32;
 }
 
 static inline uint32_t fai_job_slot(const fai_job *job)
 {
-    return job->meta & 0xff;
+    return job->meta & 0xf;
 }
 
 static inline uint32_t fai_job_bits(const fai_job *job)
@@ -73,7 +73,12 @@ static inline uint32_t fai_job_bits(const fai_job *job)
 
 static inline uint32_t fai_job_flags(const fai_job *job)
 {
-    return job->meta >> 16 & 0xff;
+    return job->meta >> 4 & 0xf;
+}
+
+static inline uint32_t fai_job_label(const fai_job *job)
+{
+    return job->meta >> 16 & 0xffff;
 }
 
 static inline uint32_t fai_job_run(const fai_job *job)
@@ -373,7 +378,7 @@ static inline uint32_t fai_deque_steal_many_any(fai_deque *deque, fai_deque *int
     for (uint32_t i = 1; i < n; i++) {
         fai_job job;
         fai_job_read(fai_deque_at(deque, top + i), &job);
-        job.meta |= (uint64_t)FAI_JOB_STOLEN << 16;
+        job.meta |= (uint64_t)FAI_JOB_STOLEN << 4;
         fai_job_write(fai_deque_at(into, into->head + (n - 1 - i)), &job);
     }
     // [deque.take] release: as above.

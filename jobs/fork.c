@@ -45,7 +45,7 @@ fa_status fa_fork(fa_worker *worker, fa_task *task, fa_job_fn *fn, void *arg)
     FA_ASSERT(w->lane.order != NULL);
     fai_job job = {.fn = fn, .counter = &task->counter, .args = {(uintptr_t)arg, 0, 0}};
     fai_order_child(w->lane.order, &job.high, &job.low, &bits);
-    job.meta = fai_job_meta(slot, bits, FAI_JOB_FORKED, w->run);
+    job.meta = fai_job_meta(slot, bits, FAI_JOB_FORKED, w->lane.label, w->run);
     fai_job *at = fai_deque_reserve_owner(&w->deque);
     if (FA_UNLIKELY(at == NULL)) return fork_inline(w, task, job);
     fai_store_relaxed(&task->counter.state, UINT64_C(1));

@@ -298,6 +298,7 @@ static void close_frame(fai_worker *w)
     // [frame.state] acq_rel: nobody enters from here on; who has entered is seen.
     (void)fai_and_acq_rel(&fa->frames[slot], ~FAI_FRAME_OPEN);
     fa->open = false;
+    fai_lane_close_phases(&w->lane);
     if (fa->frame_slots == 1 || fa->worker_count == 0)
         wait_frame(w, fa->newest, false);
     else
@@ -409,6 +410,7 @@ static fa_status leave_held(const fa_system *fa, fa_frame frame, uint32_t owner)
     if (w->context != NULL || w->idle) return FA_ERROR_STATE;
     if (w->deque.head != w->deque.base) return FA_ERROR_STATE; // a fork was not joined
     w->held = 0;
+    fai_lane_close_phases(&w->lane);
     w->lane.order = NULL;
     fai_worker_switch_frame(w, FAI_NO_SLOT, 0);
     return FA_OK;

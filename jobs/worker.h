@@ -133,7 +133,7 @@ static inline void fai_context_begin(fai_worker *w, fai_context *context, const 
     context->order = (fai_order){.high = job->high, .low = job->low, .bits = fai_job_bits(job)};
     w->context = context;
     w->run = run;
-    fai_lane_begin_job(&w->lane, &context->order, &context->mark);
+    fai_lane_begin_job(&w->lane, &context->order, fai_job_label(job), &context->mark);
 }
 
 static inline void fai_context_end(fai_worker *w, fai_context *context)

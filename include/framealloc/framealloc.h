@@ -10,4 +10,5 @@
 #include <framealloc/promote.h>
 #include <framealloc/stats.h>
 #include <framealloc/system.h>
+#include <framealloc/tag.h>
 #include <framealloc/worker.h>

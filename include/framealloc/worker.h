@@ -41,12 +41,12 @@ struct fa_worker {
     // immutable after attach
     uintptr_t region_base;     // first byte of the system's address range
     uint64_t region_units;     // its length in units
-    const uint32_t *unit_info; // per unit: lane << 16 | kind << 8 | class; read with a relaxed atomic load
-    uint32_t pool_info;        // unit_info >> 8 of this lane's own pool slabs
+    const uint32_t *unit_info; // per unit: lane << 24 | tag << 16 | kind << 8 | class; read with a relaxed atomic load
     uint32_t index;            // lane number; 0 is the main lane, workers follow, then attached threads
     fa_system *system;
     // owner: the lane's thread
-    fa_magazine magazines[FA_CLASS_COUNT];
+    uint32_t pool_info;     // unit_info >> 8 of this lane's pool slabs under its current tag
+    fa_magazine *magazines; // FA_CLASS_COUNT of them, of that tag
 };
 
 static inline uint32_t fa_magazine_count(const fa_magazine *magazine)

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+//
+// Phases: the part of a lane's label that says when. See label.h.
+#include "alloc/lane.h"
+#include "concurrent/check.h"
+#include "concurrent/clock.h"
+
+#include <string.h>
+
+static const fai_names *names_of(const fai_lane *lane)
+{
+    return &lane->memory->labels->phases;
+}
+
+fa_status fa_phase_begin(fa_worker *w, const char *name)
+{
+    if (w == NULL || name == NULL || name[0] == '\0' || strstr(name, "::") != NULL) return FA_ERROR_INVALID;
+    fai_lane *lane = fai_lane_of(w);
+    if (lane->slot == FAI_NO_SLOT) {
+        fai_report(lane->memory, lane, "FA001", "a phase is a part of a frame", "begin a frame first",
+                   "phase %s begun outside a frame", name);
+        return FA_ERROR_STATE;
+    }
+    uint32_t before = fai_label_phase(lane->label);
+    if (strlen(names_of(lane)->nodes[before].path) + 2 + strlen(name) > FA_PATH_MAX) return FA_ERROR_INVALID;
+    if (lane->phase_depth == FA_PHASE_DEPTH) return FA_ERROR_FULL;
+    uint32_t phase = fai_names_child_any(&lane->memory->labels->phases, before, name, strlen(name));
+    if (phase == FAI_INDEX_NONE) return FA_ERROR_FULL;
+    fai_lane_switch_label(lane, fai_label_make(fai_label_tag(lane->label), phase));
+    lane->phases[lane->phase_depth++] = (fai_open_phase){before, lane->serial, fai_now_ns()};
+    return FA_OK;
+}
+
+fa_status fa_phase_end(fa_worker *w)
+{
+    if (w == NULL) return FA_ERROR_INVALID;
+    fai_lane *lane = fai_lane_of(w);
+    const fai_open_phase *open = lane->phase_depth > 0 ? &lane->phases[lane->phase_depth - 1] : NULL;
+    if (open == NULL || open->serial != lane->serial) {
+        fai_report(lane->memory, lane, "FA913", "nothing was ended", "end a phase where it was begun, or use FA_PHASE",
+                   "fa_phase_end() without a phase that this lane began in the current job");
+        return FA_ERROR_STATE;
+    }
+    uint32_t phase = fai_label_phase(lane->label);
+    fai_ledger_add(lane, fai_label_make(0, phase), &(fai_counts){.ns = fai_now_ns() - open->since_ns, .entries = 1});
+    lane->phase_depth--;
+    fai_lane_switch_label(lane, fai_label_make(fai_label_tag(lane->label), open->before));
+    return FA_OK;
+}
+
+void fai_lane_close_phases(fai_lane *lane)
+{
+    while (lane->phase_depth > 0 && lane->phases[lane->phase_depth - 1].serial == lane->serial) {
+        fai_report(lane->memory, lane, "FA913", "it was ended for you", "end phases before the frame, or use FA_PHASE",
+                   "phase %s was left open at the end of the frame", fa_phase_current(&lane->hot));
+        (void)fa_phase_end(&lane->hot);
+    }
+}
+
+const char *fa_phase_current(const fa_worker *w)
+{
+    if (w == NULL) return "";
+    const fai_lane *lane = (const fai_lane *)(const void *)w;
+    return names_of(lane)->nodes[fai_label_phase(lane->label)].path;
+}
+
+fa_phase_scope fa_phase_scope_begin(fa_worker *w, const char *name)
+{
+    return (fa_phase_scope){fa_phase_begin(w, name) == FA_OK ? w : NULL};
+}
+
+void fa_phase_scope_end(fa_phase_scope *scope)
+{
+    if (scope == NULL || scope->worker == NULL) return;
+    (void)fa_phase_end(scope->worker);
+    scope->worker = NULL;
+}
+
+fa_status fa_phase_stats_read(const fa_system *fa, fa_phase_stats *out, uint32_t max, uint32_t *count)
+{
+    if (fa == NULL || count == NULL || (out == NULL && max > 0)) return FA_ERROR_INVALID;
+    const fai_labels *labels = ((const fai_memory *)(const void *)fa)->labels;
+    const fai_ledger *last = &labels->last;
+    *count = 0;
+    for (uint32_t phase = 1; phase < FAI_NAMES_MAX; phase++) {
+        if ((last->touched[FAI_BY_PHASE][phase / 64] >> phase % 64 & 1) == 0) continue;
+        const fai_counts *counts = &last->counts[FAI_BY_PHASE][phase];
+        if ((*count)++ >= max) continue;
+        *out++ = (fa_phase_stats){
+            .path = labels->phases.nodes[phase].path,
+            .ns = counts->ns,
+            .entries = counts->entries,
+            .frame_bytes = counts->frame_bytes,
+            .pool_bytes = counts->pool_bytes,
+            .pool_allocs = counts->pool_allocs,
+            .heap_bytes = counts->heap_bytes,
+            .heap_allocs = counts->heap_allocs,
+        };
+    }
+    return FA_OK;
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+//
+// Tags and phases: who memory is for, and when it is allocated; and budgets of tags.
+//
+// A tag is a path of names, `render::shadows`; a phase likewise. Each lane has a current tag and a current phase, jobs inherit those of
+// their submitter. Every allocation is attributed to them: frame and pool memory without any cost per allocation, the lane only notes
+// the difference when they change. Pool and heap objects, groups, scratch pools, streams and handles belong to the tag that they
+// were allocated under until they are freed, whoever frees them; promoted objects keep the tag of the frame allocation.
+#pragma once
+
+#include <framealloc/frame.h>
+
+/// Most tags, and most phases, of a system; and the longest path of names in bytes.
+#define FA_TAGS_MAX 255u
+#define FA_PHASES_MAX 255u
+#define FA_PATH_MAX 119u
+/// Phases that one lane may have open at a time.
+#define FA_PHASE_DEPTH 16u
+
+/// A tag of a system. {0} is none; others stay valid as long as the system.
+typedef struct fa_tag {
+    uint32_t id;
+} fa_tag;
+
+/// [any] The tag of a path such as "render" or "render::shadows", made if it does not exist, with no budget. FA_ERROR_INVALID: NULL, an
+/// empty name, a path longer than FA_PATH_MAX. FA_ERROR_FULL: FA_TAGS_MAX tags exist. *out is {0} then.
+FA_API FA_MUST_CHECK fa_status fa_tag_find(fa_system *fa, const char *path, fa_tag *out);
+
+/// [any] A tag's path, in memory of the system; "" for {0}, NULL for what is no tag.
+FA_API const char *fa_tag_path(const fa_system *fa, fa_tag tag);
+
+/// [own] The lane's current tag.
+FA_API fa_tag fa_tag_current(const fa_worker *w);
+
+/// [any] The n-th tag in the order of their making, from 0; {0} when there are not so many.
+FA_API fa_tag fa_tag_at(const fa_system *fa, uint32_t n);
+
+/// A tag on a lane between begin and end; they pair up like brackets.
+typedef struct fa_tag_scope {
+    fa_worker *worker; // NULL: nothing to end
+    uint32_t before;
+    uint32_t inside;
+} fa_tag_scope;
+
+/// [own] Makes the child `name` of the current tag current. When it cannot be had (see fa_tag_find()) the current tag stays, FA912 says so.
+FA_API fa_tag_scope fa_tag_begin(fa_worker *w, const char *name);
+
+/// [own] The same with a tag that was found before, whatever the current one; {0} allocates for nobody.
+FA_API fa_tag_scope fa_tag_begin_at(fa_worker *w, fa_tag tag);
+
+/// [own] Back to the tag before. FA913: another tag was left open meanwhile, or this is another lane's (then nothing happens).
+FA_API void fa_tag_end(fa_tag_scope *scope);
+
+/// A declaration: the tag is current until the enclosing block is left, by any way out.
+#define FA_TAG(w, name) FA_TAG_NAMED(fa_tag_begin((w), (name)), __LINE__)
+#define FA_TAG_AT(w, tag) FA_TAG_NAMED(fa_tag_begin_at((w), (tag)), __LINE__)
+#define FA_TAG_NAMED(begin, line) FA_TAG_JOINED(begin, line)
+#define FA_TAG_JOINED(begin, line) fa_tag_scope fa_tag_at_##line __attribute__((cleanup(fa_tag_end), unused)) = begin
+
+// Budgets -----------------------------------------------------------------------------------------------------------------
+
+/// [any] Limits what a tag and those below it may hold, bytes; 0 = no limit. What they hold counts as reserved: frame memory until
+/// its frame retires, pool and heap objects by their class or span. Beyond `hard` allocations are refused (NULL, FA302 once a frame and tag,
+/// fa_tag_stats.denied) and nothing is charged; exactly `hard` is allowed. Crossing `soft` is reported each time (FA303) and allowed.
+/// Lanes charge ahead, at most FA_BUDGET_AHEAD bytes a lane beside what they use, so with several lanes a refusal may come that much
+/// early, never late. A budget below what is held refuses until enough was freed.
+/// FA_ERROR_INVALID: {0}, no tag of this system, or hard != 0 and soft > hard.
+FA_API fa_status fa_budget_set(fa_system *fa, fa_tag tag, uint64_t soft, uint64_t hard);
+#define FA_BUDGET_AHEAD ((uint64_t)2 << 20)
+
+/// Kinds of use in fa_tag_stats.held.
+typedef enum fa_tag_use {
+    FA_TAG_FRAME,
+    FA_TAG_POOL,
+    FA_TAG_HEAP,
+    FA_TAG_SCRATCH,
+    FA_TAG_GROUP,
+    FA_TAG_STREAM,
+    FA_TAG_HANDLE,
+    FA_TAG_USES
+} fa_tag_use;
+
+/// What a tag holds. Bytes as reserved; exact between frames when no attached thread is at work.
+typedef struct fa_tag_stats {
+    const char *path;
+    uint64_t held[FA_TAG_USES]; // now, by the tag alone; frame memory of frames that are alive
+    uint64_t charged;           // now, with all tags below and what lanes hold ahead: what budgets look at
+    uint64_t peak;              // of `charged`
+    uint64_t soft, hard;
+    uint64_t denied;       // allocations that this tag's budget refused
+    uint64_t warned;       // crossings of `soft`
+    uint64_t frame_bytes;  // frame memory allocated in the last frame that retired, by the tag alone
+    uint64_t total_bytes;  // frame, pool and heap memory allocated in retired frames, since creation
+    uint64_t total_allocs; // pool and heap objects of them
+} fa_tag_stats;
+
+/// [any] FA_ERROR_INVALID: NULL, or no tag of this system.
+FA_API fa_status fa_tag_stats_read(const fa_system *fa, fa_tag tag, fa_tag_stats *out);
+
+// Phases ------------------------------------------------------------------------------------------------------------------
+
+/// [own] Begins a phase inside the current one, until fa_phase_end(), at the latest the end of the job or, outside jobs, of the frame (FA913
+/// reports one that was left open). FA_ERROR_STATE: outside a frame (FA001). FA_ERROR_INVALID: NULL, or a name as in fa_tag_find().
+/// FA_ERROR_FULL: FA_PHASES_MAX phases exist or FA_PHASE_DEPTH are open on this lane. Where it fails there is nothing to end.
+FA_API fa_status fa_phase_begin(fa_worker *w, const char *name);
+
+/// [own] Ends the innermost phase that this lane began in the current job. FA_ERROR_STATE: there is none (FA913).
+FA_API fa_status fa_phase_end(fa_worker *w);
+
+/// [own] Path of the current phase, inherited or begun here; "" if there is none.
+FA_API const char *fa_phase_current(const fa_worker *w);
+
+typedef struct fa_phase_scope {
+    fa_worker *worker; // NULL: nothing to end
+} fa_phase_scope;
+
+/// [own] What FA_PHASE expands to.
+FA_API fa_phase_scope fa_phase_scope_begin(fa_worker *w, const char *name);
+FA_API void fa_phase_scope_end(fa_phase_scope *scope);
+
+/// A declaration: the phase lasts until the enclosing block is left, by any way out.
+#define FA_PHASE(w, name) FA_PHASE_NAMED(w, name, __LINE__)
+#define FA_PHASE_NAMED(w, name, line) FA_PHASE_JOINED(w, name, line)
+#define FA_PHASE_JOINED(w, name, line)                                                                                 \
+    fa_phase_scope fa_phase_at_##line                                                                                  \
+        __attribute__((cleanup(fa_phase_scope_end), unused)) = fa_phase_scope_begin((w), (name))
+
+/// One phase in the last frame that retired, all lanes together; innermost attribution.
+typedef struct fa_phase_stats {
+    const char *path;
+    uint64_t ns;      // between begin and end, summed over `entries`
+    uint64_t entries; // times it was begun
+    uint64_t frame_bytes;
+    uint64_t pool_bytes, pool_allocs;
+    uint64_t heap_bytes, heap_allocs;
+} fa_phase_stats;
+
+/// [main] The phases of the last frame that retired, in the order in which they were first begun since creation. Writes at most `max`;
+/// *count is how many there are. FA_ERROR_INVALID: NULL (`out` may be NULL if max is 0).
+FA_API fa_status fa_phase_stats_read(const fa_system *fa, fa_phase_stats *out, uint32_t max, uint32_t *count);
