@@ -140,10 +140,7 @@ uint64_t fai_account_charge_any(fai_labels *labels, uint32_t tag, fai_use use, u
         if (here < granted) refund_upto(labels, tag, at, granted - here);
         granted = here;
         *limit = at;
-        if (granted == 0) {
-            (void)fai_add_relaxed(&labels->accounts[at].denied, UINT64_C(1));
-            return 0;
-        }
+        if (granted == 0) return 0;
         if (soft) *crossed = at;
     }
     (void)fai_add_relaxed(&labels->accounts[tag].use[use], granted);

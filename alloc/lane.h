@@ -390,6 +390,9 @@ void fai_lane_free_own(fai_lane *lane, void *p, uint32_t info);
 /// idle for long.
 void fai_lane_trim(fai_lane *lane);
 
+/// [owner] Returns what the magazines of a tag hold to their slabs; whether there was anything.
+bool fai_lane_flush_tag(fai_lane *lane, uint32_t tag);
+
 /// [own] Whether p is a whole pool or heap object of this system, and which it is.
 fai_kind fai_memory_kind_of(const fai_memory *memory, const void *p);
 

@@ -105,16 +105,20 @@ static void flush_all(fai_lane *lane, fai_purse *purse)
     }
 }
 
-/// Charges up to `want` objects to the lane's tag, at least one; how many. What lies in the lane's other magazines goes back first if the
-/// budget would refuse otherwise.
-static uint32_t charge_objects(fai_lane *lane, fai_purse *purse, uint32_t size_class, uint32_t want)
+bool fai_lane_flush_tag(fai_lane *lane, uint32_t tag)
 {
-    uint32_t tag = fai_label_tag(lane->label), size = fai_class_size(size_class);
-    if (tag == 0) return want;
-    const fai_account *account = &lane->memory->labels->accounts[tag];
-    if (fai_load_relaxed(&account->hard) != 0 &&
-        fai_load_relaxed(&account->charged) + size > fai_load_relaxed(&account->hard))
-        flush_all(lane, purse);
+    fai_purse *purse = fai_lane_purse(lane, tag);
+    bool any = false;
+    for (uint64_t classes = purse != NULL ? purse->classes : 0; classes != 0 && !any; classes &= classes - 1)
+        any = fa_magazine_count(&purse->magazines[__builtin_ctzll(classes)]) > 0;
+    if (any) flush_all(lane, purse);
+    return any;
+}
+
+/// Charges up to `want` objects to the lane's tag; how many.
+static uint32_t charge_objects(fai_lane *lane, uint32_t size_class, uint32_t want)
+{
+    uint32_t size = fai_class_size(size_class);
     uint64_t granted = fai_label_charge_ahead(lane, lane->label, FAI_USE_POOL, size, (uint64_t)want * size);
     fai_label_refund(lane, lane->label, FAI_USE_POOL, granted % size);
     return (uint32_t)(granted / size);
@@ -134,7 +138,7 @@ static void refill(fai_lane *lane, fai_purse *purse, uint32_t size_class)
         fai_mailbox_refill(lane, magazine);
     if (fa_magazine_count(magazine) > 0) return;
     uint32_t want = magazine->limit > 1 ? (uint32_t)magazine->limit / 2 : 1;
-    uint32_t granted = charge_objects(lane, purse, size_class, want);
+    uint32_t granted = charge_objects(lane, size_class, want);
     if (granted == 0) return;
     uint32_t taken = fai_slabs_take(&lane->slabs, fai_label_tag(lane->label), FAI_KIND_POOL, size_class,
                                     magazine->slots, granted);

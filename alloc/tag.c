@@ -17,6 +17,7 @@ static void report_denied(fai_lane *lane, uint32_t tag, uint64_t bytes)
     const fai_memory *memory = lane->memory;
     fai_account *account = &memory->labels->accounts[tag];
     uint64_t now = fai_load_relaxed(&memory->frame_number) + 1, last = fai_load_relaxed(&account->denied_frame);
+    (void)fai_add_relaxed(&account->denied, UINT64_C(1));
     if (last == now || !fai_cas_relaxed(&account->denied_frame, &last, now)) return;
     fai_report(memory, lane, "FA302", "nothing was allocated or charged; reported once a frame and tag",
                "free memory of this tag, or raise its budget with fa_budget_set()",
@@ -43,6 +44,8 @@ uint64_t fai_label_charge_ahead(fai_lane *lane, uint32_t label, fai_use use, uin
     uint32_t tag = fai_label_tag(label), limit, crossed;
     if (tag == 0) return want;
     uint64_t granted = fai_account_charge_any(lane->memory->labels, tag, use, need, want, &limit, &crossed);
+    if (granted == 0 && fai_lane_flush_tag(lane, tag)) // what its magazines hold is charged, too
+        granted = fai_account_charge_any(lane->memory->labels, tag, use, need, need, &limit, &crossed);
     if (granted == 0) report_denied(lane, limit, need);
     if (granted > 0 && crossed != 0) report_crossed(lane, crossed);
     return granted;

@@ -1,0 +1,821 @@
+// SPDX-License-Identifier: MIT
+//
+// Tags, budgets and phases: who pays for what, on all lanes, whoever frees it; what a budget refuses; what a phase lists.
+#include "support.h"
+
+static fa_tag tag_of(fa_system *fa, const char *path)
+{
+    fa_tag tag;
+    assert_int_equal(fa_tag_find(fa, path, &tag), FA_OK);
+    assert_true(tag.id != 0);
+    return tag;
+}
+
+static fa_tag_stats tag_stats(const fa_system *fa, fa_tag tag)
+{
+    fa_tag_stats stats;
+    assert_int_equal(fa_tag_stats_read(fa, tag, &stats), FA_OK);
+    return stats;
+}
+
+static uint64_t held(const fa_system *fa, fa_tag tag)
+{
+    fa_tag_stats stats = tag_stats(fa, tag);
+    uint64_t sum = 0;
+    for (uint32_t use = 0; use < FA_TAG_USES; use++) sum += stats.held[use];
+    return sum;
+}
+
+// Names -----------------------------------------------------------------------------------------------------------------
+
+static void names_are_paths(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    fa_tag shadows = tag_of(fa, "render::shadows"), render = tag_of(fa, "render");
+    assert_int_not_equal(shadows.id, render.id);
+    assert_int_equal(tag_of(fa, "render::shadows").id, shadows.id);
+    assert_string_equal(fa_tag_path(fa, shadows), "render::shadows");
+    assert_string_equal(fa_tag_path(fa, (fa_tag){0}), "");
+    {
+        FA_TAG(w, "render");
+        assert_int_equal(fa_tag_current(w).id, render.id);
+        {
+            FA_TAG(w, "shadows");
+            assert_int_equal(fa_tag_current(w).id, shadows.id);
+        }
+        assert_int_equal(fa_tag_current(w).id, render.id);
+        FA_TAG_AT(w, shadows);
+        assert_int_equal(fa_tag_current(w).id, shadows.id);
+    }
+    assert_int_equal(fa_tag_current(w).id, 0);
+    bool seen_render = false, seen_shadows = false;
+    for (uint32_t n = 0; fa_tag_at(fa, n).id != 0; n++) {
+        seen_render |= fa_tag_at(fa, n).id == render.id;
+        seen_shadows |= fa_tag_at(fa, n).id == shadows.id;
+    }
+    assert_true(seen_render && seen_shadows);
+    assert_int_equal(fa_tag_at(fa, 2).id, 0);
+    destroy_quiet(fa, &to);
+}
+
+static void two_systems_share_no_tags(const test_case *at)
+{
+    sink to, to_other;
+    fa_system *fa = create_case(at, &to), *other = create_case(at, &to_other);
+    fa_tag tag = tag_of(fa, "mine");
+    fa_tag_scope scope = fa_tag_begin(fa_self(fa), "mine");
+    assert_int_equal(fa_tag_current(fa_self(other)).id, 0);
+    assert_null(fa_tag_path(other, tag));
+    void *p = fa_pool_alloc(fa_self(other), 100);
+    assert_int_equal(held(fa, tag), 0);
+    fa_pool_free(fa_self(other), p);
+    fa_tag_end(&scope);
+    destroy_quiet(other, &to_other);
+    destroy_quiet(fa, &to);
+}
+
+static int leave_by(fa_worker *w, int way)
+{
+    for (int i = 0; i < 2; i++) {
+        FA_TAG(w, "inner");
+        EXPECT(strcmp(fa_tag_path(w->system, fa_tag_current(w)), "inner") == 0);
+        if (way == 0) return 0;
+        if (way == 1) break;
+        if (way == 2) continue;
+        if (way == 3) goto out;
+    }
+out:
+    return 1;
+}
+
+static void scopes_end_on_every_way_out(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    for (int way = 0; way < 4; way++) {
+        (void)leave_by(fa_self(fa), way);
+        assert_int_equal(fa_tag_current(fa_self(fa)).id, 0);
+    }
+    destroy_quiet(fa, &to);
+}
+
+static void names_that_are_none(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    fa_tag tag = {7};
+    char longest[FA_PATH_MAX + 2];
+    memset(longest, 'x', sizeof longest);
+    longest[FA_PATH_MAX + 1] = '\0';
+    static const char *const wrong[] = {"", "::", "a::", "::a", "a::::b", NULL};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        tag.id = 7;
+        assert_int_equal(fa_tag_find(fa, wrong[i], &tag), FA_ERROR_INVALID);
+        assert_int_equal(tag.id, 0);
+    }
+    assert_int_equal(fa_tag_find(fa, longest, &tag), FA_ERROR_INVALID);
+    longest[FA_PATH_MAX] = '\0';
+    assert_int_equal(fa_tag_find(fa, longest, &tag), FA_OK);
+    fa_tag none = {7};
+    assert_int_equal(fa_tag_find(NULL, "a", &none), FA_ERROR_INVALID);
+    assert_int_equal(none.id, 0);
+    assert_int_equal(fa_tag_find(fa, "a", NULL), FA_ERROR_INVALID);
+    assert_null(fa_tag_path(NULL, tag));
+    assert_null(fa_tag_path(fa, (fa_tag){200}));
+    assert_null(fa_tag_path(fa, (fa_tag){UINT32_MAX}));
+    assert_int_equal(fa_tag_at(NULL, 0).id, 0);
+    assert_int_equal(fa_tag_current(NULL).id, 0);
+    assert_quiet(&to);
+    static const char *const no_names[] = {"", "a::b", NULL};
+    for (size_t i = 0; i < sizeof no_names / sizeof no_names[0]; i++) {
+        fa_tag_scope scope = fa_tag_begin(w, no_names[i]);
+        assert_int_equal(fa_tag_current(w).id, 0);
+        assert_reported(&to, 912, 1);
+        fa_tag_end(&scope);
+        fa_tag_end(&scope);
+        assert_quiet(&to);
+    }
+    fa_tag_scope scope = fa_tag_begin_at(w, (fa_tag){200});
+    assert_reported(&to, 912, 1);
+    fa_tag_end(&scope);
+    scope = fa_tag_begin(NULL, "a");
+    fa_tag_end(&scope);
+    fa_tag_end(NULL);
+    fa_tag_stats stats;
+    assert_int_equal(fa_tag_stats_read(fa, (fa_tag){0}, &stats), FA_ERROR_INVALID);
+    assert_int_equal(fa_tag_stats_read(fa, (fa_tag){UINT32_MAX}, &stats), FA_ERROR_INVALID);
+    assert_int_equal(fa_tag_stats_read(fa, tag, NULL), FA_ERROR_INVALID);
+    assert_int_equal(fa_tag_stats_read(NULL, tag, &stats), FA_ERROR_INVALID);
+    assert_int_equal(fa_budget_set(fa, (fa_tag){0}, 0, 1), FA_ERROR_INVALID);
+    assert_int_equal(fa_budget_set(fa, (fa_tag){99}, 0, 1), FA_ERROR_INVALID);
+    assert_int_equal(fa_budget_set(NULL, tag, 0, 1), FA_ERROR_INVALID);
+    assert_int_equal(fa_budget_set(fa, tag, 2, 1), FA_ERROR_INVALID);
+    assert_int_equal(tag_stats(fa, tag).hard, 0);
+    destroy_quiet(fa, &to);
+}
+
+static void a_full_table_is_an_answer(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    char name[16];
+    fa_tag tag;
+    for (uint32_t i = 0; i < FA_TAGS_MAX; i++) {
+        snprintf(name, sizeof name, "t%u", i);
+        tag_of(fa, name);
+    }
+    assert_int_equal(fa_tag_find(fa, "more", &tag), FA_ERROR_FULL);
+    assert_int_equal(tag_of(fa, "t254").id, FA_TAGS_MAX);
+    fa_tag_scope outer = fa_tag_begin(w, "t3");
+    fa_tag before = fa_tag_current(w);
+    fa_tag_scope scope = fa_tag_begin(w, "more");
+    assert_int_equal(fa_tag_current(w).id, before.id);
+    assert_reported(&to, 912, 1);
+    fa_tag_end(&scope);
+    assert_int_equal(fa_tag_current(w).id, before.id);
+    fa_tag_end(&outer);
+    destroy_quiet(fa, &to);
+}
+
+static void find_same_names(fa_worker *w, void *arg)
+{
+    _Atomic uint32_t(*ids)[64] = arg;
+    for (uint32_t i = 0; i < 64; i++) {
+        char path[32];
+        fa_tag tag;
+        snprintf(path, sizeof path, "race::%u", i);
+        EXPECT(fa_tag_find(w->system, path, &tag) == FA_OK);
+        uint32_t none = 0;
+        if (!atomic_compare_exchange_strong(&(*ids)[i], &none, tag.id)) EXPECT(none == tag.id);
+        EXPECT(strcmp(fa_tag_path(w->system, tag), path) == 0);
+    }
+}
+
+static void lanes_that_race_for_a_name_get_one_tag(const test_case *at)
+{
+    for (int round = 0; round < ROUNDS(20); round++) {
+        sink to;
+        fa_system *fa = create_case(at, &to);
+        static _Atomic uint32_t ids[64];
+        for (uint32_t i = 0; i < 64; i++) atomic_store(&ids[i], 0u);
+        begin(fa);
+        everyone(fa, find_same_names, &ids);
+        end(fa);
+        for (uint32_t i = 0; i < 64; i++)
+            for (uint32_t j = 0; j < i; j++) assert_int_not_equal(ids[i], ids[j]);
+        destroy_quiet(fa, &to);
+    }
+}
+
+// Attribution -----------------------------------------------------------------------------------------------------------
+
+static void each_kind_is_attributed(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    fa_tag ai = tag_of(fa, "ai");
+    begin(fa);
+    void *small, *large, *heap, *span;
+    assert_non_null(fa_frame_alloc(w, 1000)); // not the tag's
+    {
+        FA_TAG(w, "ai");
+        assert_non_null(fa_frame_alloc(w, 1000));
+        assert_non_null(fa_frame_alloc_aligned(w, 600 * KIB, 16)); // a span
+        small = fa_pool_alloc(w, 100);
+        large = fa_pool_alloc(w, 100 * KIB);
+        heap = fa_heap_alloc(w, 5000, 0);
+        span = fa_heap_alloc(w, 3 * MIB, 0);
+    }
+    void *other = fa_pool_alloc(w, 100);
+    assert_true(small && large && heap && span && other);
+    end(fa);
+    fa_tag_stats stats = tag_stats(fa, ai);
+    assert_string_equal(stats.path, "ai");
+    assert_int_equal(stats.frame_bytes, 1008 + 640 * KIB);
+    assert_int_equal(stats.held[FA_TAG_FRAME], 0);
+    assert_int_equal(stats.held[FA_TAG_POOL], 112 + 128 * KIB);
+    assert_int_equal(stats.held[FA_TAG_HEAP], 5 * KIB + 4 * MIB);
+    assert_int_equal(stats.total_allocs, 4);
+    assert_int_equal(stats.total_bytes, 1008 + 640 * KIB + 112 + 128 * KIB + 5 * KIB + 4 * MIB);
+    assert_true(stats.charged >= held(fa, ai) && stats.peak >= stats.charged);
+    fa_pool_free(w, small);
+    fa_pool_free(w, large);
+    fa_heap_free(w, heap);
+    fa_heap_free(w, span);
+    begin(fa);
+    end(fa);
+    assert_int_equal(held(fa, ai), 0);
+    assert_int_equal(tag_stats(fa, ai).frame_bytes, 0);
+    fa_pool_free(w, other);
+    destroy_quiet(fa, &to);
+}
+
+enum { TAGGED_JOBS = 200 };
+
+typedef struct tagged_job {
+    void *kept[TAGGED_JOBS];
+    const char *wanted;
+} tagged_job;
+
+static void allocate_tagged(fa_worker *w, void *arg)
+{
+    struct {
+        tagged_job *all;
+        uint32_t i;
+    } *job = arg;
+    EXPECT(strcmp(fa_tag_path(w->system, fa_tag_current(w)), job->all->wanted) == 0);
+    EXPECT(fa_frame_alloc(w, 160) != NULL);
+    job->all->kept[job->i] = fa_pool_alloc(w, 64);
+    EXPECT(job->all->kept[job->i] != NULL);
+    FA_TAG(w, "deep");
+    EXPECT(fa_frame_alloc(w, 32) != NULL);
+}
+
+static void submit_tagged(fa_worker *w, tagged_job *all)
+{
+    for (uint32_t i = 0; i < TAGGED_JOBS; i++) {
+        struct {
+            tagged_job *all;
+            uint32_t i;
+        } job = {all, i};
+        assert_int_equal(fa_submit_copy(w, NULL, allocate_tagged, &job, sizeof job), FA_OK);
+    }
+}
+
+static void jobs_inherit_the_tag_of_their_submitter(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    fa_tag ai = tag_of(fa, "ai"), deep = tag_of(fa, "ai::deep"), sound = tag_of(fa, "sound");
+    for (int round = 0; round < 20; round++) {
+        tagged_job for_ai = {.wanted = "ai"}, for_sound = {.wanted = "sound"};
+        begin(fa);
+        {
+            FA_TAG(w, "ai");
+            submit_tagged(w, &for_ai);
+        }
+        {
+            FA_TAG(w, "sound");
+            submit_tagged(w, &for_sound);
+        }
+        end(fa);
+        assert_int_equal(tag_stats(fa, ai).frame_bytes, TAGGED_JOBS * 160);
+        assert_int_equal(tag_stats(fa, deep).frame_bytes, TAGGED_JOBS * 32);
+        assert_int_equal(tag_stats(fa, sound).frame_bytes, TAGGED_JOBS * 160);
+        assert_int_equal(tag_stats(fa, ai).held[FA_TAG_POOL], TAGGED_JOBS * 64);
+        assert_int_equal(tag_stats(fa, deep).held[FA_TAG_POOL], 0);
+        assert_int_equal(tag_stats(fa, sound).held[FA_TAG_POOL], TAGGED_JOBS * 64);
+        // Freed by the main lane, outside any tag, wherever they were allocated.
+        for (uint32_t i = 0; i < TAGGED_JOBS; i++) {
+            fa_pool_free(w, for_ai.kept[i]);
+            fa_pool_free(w, for_sound.kept[i]);
+        }
+        begin(fa);
+        end(fa);
+        assert_int_equal(held(fa, ai), 0);
+        assert_int_equal(held(fa, sound), 0);
+    }
+    assert_int_equal(fa_tag_current(w).id, 0);
+    destroy_quiet(fa, &to);
+}
+
+static void tagged_fork(fa_worker *w, void *arg)
+{
+    (void)arg;
+    EXPECT(strcmp(fa_tag_path(w->system, fa_tag_current(w)), "forks") == 0);
+    EXPECT(fa_frame_alloc(w, 48) != NULL);
+}
+
+static void tagged_range(fa_worker *w, uint64_t first, uint64_t last, void *arg)
+{
+    (void)arg;
+    EXPECT(strcmp(fa_tag_path(w->system, fa_tag_current(w)), "forks") == 0);
+    for (uint64_t i = first; i < last; i++) EXPECT(fa_frame_alloc(w, 16) != NULL);
+}
+
+static void forks_and_loops_inherit_too(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    fa_tag forks = tag_of(fa, "forks");
+    for (int round = 0; round < 10; round++) {
+        begin(fa);
+        {
+            FA_TAG(w, "forks");
+            fa_task tasks[30];
+            for (int i = 0; i < 30; i++) assert_int_equal(fa_fork(w, &tasks[i], tagged_fork, NULL), FA_OK);
+            for (int i = 30; i-- > 0;) fa_join(w, &tasks[i]);
+            assert_int_equal(fa_parallel_for(w, 0, 5000, 7, tagged_range, NULL), FA_OK);
+        }
+        end(fa);
+        assert_int_equal(tag_stats(fa, forks).frame_bytes, 30 * 48 + 5000 * 16);
+    }
+    destroy_quiet(fa, &to);
+}
+
+static void leave_open(fa_worker *w, void *arg)
+{
+    (void)arg;
+    (void)fa_tag_begin(w, "left");
+    (void)fa_phase_begin(w, "left");
+}
+
+static void what_a_job_leaves_open_is_ended_and_reported(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    begin(fa);
+    for (int i = 0; i < 5; i++) assert_int_equal(fa_submit(fa_self(fa), leave_open, NULL), FA_OK);
+    end(fa);
+    assert_reported(&to, 913, 5);
+    assert_int_equal(fa_tag_current(fa_self(fa)).id, 0);
+    destroy_quiet(fa, &to);
+}
+
+static void a_rollback_gives_back(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    fa_tag a = tag_of(fa, "a"), b = tag_of(fa, "b");
+    for (int round = 0; round < 3; round++) {
+        begin(fa);
+        {
+            FA_TAG(w, "a");
+            fa_frame_alloc(w, 160);
+            fa_checkpoint checkpoint = fa_checkpoint_take(w);
+            fa_frame_alloc(w, 320);
+            {
+                FA_TAG_AT(w, b);
+                fa_frame_alloc(w, 480);
+                fa_checkpoint inner = fa_checkpoint_take(w);
+                fa_frame_alloc(w, 64);
+                assert_int_equal(fa_checkpoint_rollback(w, inner), FA_OK);
+            }
+            fa_frame_alloc(w, 16);
+            assert_int_equal(tag_stats(fa, b).held[FA_TAG_FRAME], 480);
+            if (round > 0) {
+                assert_int_equal(fa_checkpoint_rollback(w, checkpoint), FA_OK);
+                assert_int_equal(tag_stats(fa, b).held[FA_TAG_FRAME], 0);
+                fa_frame_alloc(w, 32);
+            }
+        }
+        end(fa);
+        assert_int_equal(tag_stats(fa, a).frame_bytes, round == 0 ? 160 + 320 + 16 : 160 + 32);
+        assert_int_equal(tag_stats(fa, b).frame_bytes, round == 0 ? 480 : 0);
+        assert_int_equal(held(fa, a), 0);
+        assert_int_equal(held(fa, b), 0);
+    }
+    destroy_quiet(fa, &to);
+}
+
+// Budgets ---------------------------------------------------------------------------------------------------------------
+
+static void equality_is_allowed_and_more_is_not(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    fa_tag tag = tag_of(fa, "small");
+    assert_int_equal(fa_budget_set(fa, tag, 0, 1024), FA_OK);
+    fa_tag_scope scope = fa_tag_begin_at(w, tag);
+    void *objects[16];
+    begin(fa);
+    for (int i = 0; i < 16; i++) assert_non_null(objects[i] = fa_pool_alloc(w, 64));
+    assert_quiet(&to);
+    assert_null(fa_pool_alloc(w, 64));
+    assert_reported(&to, 302, 1);
+    assert_null(fa_pool_alloc(w, 16)); // once a frame
+    assert_null(fa_heap_alloc(w, 16, 0));
+    assert_null(fa_heap_alloc(w, 100 * KIB, 0));
+    assert_null(fa_pool_alloc(w, 100 * KIB));
+    assert_null(fa_frame_alloc(w, 16));
+    assert_null(fa_frame_alloc(w, 3 * MIB));
+    assert_quiet(&to);
+    assert_int_equal(tag_stats(fa, tag).denied, 7);
+    assert_int_equal(tag_stats(fa, tag).charged, 1024);
+    fa_pool_free(w, objects[0]);
+    assert_non_null(objects[0] = fa_pool_alloc(w, 64)); // the same, or as much of another size:
+    fa_pool_free(w, objects[0]);
+    fa_pool_free(w, objects[1]);
+    assert_non_null(objects[0] = fa_pool_alloc(w, 128));
+    end(fa);
+    assert_int_equal(held(fa, tag), 1024);
+    begin(fa);
+    assert_null(fa_pool_alloc(w, 64));
+    assert_reported(&to, 302, 1); // a new frame
+    end(fa);
+    fa_pool_free(w, objects[0]);
+    for (int i = 2; i < 16; i++) fa_pool_free(w, objects[i]);
+    begin(fa);
+    assert_non_null(fa_frame_alloc(w, 1024)); // of what magazines hold, and what frees brought
+    end(fa);
+    assert_int_equal(held(fa, tag), 0);
+    fa_tag_end(&scope);
+    destroy_quiet(fa, &to);
+}
+
+static void frame_memory_has_exact_budgets(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    fa_tag tag = tag_of(fa, "frame");
+    assert_int_equal(fa_budget_set(fa, tag, 0, 200 * KIB), FA_OK);
+    for (int round = 0; round < 3; round++) {
+        begin(fa);
+        {
+            FA_TAG_AT(w, tag);
+            for (size_t i = 0; i < 200; i++) {
+                unsigned char *p = fa_frame_alloc(w, KIB);
+                assert_non_null(p);
+                memset(p, 1, KIB);
+            }
+            assert_int_equal(tag_stats(fa, tag).charged, 200 * KIB);
+            assert_null(fa_frame_alloc(w, 1));
+        }
+        assert_non_null(fa_frame_alloc(w, MIB)); // others are not held up
+        end(fa);
+        assert_reported(&to, 302, 1);
+        assert_int_equal(tag_stats(fa, tag).charged, 0);
+        assert_int_equal(tag_stats(fa, tag).peak, 200 * KIB);
+    }
+    destroy_quiet(fa, &to);
+}
+
+static void a_soft_budget_warns_once_a_crossing(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    fa_tag tag = tag_of(fa, "soft");
+    assert_int_equal(fa_budget_set(fa, tag, 1024, 4096), FA_OK);
+    fa_tag_scope scope = fa_tag_begin_at(w, tag);
+    void *objects[64];
+    for (int round = 0; round < 3; round++) {
+        int n = 0;
+        for (; n < 16; n++) assert_non_null(objects[n] = fa_heap_alloc(w, 64, 0));
+        assert_quiet(&to); // exactly 1024
+        for (; n < 40; n++) assert_non_null(objects[n] = fa_heap_alloc(w, 64, 0));
+        assert_reported(&to, 303, 1);
+        while (n > 0) fa_heap_free(w, objects[--n]);
+        assert_int_equal(tag_stats(fa, tag).charged, 0);
+        assert_int_equal(tag_stats(fa, tag).warned, round + 1);
+    }
+    assert_quiet(&to);
+    begin(fa);
+    for (int i = 0; i < 64; i++) assert_non_null(fa_frame_alloc(w, 16)); // charged ahead, but not across the line
+    assert_quiet(&to);
+    assert_non_null(fa_frame_alloc(w, 16));
+    assert_reported(&to, 303, 1);
+    end(fa);
+    fa_tag_end(&scope);
+    destroy_quiet(fa, &to);
+}
+
+static void budgets_cover_what_is_below(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    fa_tag top = tag_of(fa, "top"), low = tag_of(fa, "top::low");
+    assert_int_equal(fa_budget_set(fa, top, 0, 8 * KIB), FA_OK);
+    assert_int_equal(fa_budget_set(fa, low, 0, 4 * KIB), FA_OK);
+    fa_tag_scope scope = fa_tag_begin(w, "top");
+    void *own = fa_heap_alloc(w, 5 * KIB, 0), *below;
+    {
+        FA_TAG(w, "low");
+        assert_null(fa_heap_alloc(w, 4 * KIB, 0)); // refused by top
+        assert_reported(&to, 302, 1);
+        assert_non_null(strstr(to.message, "tag top refuses"));
+        assert_int_equal(tag_stats(fa, low).charged, 0);
+        assert_non_null(below = fa_heap_alloc(w, 3 * KIB, 0));
+    }
+    assert_int_equal(tag_stats(fa, top).charged, 8 * KIB);
+    assert_int_equal(held(fa, top), 5 * KIB);
+    assert_int_equal(held(fa, low), 3 * KIB);
+    assert_int_equal(tag_stats(fa, top).denied, 1);
+    fa_heap_free(w, own);
+    {
+        FA_TAG(w, "low");
+        assert_null(fa_heap_alloc(w, 2 * KIB, 0)); // refused by low
+    }
+    assert_reported(&to, 302, 1);
+    assert_int_equal(fa_budget_set(fa, low, 0, 0), FA_OK);
+    {
+        FA_TAG(w, "low");
+        assert_non_null(own = fa_heap_alloc(w, 2 * KIB, 0));
+    }
+    fa_heap_free(w, own);
+    fa_heap_free(w, below);
+    assert_int_equal(tag_stats(fa, top).charged, 0);
+    fa_tag_end(&scope);
+    destroy_quiet(fa, &to);
+}
+
+typedef struct grabber {
+    fa_tag tag;
+    atomic_uint taken;
+    void *objects[4096];
+    uint64_t hard;
+} grabber;
+
+static void grab(fa_worker *w, void *arg)
+{
+    grabber *all = arg;
+    FA_TAG_AT(w, all->tag);
+    for (;;) {
+        void *p = fa_pool_alloc(w, 256);
+        if (p == NULL) break;
+        memset(p, 1, 256);
+        uint32_t n = atomic_fetch_add(&all->taken, 1u);
+        EXPECT(n < 4096);
+        if (n < 4096) all->objects[n] = p;
+        EXPECT(tag_stats(w->system, all->tag).charged <= all->hard);
+    }
+    while (fa_frame_alloc(w, 1000) != NULL) EXPECT(tag_stats(w->system, all->tag).charged <= all->hard);
+}
+
+static void lanes_together_never_exceed_a_hard_budget(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    static grabber all;
+    all.tag = tag_of(fa, "greedy");
+    all.hard = 256 * 1024;
+    assert_int_equal(fa_budget_set(fa, all.tag, 0, all.hard), FA_OK);
+    for (int round = 0; round < ROUNDS(8); round++) {
+        atomic_store(&all.taken, 0u);
+        begin(fa);
+        everyone(fa, grab, &all);
+        end(fa);
+        assert_true(sink_count(&to, 302) > 0);
+        assert_reported(&to, 302, sink_count(&to, 302));
+        assert_int_equal(tag_stats(fa, all.tag).peak <= all.hard, 1);
+        // A refusal comes early by what other lanes hold ahead, not by more.
+        uint64_t ahead = (uint64_t)(at->workers + 1) * 64 * 256 + 64 * KIB;
+        assert_true((uint64_t)all.taken * 256 + ahead >= all.hard);
+        for (uint32_t i = 0; i < all.taken; i++) fa_pool_free(fa_self(fa), all.objects[i]);
+        begin(fa);
+        end(fa);
+        assert_int_equal(held(fa, all.tag), 0);
+    }
+    destroy_quiet(fa, &to);
+}
+
+// Phases ----------------------------------------------------------------------------------------------------------------
+
+static const fa_phase_stats *phase_of(const fa_phase_stats *all, uint32_t count, const char *path)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (strcmp(all[i].path, path) == 0) return &all[i];
+    return NULL;
+}
+
+static void allocate_in_phase(fa_worker *w, void *arg)
+{
+    EXPECT(strcmp(fa_phase_current(w), arg) == 0);
+    EXPECT(fa_frame_alloc(w, 128) != NULL);
+    void *p = fa_pool_alloc(w, 40);
+    EXPECT(p != NULL);
+    fa_pool_free(w, p);
+}
+
+static void phases_list_what_was_allocated_in_them(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    fa_phase_stats all[8];
+    uint32_t count;
+    for (int round = 0; round < 10; round++) {
+        begin(fa);
+        assert_string_equal(fa_phase_current(w), "");
+        assert_int_equal(fa_phase_begin(w, "update"), FA_OK);
+        assert_string_equal(fa_phase_current(w), "update");
+        fa_frame_alloc(w, 16);
+        {
+            FA_PHASE(w, "physics");
+            assert_string_equal(fa_phase_current(w), "update::physics");
+            for (int i = 0; i < 50; i++)
+                assert_int_equal(fa_submit(w, allocate_in_phase, (void *)(uintptr_t) "update::physics"), FA_OK);
+            void *p = fa_heap_alloc(w, 700 * KIB, 0);
+            fa_heap_free(w, p);
+            struct timespec nap = {0, 2000000};
+            nanosleep(&nap, NULL);
+        }
+        {
+            FA_TAG(w, "tagged"); // tags do not hide phases
+            fa_frame_alloc(w, 32);
+        }
+        assert_int_equal(fa_phase_end(w), FA_OK);
+        fa_frame_alloc(w, 64);
+        for (int i = 0; i < 2; i++) {
+            FA_PHASE(w, "render");
+        }
+        end(fa);
+        assert_int_equal(fa_phase_stats_read(fa, all, 8, &count), FA_OK);
+        assert_int_equal(count, 3);
+        const fa_phase_stats *update = phase_of(all, count, "update"), *render = phase_of(all, count, "render"),
+                             *physics = phase_of(all, count, "update::physics");
+        assert_true(update && render && physics);
+        assert_int_equal(update->frame_bytes, 16 + 32);
+        assert_int_equal(update->entries, 1);
+        assert_true(update->ns >= physics->ns && physics->ns >= 2000000);
+        assert_int_equal(physics->frame_bytes, 50 * 128);
+        assert_int_equal(physics->pool_allocs, 50);
+        assert_int_equal(physics->pool_bytes, 50 * 48);
+        assert_int_equal(physics->heap_allocs, 1);
+        assert_int_equal(physics->heap_bytes, 704 * KIB);
+        assert_int_equal(render->entries, 2);
+        assert_int_equal(render->frame_bytes, 0);
+    }
+    begin(fa);
+    end(fa);
+    assert_int_equal(fa_phase_stats_read(fa, all, 8, &count), FA_OK);
+    assert_int_equal(count, 0); // of the last frame only
+    destroy_quiet(fa, &to);
+}
+
+static void phases_that_do_not_pair_up(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    assert_int_equal(fa_phase_begin(w, "outside"), FA_ERROR_STATE);
+    assert_reported(&to, 1, 1);
+    assert_int_equal(fa_phase_end(w), FA_ERROR_STATE);
+    assert_reported(&to, 913, 1);
+    begin(fa);
+    assert_int_equal(fa_phase_begin(w, "a"), FA_OK);
+    assert_int_equal(fa_phase_begin(w, "b"), FA_OK);
+    end(fa);
+    assert_reported(&to, 913, 2);
+    begin(fa);
+    assert_string_equal(fa_phase_current(w), "");
+    for (uint32_t i = 0; i < FA_PHASE_DEPTH; i++) assert_int_equal(fa_phase_begin(w, "x"), FA_OK);
+    assert_int_equal(fa_phase_begin(w, "x"), FA_ERROR_FULL);
+    for (uint32_t i = 0; i < FA_PHASE_DEPTH; i++) assert_int_equal(fa_phase_end(w), FA_OK);
+    assert_int_equal(fa_phase_begin(NULL, "x"), FA_ERROR_INVALID);
+    assert_int_equal(fa_phase_begin(w, NULL), FA_ERROR_INVALID);
+    assert_int_equal(fa_phase_begin(w, ""), FA_ERROR_INVALID);
+    assert_int_equal(fa_phase_begin(w, "a::b"), FA_ERROR_INVALID);
+    assert_int_equal(fa_phase_end(NULL), FA_ERROR_INVALID);
+    fa_phase_scope_end(NULL);
+    uint32_t count;
+    assert_int_equal(fa_phase_stats_read(NULL, NULL, 0, &count), FA_ERROR_INVALID);
+    assert_int_equal(fa_phase_stats_read(fa, NULL, 1, &count), FA_ERROR_INVALID);
+    assert_int_equal(fa_phase_stats_read(fa, NULL, 0, NULL), FA_ERROR_INVALID);
+    assert_string_equal(fa_phase_current(NULL), "");
+    {
+        fa_tag_scope outer = fa_tag_begin(w, "outer");
+        (void)fa_tag_begin(w, "inner");
+        assert_quiet(&to);
+        fa_tag_end(&outer);
+        assert_reported(&to, 913, 1);
+        assert_int_equal(fa_tag_current(w).id, 0);
+    }
+    end(fa);
+    assert_int_equal(fa_phase_stats_read(fa, NULL, 0, &count), FA_OK);
+    assert_int_equal(count, FA_PHASE_DEPTH);
+    destroy_quiet(fa, &to);
+}
+
+static void overlapping_frames_keep_their_own_accounts(const test_case *at)
+{
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.frames_in_flight = 3;
+    fa_system *fa = create(&config);
+    fa_worker *w = fa_self(fa);
+    fa_tag tag = tag_of(fa, "flight");
+    fa_tag_scope scope = fa_tag_begin(w, "flight");
+    fa_frame held_frame;
+    begin(fa);
+    fa_frame_alloc(w, 4096);
+    assert_int_equal(fa_frame_hold(w, &held_frame), FA_OK);
+    end(fa);
+    begin(fa);
+    fa_frame_alloc(w, 1024);
+    end(fa);
+    assert_int_equal(tag_stats(fa, tag).held[FA_TAG_FRAME], 4096 + 1024);
+    assert_int_equal(tag_stats(fa, tag).charged, 4096 + 1024);
+    assert_int_equal(fa_frame_drop(fa, held_frame), FA_OK);
+    begin(fa);
+    end(fa);
+    begin(fa);
+    end(fa);
+    assert_int_equal(tag_stats(fa, tag).charged, 0);
+    fa_tag_end(&scope);
+    destroy_quiet(fa, &to);
+}
+
+static void system_limits_refund_what_was_charged(const test_case *at)
+{
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.attached_max = 0;
+    config.memory_max = (at->workers + 1) * 2 * MIB;
+    fa_system *fa = create(&config);
+    fa_worker *w = fa_self(fa);
+    fa_tag tag = tag_of(fa, "limit");
+    fa_tag_scope scope = fa_tag_begin(w, "limit");
+    assert_null(fa_heap_alloc(w, 64 * MIB, 0));
+    assert_null(fa_pool_alloc(w, 64 * MIB));
+    assert_null(fa_heap_alloc(w, SIZE_MAX, 0));
+    assert_int_equal(tag_stats(fa, tag).charged, 0);
+    void *first = NULL;
+    uint32_t count = 0;
+    for (void **p; (p = fa_pool_alloc(w, 4096)) != NULL; count++) {
+        *p = first;
+        first = p;
+    }
+    assert_true(count > 100);
+    begin(fa);
+    end(fa);
+    assert_int_equal(held(fa, tag), (uint64_t)count * 4096);
+    while (first != NULL) {
+        void *next = *(void **)first;
+        fa_pool_free(w, first);
+        first = next;
+    }
+    begin(fa);
+    end(fa);
+    assert_int_equal(held(fa, tag), 0);
+    fa_tag_end(&scope);
+    assert_int_equal(fa_destroy(fa), FA_OK);
+}
+
+int main(int argc, char **argv)
+{
+    const test_entry entries[] = {
+        EACH_OF(names_are_paths, "02", "ny"),
+        EACH_OF(two_systems_share_no_tags, "02", "ny"),
+        EACH_OF(scopes_end_on_every_way_out, "0", "ny"),
+        EACH_OF(names_that_are_none, "0", "ny"),
+        EACH_OF(a_full_table_is_an_answer, "0", "n"),
+        EACH_OF(lanes_that_race_for_a_name_get_one_tag, "14", "n"),
+        EACH(each_kind_is_attributed),
+        EACH(jobs_inherit_the_tag_of_their_submitter),
+        EACH(forks_and_loops_inherit_too),
+        EACH(what_a_job_leaves_open_is_ended_and_reported),
+        EACH_OF(a_rollback_gives_back, "02", "ny"),
+        EACH_OF(equality_is_allowed_and_more_is_not, "02", "ny"),
+        EACH_OF(frame_memory_has_exact_budgets, "02", "ny"),
+        EACH_OF(a_soft_budget_warns_once_a_crossing, "02", "ny"),
+        EACH_OF(budgets_cover_what_is_below, "02", "ny"),
+        EACH(lanes_together_never_exceed_a_hard_budget),
+        EACH(phases_list_what_was_allocated_in_them),
+        EACH_OF(phases_that_do_not_pair_up, "02", "ny"),
+        EACH_OF(overlapping_frames_keep_their_own_accounts, "02", "ny"),
+        EACH_OF(system_limits_refund_what_was_charged, "02", "ny"),
+    };
+    return RUN_MATRIX("tag", entries, argc, argv);
+}
