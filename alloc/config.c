@@ -22,6 +22,8 @@ fa_config fa_config_default(void)
         .frame_bytes_max = 0,
         .prefault_bytes = 0,
         .retained_max = 65536,
+        .promotion_bytes_max = 0,
+        .promotion_size_max = 0,
         .huge_pages = true,
         .pin_workers = false,
         .checked = FA_ASSERTIONS,

@@ -80,6 +80,7 @@ static void unmap_lanes(fai_memory *memory)
     if (memory->outboxes != NULL) (void)munmap(memory->outboxes, memory->lane_count * outbox_bytes(memory->lane_count));
     if (memory->ledgers != NULL) (void)munmap(memory->ledgers, ledger_bytes(memory));
     if (memory->labels != NULL) (void)munmap(memory->labels, sizeof *memory->labels);
+    if (memory->retentions != NULL) (void)munmap(memory->retentions, sizeof *memory->retentions);
 }
 
 static void release(fai_memory *memory)
@@ -102,7 +103,9 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
     memory->outboxes = map_zeroed(lane_count * outbox_bytes(lane_count));
     memory->ledgers = map_zeroed(ledger_bytes(memory));
     memory->labels = map_zeroed(sizeof *memory->labels);
-    if (!memory->lanes || !memory->outboxes || !memory->ledgers || !memory->labels || !fai_depot_init(&memory->depot) ||
+    memory->retentions = map_zeroed(sizeof *memory->retentions);
+    if (!memory->lanes || !memory->outboxes || !memory->ledgers || !memory->labels || !memory->retentions ||
+        !fai_depot_init(&memory->depot) ||
         !fai_blocks_prefault(&memory->blocks, (uint32_t)(config->prefault_bytes >> FAI_BLOCK_SHIFT))) {
         release(memory);
         return FA_ERROR_MEMORY;
@@ -243,11 +246,11 @@ static void free_spans(fai_memory *memory, uint32_t unit)
     }
 }
 
-void fai_memory_retire_frame(fai_memory *memory, uint32_t slot, uint64_t number, fa_frame_result *result)
+void fai_memory_retire_frame(fai_memory *memory, uint32_t slot, uint64_t number, fa_frame_result *result, bool listed)
 {
     fai_lane *main_lane = fai_memory_lane(memory, 0);
     if (main_lane->slot == slot) fai_lane_leave_frame(main_lane);
-    fai_memory_promote(memory, slot, number, result);
+    fai_memory_promote(memory, slot, number, result, listed);
     uint64_t bytes = 0, blocks = 0;
     for (uint32_t i = 0; i < fai_memory_lanes_used(memory); i++) {
         fai_lane *lane = fai_memory_lane(memory, i);

@@ -42,6 +42,13 @@ typedef struct fai_order {
     uint32_t retained; // allocations retained so far
 } fai_order;
 
+/// Retentions by tag and phase since fa_frame_begin(), and those of them that are listed in a result.
+typedef struct fai_retentions {
+    uint64_t touched[2][FAI_NAMES_MAX / 64];
+    fa_retention of[2][FAI_NAMES_MAX];
+    fa_retention listed[2][FAI_NAMES_MAX];
+} fai_retentions;
+
 /// One retained allocation.
 typedef struct fai_retained {
     void *object;
@@ -51,6 +58,7 @@ typedef struct fai_retained {
     uint64_t high, low; // of the job's order
     uint64_t serial;    // of the job on its lane
     uint32_t sequence;  // within the job
+    uint32_t label;
 } fai_retained;
 
 typedef struct fai_retained_list {
@@ -128,6 +136,7 @@ typedef struct fai_lane {
     uint32_t label;          // current; worker threads keep a job's until another has another
     uint64_t label_bytes;    // of the frame's arena when the label was last settled
     uint64_t label_start;    // of the frame's arena when it became current
+    uint64_t denials;        // by budgets, since creation
     uint64_t credit;         // frame memory that the tag was charged for, from label_bytes on
     fai_label_start *starts; // labels before the current one, while a checkpoint may go back to them
     uint32_t start_count;
@@ -172,6 +181,7 @@ typedef struct fai_memory {
     unsigned char *outboxes; // arrays of the lanes' outboxes
     fai_labels *labels;
     fai_ledger *ledgers; // of all lanes
+    fai_retentions *retentions;
     fai_blocks blocks;
     fai_depot depot;
     // owner: the main lane
@@ -333,7 +343,14 @@ void fai_memory_open_frame(fai_memory *memory, uint32_t slot, uint64_t number);
 
 /// [main] The frame in `slot` is over on all lanes (jobs done, not held): promotes what it retained into `result` (added up over calls; items
 /// are appended) and recycles its memory on all lanes. `result` may be NULL.
-void fai_memory_retire_frame(fai_memory *memory, uint32_t slot, uint64_t number, fa_frame_result *result);
+void fai_memory_retire_frame(fai_memory *memory, uint32_t slot, uint64_t number, fa_frame_result *result, bool listed);
+
+/// [main] Frees the promoted objects of a result that have no cell, and takes the list away: the caller will not see it.
+void fai_memory_drop_unclaimed(fai_memory *memory, fa_frame_result *result);
+
+/// [main] Lists the frames' retentions by tag and phase in the result; and forgets them before the next.
+void fai_memory_list_retentions(fai_memory *memory, fa_frame_result *result);
+void fai_memory_clear_retentions(fai_memory *memory);
 
 /// [main] The boundary itself, after the frames that could retire have: brings frees home on every lane that can be claimed and asks
 /// the others, reclaims versions whose grace period is over and starts the next one, maintains the blocks, publishes statistics.
@@ -382,6 +399,8 @@ bool fai_lane_reserve_frame(fai_lane *lane, uint64_t bytes);
 void fai_lane_unwind_label(fai_lane *lane, uint64_t before);
 /// [main] Adds up the ledgers of a frame that retires and refunds its memory.
 void fai_memory_settle_frame(fai_memory *memory, uint32_t slot);
+/// [main] Adds the frame that was settled to the retentions.
+void fai_memory_count_retentions(fai_memory *memory);
 
 /// [owner] Frees an object of this lane; `info` is its unit's.
 void fai_lane_free_own(fai_lane *lane, void *p, uint32_t info);
@@ -422,7 +441,7 @@ fai_arena *fai_lane_store_frame(fai_lane *lane);
 void fai_lane_load_frame(fai_lane *lane);
 
 /// [main] Promotes what the frame retained.
-void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_frame_result *result);
+void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_frame_result *result, bool listed);
 /// [own] Forgets what the current job retained since the list had `count` entries.
 void fai_lane_forget_retained(fai_lane *lane, uint32_t count);
 

@@ -38,6 +38,7 @@ void *fa_frame_retained(fa_worker *w, size_t size, size_t align, const fa_retain
         .high = lane->order != NULL ? lane->order->high : UINT64_MAX,
         .low = lane->order != NULL ? lane->order->low : w->index,
         .serial = lane->serial,
+        .label = lane->label,
         .sequence = lane->order != NULL ? lane->order->retained++ : list->count,
     };
     return p;
@@ -50,6 +51,30 @@ void fai_lane_forget_retained(fai_lane *lane, uint32_t count)
     for (uint32_t i = count; i < list->count; i++) // other jobs' entries, run meanwhile, stay
         if (list->items[i].serial != lane->serial) list->items[kept++] = list->items[i];
     list->count = kept;
+}
+
+static uint32_t own_count(const fai_lane *lane)
+{
+    const fai_retained_list *list = &lane->retained[lane->slot];
+    uint32_t own = 0;
+    for (uint32_t i = 0; i < list->count; i++) own += list->items[i].serial == lane->serial;
+    return own;
+}
+
+uint32_t fa_retained_count(const fa_worker *w)
+{
+    const fai_lane *lane = (const fai_lane *)(const void *)w;
+    return w != NULL && lane->slot != FAI_NO_SLOT ? lane->retained[lane->slot].count : 0;
+}
+
+uint32_t fa_retained_abandon(fa_worker *w)
+{
+    if (w == NULL) return 0;
+    fai_lane *lane = fai_lane_of(w);
+    if (lane->slot == FAI_NO_SLOT) return 0;
+    uint32_t own = own_count(lane);
+    if (own > 0) fai_lane_forget_retained(lane, 0);
+    return own;
 }
 
 // Order -----------------------------------------------------------------------------------------------------------------
@@ -98,30 +123,41 @@ static bool collect(fai_memory *memory, uint32_t slot, uint32_t total)
 
 // Promotion -------------------------------------------------------------------------------------------------------------
 
-/// Hands a span of the frame over to the heap as it is.
-static void *move_to_heap(fai_memory *memory, const fai_retained *item)
+/// Hands a span of the frame over to the heap as it is; NULL if it is none. *status says so if the tag's budget refuses.
+static void *move_to_heap(fai_memory *memory, const fai_retained *item, fa_promotion_status *status)
 {
     fai_blocks *blocks = &memory->blocks;
-    uint32_t unit = fai_unit_of(blocks, item->object);
+    fai_lane *main_lane = fai_memory_lane(memory, 0);
+    uint32_t unit = fai_unit_of(blocks, item->object), tag = fai_label_tag(item->label);
     uint32_t info = fai_load_relaxed(&blocks->unit_info[unit]);
     if (fai_info_kind(info) != FAI_KIND_FRAME) return NULL;
     fai_slab *span = &blocks->slabs[unit];
     FA_ASSERT(fai_unit_start(blocks, unit) == item->object);
+    if (!fai_label_charge(main_lane, item->label, FAI_USE_HEAP, span->size)) {
+        *status = FA_PROMOTION_BUDGET;
+        return NULL;
+    }
     span->kind = FAI_KIND_SPAN; // the arena's reset passes over it
     span->account = FAI_KIND_HEAP;
-    fai_store_relaxed(&blocks->unit_info[unit], fai_info_make(fai_info_lane(info), span->tag, FAI_KIND_SPAN, 0));
-    fai_lane *main_lane = fai_memory_lane(memory, 0);
+    span->tag = tag;
+    fai_store_relaxed(&blocks->unit_info[unit], fai_info_make(fai_info_lane(info), tag, FAI_KIND_SPAN, 0));
     main_lane->stats.heap_live++;
     main_lane->stats.heap_live_bytes += (int64_t)span->size;
     main_lane->stats.heap_allocs++;
     return item->object;
 }
 
-static void *copy_out(fai_memory *memory, const fai_retained *item)
+/// A copy at the destination, under the tag of the original.
+static void *copy_out(fai_memory *memory, const fai_retained *item, fa_promotion_status *status)
 {
-    fa_worker *w = &fai_memory_lane(memory, 0)->hot;
-    void *p = item->retain.to == FA_RETAIN_POOL ? fa_pool_alloc_aligned(w, item->size, item->align)
-                                                : fa_heap_alloc(w, item->size, item->align);
+    fai_lane *main_lane = fai_memory_lane(memory, 0);
+    uint32_t before = main_lane->label, label = fai_label_make(fai_label_tag(item->label), 0);
+    if (label != before) fai_lane_switch_label(main_lane, label);
+    uint64_t denied = main_lane->denials;
+    void *p = item->retain.to == FA_RETAIN_POOL ? fa_pool_alloc_aligned(&main_lane->hot, item->size, item->align)
+                                                : fa_heap_alloc(&main_lane->hot, item->size, item->align);
+    if (p == NULL && main_lane->denials != denied) *status = FA_PROMOTION_BUDGET;
+    if (main_lane->label != before) fai_lane_switch_label(main_lane, before);
     if (p != NULL) memcpy(p, item->object, item->size);
     return p;
 }
@@ -141,39 +177,131 @@ static bool publish(fai_memory *memory, const fai_retained *item, void *p)
 static void promote_one(fai_memory *memory, const fai_retained *item, fa_promotion *out, uint32_t *moved)
 {
     out->status = FA_PROMOTION_MEMORY;
-    void *p = item->retain.to == FA_RETAIN_HEAP ? move_to_heap(memory, item) : NULL;
+    void *p = item->retain.to == FA_RETAIN_HEAP ? move_to_heap(memory, item, &out->status) : NULL;
+    if (out->status == FA_PROMOTION_BUDGET) return;
     *moved += p != NULL;
-    if (p == NULL) p = copy_out(memory, item);
+    if (p == NULL) p = copy_out(memory, item, &out->status);
     if (p == NULL) return;
     if (!publish(memory, item, p)) {
         give_back(memory, p);
+        out->status = FA_PROMOTION_INTERNAL;
         return;
     }
     out->to = p;
     out->status = FA_PROMOTED;
 }
 
-static void add_up(fa_frame_result *result, const fa_promotion *item)
+/// What the limits say of the item, before any memory is asked for: FA_PROMOTED if nothing is against it.
+static fa_promotion_status judge(const fai_memory *memory, const fai_retained *item, uint32_t before,
+                                 uint64_t bytes_before, bool listed)
 {
-    switch (item->status) {
-        case FA_PROMOTION_DROPPED:
-            result->discarded++;
-            result->discarded_bytes += item->size;
-            return;
-        case FA_PROMOTED:
-            if (item->destination == FA_RETAIN_POOL) {
-                result->to_pool++;
-                result->pool_bytes += item->size;
-            } else {
-                result->to_heap++;
-                result->heap_bytes += item->size;
-            }
-            return;
-        case FA_PROMOTION_MEMORY:
-        case FA_PROMOTION_LIMIT:
-            result->failed++;
-            result->failed_bytes += item->size;
-            return;
+    const fa_config *config = &memory->config;
+    if (before >= config->retained_max) return FA_PROMOTION_LIMIT;
+    if (item->retain.to == FA_RETAIN_DISCARD) return FA_PROMOTION_DROPPED;
+    if (!listed && item->retain.cell == NULL) return FA_PROMOTION_DROPPED;
+    if (config->promotion_size_max != 0 && item->size > config->promotion_size_max) return FA_PROMOTION_TOO_LARGE;
+    uint64_t limit = config->promotion_bytes_max;
+    if (limit != 0 && (bytes_before > limit || item->size > limit - bytes_before)) return FA_PROMOTION_LIMIT;
+    return FA_PROMOTED;
+}
+
+const char *fa_promotion_text(fa_promotion_status status)
+{
+    static const char *const texts[FA_PROMOTION_STATUSES] = {
+        "promoted",  "dropped",           "no memory at the destination", "the tag's budget refused",
+        "too large", "beyond the limits", "the cell could not take it"};
+    return (uint32_t)status < FA_PROMOTION_STATUSES ? texts[status] : "unknown status";
+}
+
+// Summaries -------------------------------------------------------------------------------------------------------------
+
+static void count_retention(fai_retentions *all, fai_by by, uint32_t node, const fa_promotion *item)
+{
+    all->touched[by][node / 64] |= UINT64_C(1) << node % 64;
+    fa_retention *of = &all->of[by][node];
+    if (item->status == FA_PROMOTED) {
+        of->promoted++;
+        of->promoted_bytes += item->size;
+    } else if (item->status == FA_PROMOTION_DROPPED) {
+        of->discarded++;
+        of->discarded_bytes += item->size;
+    } else {
+        of->failed++;
+        of->failed_bytes += item->size;
+    }
+}
+
+static void count_frame(fai_memory *memory, fai_by by)
+{
+    const fai_ledger *last = &memory->labels->last;
+    for (uint32_t word = 0; word < FAI_NAMES_MAX / 64; word++) {
+        memory->retentions->touched[by][word] |= last->touched[by][word];
+        for (uint64_t touched = last->touched[by][word]; touched != 0; touched &= touched - 1) {
+            uint32_t node = word * 64 + (uint32_t)__builtin_ctzll(touched);
+            memory->retentions->of[by][node].frame_bytes += last->counts[by][node].frame_bytes;
+        }
+    }
+}
+
+void fai_memory_count_retentions(fai_memory *memory)
+{
+    count_frame(memory, FAI_BY_TAG);
+    count_frame(memory, FAI_BY_PHASE);
+}
+
+static uint32_t list_by(fai_memory *memory, fai_by by, const fai_name *names)
+{
+    fai_retentions *all = memory->retentions;
+    uint32_t count = 0;
+    for (uint32_t word = 0; word < FAI_NAMES_MAX / 64; word++)
+        for (uint64_t touched = all->touched[by][word]; touched != 0; touched &= touched - 1) {
+            uint32_t node = word * 64 + (uint32_t)__builtin_ctzll(touched);
+            all->listed[by][count] = all->of[by][node];
+            all->listed[by][count++].path = names[node].path;
+        }
+    return count;
+}
+
+void fai_memory_list_retentions(fai_memory *memory, fa_frame_result *result)
+{
+    if (!fai_load_relaxed(&memory->labelled)) return;
+    result->tag_count = list_by(memory, FAI_BY_TAG, memory->labels->tags.nodes);
+    result->phase_count = list_by(memory, FAI_BY_PHASE, memory->labels->phases.nodes);
+    result->tags = memory->retentions->listed[FAI_BY_TAG];
+    result->phases = memory->retentions->listed[FAI_BY_PHASE];
+}
+
+void fai_memory_clear_retentions(fai_memory *memory)
+{
+    if (!fai_load_relaxed(&memory->labelled)) return;
+    fai_retentions *all = memory->retentions;
+    for (fai_by by = FAI_BY_TAG; by <= FAI_BY_PHASE; by++)
+        for (uint32_t word = 0; word < FAI_NAMES_MAX / 64; word++) {
+            for (uint64_t touched = all->touched[by][word]; touched != 0; touched &= touched - 1)
+                all->of[by][word * 64 + (uint32_t)__builtin_ctzll(touched)] = (fa_retention){0};
+            all->touched[by][word] = 0;
+        }
+}
+
+static void add_up(fai_memory *memory, fa_frame_result *result, const fa_promotion *item, uint32_t label)
+{
+    result->by_status[item->status]++;
+    if (fai_load_relaxed(&memory->labelled)) {
+        count_retention(memory->retentions, FAI_BY_TAG, fai_label_tag(label), item);
+        count_retention(memory->retentions, FAI_BY_PHASE, fai_label_phase(label), item);
+    }
+    if (item->status == FA_PROMOTION_DROPPED) {
+        result->discarded++;
+        result->discarded_bytes += item->size;
+    } else if (item->status != FA_PROMOTED) {
+        result->failed++;
+        result->failed_bytes += item->size;
+    } else if (item->destination == FA_RETAIN_POOL) {
+        result->to_pool++;
+        result->pool_bytes += item->size;
+    } else {
+        result->to_heap++;
+        result->heap_bytes += item->size;
     }
 }
 
@@ -195,20 +323,25 @@ static fa_promotion *next_item(fai_memory *memory, fa_frame_result *result, bool
 static void report_lost(fai_memory *memory, uint32_t lost, uint64_t number)
 {
     fai_report(memory, fai_memory_lane(memory, 0), "FA904",
-               "the destination had no memory, or the frame retained more than retained_max",
-               "raise memory_max or retained_max, or retain less", "%u of frame %llu's retained objects were lost",
-               lost, (unsigned long long)number);
+               "a limit, a budget or the system refused; fa_frame_result says which",
+               "raise what refused, or retain less", "%u of frame %llu's retained objects were lost", lost,
+               (unsigned long long)number);
 }
 
-void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_frame_result *result)
+static uint64_t promoted_bytes(const fa_frame_result *result)
+{
+    return result->pool_bytes + result->heap_bytes;
+}
+
+void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_frame_result *result, bool listed)
 {
     uint32_t total = 0, lost = 0;
     for (uint32_t i = 0; i < fai_memory_lanes_used(memory); i++)
         total += fai_memory_lane(memory, i)->retained[slot].count;
     if (total == 0) return;
     fa_frame_result unlisted = {0};
-    bool listed = result != NULL;
-    if (!listed) result = &unlisted;
+    if (result == NULL) result = &unlisted; // at the end of the system
+    FA_ASSERT(result != &unlisted || !listed);
     fa_frame_result before = *result;
     bool collected = collect(memory, slot, total);
     if (collected)
@@ -224,17 +357,37 @@ void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_f
             .user = item->retain.user,
             .frame = number,
             .cell = item->retain.cell,
+            .type = item->retain.type,
+            .tag = {fai_label_tag(item->label)},
             .destination = item->retain.to,
-            .status = i >= memory->config.retained_max ? FA_PROMOTION_LIMIT : FA_PROMOTION_DROPPED,
+            .status = judge(memory, item, i, promoted_bytes(result) - promoted_bytes(&before), listed),
         };
-        if (i < memory->config.retained_max && item->retain.to != FA_RETAIN_DISCARD)
-            promote_one(memory, item, out, &result->moved);
-        add_up(result, out);
+        if (out->status == FA_PROMOTED) promote_one(memory, item, out, &result->moved);
+        add_up(memory, result, out, item->label);
     }
     result->failed += lost;
+    result->by_status[FA_PROMOTION_MEMORY] += lost;
     memory->merged.promoted += result->to_pool - before.to_pool + result->to_heap - before.to_heap;
-    memory->merged.promoted_bytes += result->pool_bytes - before.pool_bytes + result->heap_bytes - before.heap_bytes;
+    memory->merged.promoted_bytes += promoted_bytes(result) - promoted_bytes(&before);
     memory->merged.promotion_failed += result->failed - before.failed;
     for (uint32_t i = 0; i < fai_memory_lanes_used(memory); i++) fai_memory_lane(memory, i)->retained[slot].count = 0;
     if (result->failed > before.failed) report_lost(memory, result->failed - before.failed, number);
+}
+
+void fai_memory_drop_unclaimed(fai_memory *memory, fa_frame_result *result)
+{
+    for (uint32_t i = 0; i < result->count; i++) {
+        const fa_promotion *item = &result->items[i];
+        if (item->status != FA_PROMOTED || item->cell != NULL) continue;
+        bool to_pool = item->destination == FA_RETAIN_POOL;
+        *(to_pool ? &result->to_pool : &result->to_heap) -= 1;
+        *(to_pool ? &result->pool_bytes : &result->heap_bytes) -= item->size;
+        result->by_status[FA_PROMOTED]--;
+        result->by_status[FA_PROMOTION_DROPPED]++;
+        result->discarded++;
+        result->discarded_bytes += item->size;
+        give_back(memory, item->to);
+    }
+    result->count = 0;
+    result->items = NULL;
 }

@@ -16,6 +16,7 @@ static void report_denied(fai_lane *lane, uint32_t tag, uint64_t bytes)
 {
     const fai_memory *memory = lane->memory;
     fai_account *account = &memory->labels->accounts[tag];
+    lane->denials++;
     uint64_t now = fai_load_relaxed(&memory->frame_number) + 1, last = fai_load_relaxed(&account->denied_frame);
     (void)fai_add_relaxed(&account->denied, UINT64_C(1));
     if (last == now || !fai_cas_relaxed(&account->denied_frame, &last, now)) return;
@@ -319,6 +320,7 @@ void fai_memory_settle_frame(fai_memory *memory, uint32_t slot)
             if (counts->frame_bytes > 0) fai_account_refund_any(labels, tag, FAI_USE_FRAME, counts->frame_bytes);
         }
     }
+    fai_memory_count_retentions(memory);
 }
 
 // Tags ------------------------------------------------------------------------------------------------------------------

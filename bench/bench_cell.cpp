@@ -70,7 +70,9 @@ private:
         const std::vector<uint64_t> next = random_cycle(cells.size());
         if (!library.check(fa_frame_begin(library.system()))) return false;
         for (uint64_t i = 0; i < cells.size(); i++) {
-            fa_retain retain = {FA_RETAIN_POOL, &cells[i], i, 0};
+            fa_retain retain = fa_retain_for(FA_REUSABLE);
+            retain.cell = &cells[i];
+            retain.user = i;
             auto *made = static_cast<node *>(fa_frame_retained(library.main(), sizeof(node), alignof(node), &retain));
             if (!made) return false;
             made->next = next[i];

@@ -51,21 +51,21 @@ static bool is_over(const fa_system *fa, uint64_t number)
 
 // Retiring ------------------------------------------------------------------------------------------------------------
 
-static void retire(fa_system *fa, uint64_t number, fa_frame_result *result)
+static void retire(fa_system *fa, uint64_t number, fa_frame_result *result, bool listed)
 {
     uint32_t slot = fai_frame_slot(fa, number);
     FA_ASSERT(number_of(fai_load_relaxed(&fa->frames[slot])) == number);
     FA_ASSERT(number == fa->oldest && (!fa->open || number < fa->newest));
     FA_ASSERT(fai_system_worker(fa, 0)->lane.slot != slot);
     fai_store_relaxed(&fa->frames[slot], number << FAI_FRAME_SHIFT); // not alive: drops are stale from here on
-    fai_memory_retire_frame(&fa->memory, slot, number, result);
+    fai_memory_retire_frame(&fa->memory, slot, number, result, listed);
     if (result != NULL) result->retired++;
     fa->oldest++;
 }
 
-static void retire_ready(fa_system *fa, fa_frame_result *result)
+static void retire_ready(fa_system *fa, fa_frame_result *result, bool listed)
 {
-    while (fa->oldest <= fa->newest && is_over(fa, fa->oldest)) retire(fa, fa->oldest, result);
+    while (fa->oldest <= fa->newest && is_over(fa, fa->oldest)) retire(fa, fa->oldest, result, listed);
 }
 
 /// The scheduler's part of the statistics.
@@ -242,7 +242,7 @@ static bool make_room(fai_worker *w, bool may_wait)
         (void)fai_main_jobs_run(w, &FAI_WANT_ANY);
     }
     leave(w);
-    retire_ready(fa, &fa->gathered);
+    retire_ready(fa, &fa->gathered, true);
     return fa->newest + 1 - fa->oldest < fa->frame_slots;
 }
 
@@ -272,6 +272,7 @@ static fa_status begin(fa_system *fa, bool may_wait)
     if (fa->open || w->context != NULL || w->idle) return FA_ERROR_STATE;
     go_online(w);
     fa->gathered = (fa_frame_result){0};
+    fai_memory_clear_retentions(&fa->memory);
     if (!make_room(w, may_wait)) {
         go_offline(w);
         return FA_ERROR_BUSY;
@@ -315,19 +316,31 @@ static void pass_boundary(fai_worker *w)
     go_offline(w);
 }
 
-fa_status fa_frame_end(fa_system *fa, struct fa_frame_result *result)
+static fa_status end(fa_system *fa, fa_frame_result *result, bool listed)
 {
     if (fa == NULL) return FA_ERROR_INVALID;
     fai_worker *w = fai_self(fa);
     if (w == NULL || !fai_worker_is_main(w)) return FA_ERROR_WRONG_THREAD;
     if (!fa->open || w->context != NULL || w->idle) return FA_ERROR_STATE;
     close_frame(w);
-    retire_ready(fa, result != NULL ? &fa->gathered : NULL);
+    if (!listed) fai_memory_drop_unclaimed(&fa->memory, &fa->gathered);
+    retire_ready(fa, &fa->gathered, listed);
     pass_boundary(w);
     if (result == NULL) return FA_OK;
     *result = fa->gathered;
     result->frame = fa->newest;
+    fai_memory_list_retentions(&fa->memory, result);
     return FA_OK;
+}
+
+fa_status fa_frame_end(fa_system *fa, struct fa_frame_result *result)
+{
+    return end(fa, result, result != NULL);
+}
+
+fa_status fa_frame_end_summary(fa_system *fa, fa_frame_result *result)
+{
+    return result != NULL ? end(fa, result, false) : FA_ERROR_INVALID;
 }
 
 uint64_t fa_frame_number(const fa_system *fa)
@@ -344,7 +357,7 @@ void fai_frames_finish(fa_system *fa)
         go_online(w);
     for (uint64_t number = fa->oldest; number <= fa->newest; number++) wait_frame(w, number, false);
     leave(w);
-    while (fa->oldest <= fa->newest) retire(fa, fa->oldest, NULL);
+    while (fa->oldest <= fa->newest) retire(fa, fa->oldest, NULL, false);
     pass_boundary(w);
 }
 

@@ -582,7 +582,7 @@ static void unclaimed_objects_are_leaks(const test_case *at)
     for (uint64_t i = 0; i < 7; i++) assert_non_null(retain(w, 112, 16, FA_RETAIN_POOL, i, 0, NULL));
     for (uint64_t i = 0; i < 3; i++) assert_non_null(retain(w, MIB, 16, FA_RETAIN_HEAP, i, 0, NULL));
     for (uint64_t i = 0; i < 3; i++) assert_non_null(retain(w, 112, 16, FA_RETAIN_DISCARD, i, 0, NULL));
-    end(fa);
+    (void)end_with_result(fa);
     assert_int_equal(stats_of(fa).pool_live, 7);
     assert_int_equal(stats_of(fa).heap_live, 3);
     assert_int_equal(stats_of(fa).promoted, 10);
@@ -630,6 +630,321 @@ static void frames_one_by_one(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+// Lists and summaries ---------------------------------------------------------------------------------------------------
+
+typedef struct note {
+    uint64_t value;
+} note;
+
+static void retain_some(fa_worker *w, fa_cell *cell)
+{
+    assert_non_null(retain(w, 112, 16, FA_RETAIN_POOL, 0, 0, NULL));
+    assert_non_null(retain(w, MIB, 16, FA_RETAIN_HEAP, 1, 0, NULL));
+    note *kept = retain(w, sizeof(note), 16, FA_RETAIN_POOL, 2, 0, cell);
+    assert_non_null(kept);
+    kept->value = 77;
+}
+
+static void a_plain_end_drops_what_nobody_would_find(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    fa_cell cell = {NULL};
+    for (int round = 0; round < 5; round++) {
+        begin(fa);
+        retain_some(w, &cell);
+        end(fa);
+        begin(fa); // the version before goes home
+        end(fa);
+    }
+    begin(fa);
+    note *kept = fa_cell_read(w, &cell);
+    assert_int_equal(kept->value, 77);
+    assert_int_equal(fa_cell_drop(w, &cell), FA_OK);
+    end(fa);
+    destroy_quiet(fa, &to); // no leaks
+}
+
+static void a_summary_alone_leaks_nothing(const test_case *at)
+{
+    for (uint32_t in_flight = 1; in_flight <= 3; in_flight++) {
+        sink to;
+        fa_config config = case_config(at, &to);
+        config.frames_in_flight = in_flight;
+        fa_system *fa = create(&config);
+        fa_worker *w = fa_self(fa);
+        fa_cell cell = {NULL};
+        uint32_t discarded = 0, to_pool = 0;
+        for (int round = 0; round < 12; round++) {
+            fa_frame held = {0};
+            begin(fa);
+            retain_some(w, &cell);
+            if (in_flight > 1 && round % 4 == 0) assert_int_equal(fa_frame_hold(w, &held), FA_OK); // retires in a begin
+            fa_frame_result result;
+            memset(&result, 0xee, sizeof result);
+            assert_int_equal(fa_frame_end_summary(fa, &result), FA_OK);
+            assert_int_equal(result.count, 0);
+            assert_null(result.items);
+            assert_int_equal(result.frame, round + 1);
+            assert_int_equal(result.to_heap, 0);
+            assert_int_equal(result.by_status[FA_PROMOTED], result.to_pool);
+            assert_int_equal(result.by_status[FA_PROMOTION_DROPPED], result.discarded);
+            assert_int_equal(result.discarded_bytes, result.discarded / 2 * (112 + MIB));
+            discarded += result.discarded;
+            to_pool += result.to_pool;
+            if (held.bits != 0) assert_int_equal(fa_frame_drop(fa, held), FA_OK);
+        }
+        assert_true(to_pool >= 10 && discarded == 2 * to_pool);
+        assert_int_equal(fa_cell_drop(w, &cell), FA_OK);
+        assert_int_equal(fa_frame_end_summary(fa, NULL), FA_ERROR_INVALID);
+        fa_frame_result result;
+        assert_int_equal(fa_frame_end_summary(fa, &result), FA_ERROR_STATE);
+        assert_int_equal(fa_frame_end_summary(NULL, &result), FA_ERROR_INVALID);
+        destroy_quiet(fa, &to);
+    }
+}
+
+static void each_reason_is_told(const test_case *at)
+{
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.promotion_bytes_max = 10000;
+    config.promotion_size_max = 4000;
+    fa_system *fa = create(&config);
+    fa_worker *w = fa_self(fa);
+    fa_tag poor;
+    assert_int_equal(fa_tag_find(fa, "poor", &poor), FA_OK);
+    begin(fa);
+    assert_non_null(retain(w, 4001, 16, FA_RETAIN_POOL, 0, 0, NULL)); // too large
+    assert_non_null(retain(w, 4000, 16, FA_RETAIN_POOL, 1, 0, NULL));
+    {
+        FA_TAG(w, "poor");
+        assert_non_null(retain(w, 1000, 16, FA_RETAIN_POOL, 2, 0, NULL)); // the budget, for pool …
+        assert_non_null(retain(w, 1000, 16, FA_RETAIN_HEAP, 3, 0, NULL)); // … and heap
+    }
+    assert_non_null(retain(w, 4000, 16, FA_RETAIN_HEAP, 4, 0, NULL));
+    assert_non_null(retain(w, 2001, 16, FA_RETAIN_HEAP, 5, 0, NULL)); // the limit on bytes, by one
+    assert_non_null(retain(w, 2000, 16, FA_RETAIN_HEAP, 6, 0, NULL)); // exactly
+    assert_non_null(retain(w, 1, 16, FA_RETAIN_POOL, 7, 0, NULL));
+    assert_non_null(retain(w, 1, 16, FA_RETAIN_DISCARD, 8, 0, NULL));
+    assert_int_equal(fa_budget_set(fa, poor, 0, 2100), FA_OK); // its frame memory alone
+    fa_frame_result result = end_with_result(fa);
+    static const fa_promotion_status wanted[] = {
+        FA_PROMOTION_TOO_LARGE, FA_PROMOTED, FA_PROMOTION_BUDGET, FA_PROMOTION_BUDGET, FA_PROMOTED,
+        FA_PROMOTION_LIMIT,     FA_PROMOTED, FA_PROMOTION_LIMIT,  FA_PROMOTION_DROPPED};
+    assert_int_equal(result.count, 9);
+    for (uint32_t i = 0; i < 9; i++) assert_int_equal(result.items[i].status, wanted[i]);
+    assert_sums(&result);
+    assert_int_equal(result.by_status[FA_PROMOTED], 3);
+    assert_int_equal(result.by_status[FA_PROMOTION_BUDGET], 2);
+    assert_int_equal(result.by_status[FA_PROMOTION_LIMIT], 2);
+    assert_int_equal(result.by_status[FA_PROMOTION_TOO_LARGE], 1);
+    assert_int_equal(result.failed_bytes, 4001 + 2000 + 2001 + 1);
+    assert_true(fa_promotion_rate(&result) == 3.0 / 8.0);
+    assert_int_equal(sink_count(&to, 302), 1);
+    assert_int_equal(sink_count(&to, 904), 1);
+    free_items(w, &result);
+    for (int status = 0; status <= FA_PROMOTION_STATUSES; status++)
+        for (int other = 0; other < status; other++)
+            assert_string_not_equal(fa_promotion_text((fa_promotion_status)status),
+                                    fa_promotion_text((fa_promotion_status)other));
+    begin(fa);
+    result = end_with_result(fa);
+    assert_true(fa_promotion_rate(&result) == 1.0);
+    assert_int_equal(fa_destroy(fa), FA_OK);
+}
+
+static void a_cell_that_cannot_retire_its_version_is_a_failure(const test_case *at)
+{
+    enum { CELLS = 200 };
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.attached_max = 0;
+    config.memory_max = 16 * MIB;
+    fa_system *fa = create(&config);
+    fa_worker *w = fa_self(fa);
+    static fa_cell cells[CELLS];
+    memset(cells, 0, sizeof cells);
+    for (uint64_t round = 0; round < 2; round++) {
+        begin(fa);
+        for (uint64_t i = 0; i < CELLS; i++) {
+            note *made = retain(w, sizeof(note), 16, FA_RETAIN_POOL, i, 0, &cells[i]);
+            assert_non_null(made);
+            made->value = round;
+        }
+        void *first = NULL, *p;
+        for (size_t size = MIB; round == 1 && size >= 32; size /= 2) // nothing is left for the list of retired versions
+            while ((p = fa_heap_alloc(w, size, 0)) != NULL) *(void **)p = first, first = p;
+        fa_frame_result result = end_with_result(fa);
+        assert_int_equal(result.by_status[FA_PROMOTION_INTERNAL] > 0, round == 1);
+        assert_int_equal(result.by_status[FA_PROMOTED] + result.by_status[FA_PROMOTION_INTERNAL], CELLS);
+        for (uint64_t i = 0; i < CELLS; i++) { // where it failed the old version stays
+            assert_int_equal(result.items[i].user, i);
+            bool promoted = result.items[i].status == FA_PROMOTED;
+            assert_int_equal(((note *)cells[i].pointer)->value, promoted ? round : 0);
+        }
+        while (first != NULL) {
+            p = *(void **)first;
+            fa_heap_free(w, first);
+            first = p;
+        }
+    }
+    assert_reported(&to, 904, 1);
+    for (uint64_t i = 0; i < CELLS; i++) assert_int_equal(fa_cell_drop(w, &cells[i]), FA_OK);
+    destroy_quiet(fa, &to);
+}
+
+static const fa_retention *retention_of(const fa_retention *all, uint32_t count, const char *path)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (strcmp(all[i].path, path) == 0) return &all[i];
+    return NULL;
+}
+
+static void retain_as_ai(fa_worker *w, void *arg)
+{
+    (void)arg;
+    EXPECT(fa_frame_alloc(w, 1000) != NULL);
+    fa_retain how = fa_retain_for(FA_REUSABLE);
+    note *made = fa_frame_retained_new(w, note, &how);
+    EXPECT(made != NULL && made->value == 0);
+    FA_TAG(w, "deep");
+    how = fa_retain_for(FA_PERSISTENT);
+    how.type = "of my own";
+    EXPECT(fa_frame_retained_new(w, note, &how) != NULL);
+    how = fa_retain_for(FA_EPHEMERAL);
+    EXPECT(fa_frame_retained_new(w, note, &how) != NULL);
+}
+
+static void assert_retentions_add_up(const fa_frame_result *result, const fa_retention *rows, uint32_t count)
+{
+    fa_retention sum = {0};
+    for (uint32_t i = 0; i < count; i++) {
+        sum.promoted += rows[i].promoted, sum.promoted_bytes += rows[i].promoted_bytes;
+        sum.discarded += rows[i].discarded, sum.discarded_bytes += rows[i].discarded_bytes;
+        sum.failed += rows[i].failed, sum.failed_bytes += rows[i].failed_bytes;
+    }
+    assert_int_equal(sum.promoted, result->to_pool + result->to_heap);
+    assert_int_equal(sum.promoted_bytes, result->pool_bytes + result->heap_bytes);
+    assert_int_equal(sum.discarded, result->discarded);
+    assert_int_equal(sum.discarded_bytes, result->discarded_bytes);
+    assert_int_equal(sum.failed, result->failed);
+    assert_int_equal(sum.failed_bytes, result->failed_bytes);
+}
+
+static void tags_and_phases_are_kept_and_summed_up(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    fa_tag ai, deep;
+    assert_int_equal(fa_tag_find(fa, "ai", &ai), FA_OK);
+    assert_int_equal(fa_tag_find(fa, "ai::deep", &deep), FA_OK);
+    for (int round = 0; round < 3; round++) {
+        begin(fa);
+        {
+            FA_TAG(w, "ai");
+            FA_PHASE(w, "think");
+            for (int i = 0; i < 40; i++) assert_int_equal(fa_submit(w, retain_as_ai, NULL), FA_OK);
+        }
+        assert_non_null(retain(w, 500, 16, FA_RETAIN_POOL, 0, 0, NULL)); // nobody's
+        fa_frame_result result = end_with_result(fa);
+        assert_int_equal(result.count, 121);
+        assert_sums(&result);
+        for (uint32_t i = 0; i < result.count; i++) {
+            const fa_promotion *item = &result.items[i];
+            if (item->tag.id == 0) continue;
+            bool own = item->destination == FA_RETAIN_POOL;
+            assert_int_equal(item->tag.id, own ? ai.id : deep.id);
+            assert_string_equal(item->type, item->destination == FA_RETAIN_HEAP ? "of my own" : "note");
+        }
+        assert_retentions_add_up(&result, result.tags, result.tag_count);
+        assert_retentions_add_up(&result, result.phases, result.phase_count);
+        assert_int_equal(result.tag_count, 3);
+        assert_int_equal(result.phase_count, 2);
+        const fa_retention *of_ai = retention_of(result.tags, 3, "ai"), *none = retention_of(result.tags, 3, ""),
+                           *of_deep = retention_of(result.tags, 3, "ai::deep"),
+                           *think = retention_of(result.phases, 2, "think");
+        assert_true(of_ai && of_deep && none && think);
+        assert_int_equal(of_ai->frame_bytes, 40 * (1008 + 16));
+        assert_int_equal(of_ai->promoted, 40);
+        assert_int_equal(of_deep->promoted, 40);
+        assert_int_equal(of_deep->discarded, 40);
+        assert_int_equal(none->promoted_bytes, 500);
+        assert_int_equal(think->frame_bytes, 40 * (1008 + 3 * 16));
+        assert_int_equal(think->promoted, 80);
+        fa_tag_stats stats;
+        assert_int_equal(fa_tag_stats_read(fa, ai, &stats), FA_OK);
+        assert_int_equal(stats.held[FA_TAG_POOL], 40 * 16);
+        assert_int_equal(fa_tag_stats_read(fa, deep, &stats), FA_OK);
+        assert_int_equal(stats.held[FA_TAG_HEAP], 40 * 16);
+        free_items(w, &result);
+        begin(fa);
+        result = end_with_result(fa);
+        assert_int_equal(result.tag_count + result.phase_count, 0);
+        assert_int_equal(fa_tag_stats_read(fa, deep, &stats), FA_OK);
+        assert_int_equal(stats.charged, 0);
+    }
+    // A whole span changes hands, and its tag pays for it.
+    begin(fa);
+    {
+        FA_TAG(w, "ai");
+        assert_non_null(retain(w, MIB, 16, FA_RETAIN_HEAP, 0, 0, NULL));
+    }
+    fa_frame_result result = end_with_result(fa);
+    assert_int_equal(result.moved, 1);
+    fa_tag_stats stats;
+    assert_int_equal(fa_tag_stats_read(fa, ai, &stats), FA_OK);
+    assert_int_equal(stats.held[FA_TAG_HEAP], MIB);
+    free_items(w, &result);
+    assert_int_equal(fa_tag_stats_read(fa, ai, &stats), FA_OK);
+    assert_int_equal(stats.held[FA_TAG_HEAP], 0);
+    assert_int_equal(fa_budget_set(fa, ai, 0, 3 * MIB / 2), FA_OK);
+    begin(fa);
+    {
+        FA_TAG(w, "ai");
+        assert_non_null(retain(w, MIB, 16, FA_RETAIN_HEAP, 0, 0, NULL));
+    }
+    result = end_with_result(fa);
+    assert_int_equal(result.by_status[FA_PROMOTION_BUDGET], 1); // the frame still holds it while the heap takes over
+    assert_int_equal(sink_count(&to, 302), 1);
+    assert_int_equal(sink_count(&to, 904), 1);
+    assert_int_equal(fa_destroy(fa), FA_OK);
+}
+
+static void abandon_in_job(fa_worker *w, void *arg)
+{
+    (void)arg;
+    EXPECT(retain(w, 16, 16, FA_RETAIN_POOL, 1, 0, NULL) != NULL);
+    EXPECT(retain(w, 16, 16, FA_RETAIN_POOL, 1, 0, NULL) != NULL);
+    EXPECT(fa_retained_count(w) >= 2);
+    EXPECT(fa_retained_abandon(w) == 2);
+    EXPECT(fa_retained_abandon(w) == 0);
+    EXPECT(retain(w, 16, 16, FA_RETAIN_POOL, 2, 0, NULL) != NULL);
+}
+
+static void pending_ones_are_counted_and_abandoned(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    assert_int_equal(fa_retained_count(NULL) + fa_retained_abandon(NULL), 0);
+    assert_int_equal(fa_retained_count(w) + fa_retained_abandon(w), 0);
+    begin(fa);
+    for (int i = 0; i < 5; i++) assert_non_null(retain(w, 16, 16, FA_RETAIN_POOL, 1, 0, NULL));
+    assert_int_equal(fa_retained_count(w), 5);
+    assert_int_equal(fa_retained_abandon(w), 5);
+    assert_int_equal(fa_retained_count(w), 0);
+    assert_non_null(retain(w, 16, 16, FA_RETAIN_POOL, 3, 0, NULL));
+    for (int i = 0; i < 30; i++) assert_int_equal(fa_submit(w, abandon_in_job, NULL), FA_OK);
+    fa_frame_result result = end_with_result(fa);
+    assert_int_equal(result.count, 31); // the others' are not touched
+    for (uint32_t i = 0; i < result.count; i++) assert_true(result.items[i].user > 1);
+    free_items(w, &result);
+    destroy_quiet(fa, &to);
+}
+
 int main(int argc, char **argv)
 {
     const test_entry entries[] = {
@@ -649,6 +964,12 @@ int main(int argc, char **argv)
         EACH_OF(last_one_wins, "02", "ny"),
         EACH_OF(unclaimed_objects_are_leaks, "02", "ny"),
         EACH(frames_one_by_one),
+        EACH_OF(a_plain_end_drops_what_nobody_would_find, "02", "ny"),
+        EACH_OF(a_summary_alone_leaks_nothing, "02", "ny"),
+        EACH_OF(each_reason_is_told, "02", "ny"),
+        EACH_OF(a_cell_that_cannot_retire_its_version_is_a_failure, "0", "ny"),
+        EACH(tags_and_phases_are_kept_and_summed_up),
+        EACH(pending_ones_are_counted_and_abandoned),
     };
     return RUN_MATRIX("promote", entries, argc, argv);
 }

@@ -28,8 +28,8 @@ FA_API fa_status fa_frame_try_begin(fa_system *fa);
 /// [main] Ends the open frame. With one frame in flight it waits for the frame's jobs, helping; with more it returns and
 /// the jobs may overlap the next frames. Every frame that can retire does: retained allocations are promoted in the
 /// order of submission, replaced and dropped versions whose grace period is over go home, frame memory of all lanes is
-/// recycled, statistics are exact. `result`, which may be NULL, describes the promotions of the frames that retired
-/// in this call; its items stay valid until the next begin or end.
+/// recycled, statistics are exact. `result` describes the promotions of the frames that retired in this call; its items stay valid until the
+/// next begin or end. With NULL nobody would learn where objects went: those that have no cell are dropped.
 /// FA_ERROR_STATE: no frame is open, or called inside a job.
 FA_API fa_status fa_frame_end(fa_system *fa, struct fa_frame_result *result);
 

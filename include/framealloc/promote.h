@@ -8,7 +8,7 @@
 // Desnoyers et al., "User-Level Implementations of Read-Copy Update", IEEE TPDS 2012).
 #pragma once
 
-#include <framealloc/frame.h>
+#include <framealloc/tag.h>
 
 /// A shared pointer to a pool or heap object. Owned by the caller: it may lie anywhere (also in a promoted object), but
 /// must be dropped before its memory goes. {0} is an empty cell.
@@ -48,22 +48,69 @@ typedef enum fa_retain_to {
 /// What is to happen to a retained allocation when its frame retires.
 typedef struct fa_retain {
     fa_retain_to to;
-    fa_cell *cell; // if not NULL: the promoted object is published there; the cell must live until then
-    uint64_t user; // handed back in the result
-    uint64_t key;  // sort key of the result, smallest first; equal keys go in the order of submission
+    fa_cell *cell;    // if not NULL: the promoted object is published there; the cell must live until then
+    uint64_t user;    // handed back in the result
+    uint64_t key;     // sort key of the result, smallest first; equal keys go in the order of submission
+    const char *type; // static; handed back in the result; may be NULL
 } fa_retain;
+
+/// How long something is wanted, for those who would rather say that than where it goes.
+typedef enum fa_importance {
+    FA_EPHEMERAL,  // FA_RETAIN_DISCARD
+    FA_REUSABLE,   // FA_RETAIN_POOL
+    FA_PERSISTENT, // FA_RETAIN_HEAP
+} fa_importance;
+
+/// [any] What an importance stands for; set the other fields as needed. A value that is none is ephemeral.
+static inline fa_retain fa_retain_for(fa_importance importance)
+{
+    fa_retain retain = {importance == FA_REUSABLE     ? FA_RETAIN_POOL
+                        : importance == FA_PERSISTENT ? FA_RETAIN_HEAP
+                                                      : FA_RETAIN_DISCARD,
+                        NULL, 0, 0, NULL};
+    return retain;
+}
 
 /// [own] `size` bytes of zeroed frame memory, to be promoted as `retain` says when the frame retires. Objects above 512 KiB
 /// that go to the heap are handed over without a copy. NULL: as fa_frame_alloc_aligned(); also when `retain` is NULL or invalid, or
 /// asks the pool for an alignment above 4096 (FA903).
 FA_API void *fa_frame_retained(fa_worker *w, size_t size, size_t align, const fa_retain *retain);
 
+/// [own] The same with a type, which the result names unless `retain` names one. What fa_frame_retained_new() expands to.
+static inline void *fa_frame_retained_typed(fa_worker *w, size_t size, size_t align, const fa_retain *retain,
+                                            const char *type)
+{
+    if (retain == NULL || retain->type != NULL) return fa_frame_retained(w, size, align, retain);
+    fa_retain named = *retain;
+    named.type = type;
+    return fa_frame_retained(w, size, align, &named);
+}
+
+/// Typed forms: a T, or n of them, zeroed; `retain` is a const fa_retain *.
+#define fa_frame_retained_new(w, T, retain)                                                                            \
+    FA_CAST(T *, fa_frame_retained_typed((w), sizeof(T), FA_ALIGNOF(T), (retain), #T))
+
+/// [own] Allocations that this lane has retained in its current frame; 0 outside a frame.
+FA_API uint32_t fa_retained_count(const fa_worker *w);
+
+/// [own] Forgets those of them that the current job retained (outside jobs: what was retained outside jobs): they die with the frame and
+/// are not listed. Returns how many.
+FA_API uint32_t fa_retained_abandon(fa_worker *w);
+
 typedef enum fa_promotion_status {
     FA_PROMOTED,          // at `to`; still yours to free unless it went to a cell
-    FA_PROMOTION_DROPPED, // FA_RETAIN_DISCARD
-    FA_PROMOTION_MEMORY,  // the destination had no memory: gone with the frame
-    FA_PROMOTION_LIMIT,   // beyond the first retained_max of its frame, in the order of the result: gone with the frame
+    FA_PROMOTION_DROPPED, // FA_RETAIN_DISCARD; or no cell and no list in which the caller would find it
+    // Failures: gone with the frame.
+    FA_PROMOTION_MEMORY,    // the destination had no memory: memory_max or the system refused
+    FA_PROMOTION_BUDGET,    // a budget of its tag refused
+    FA_PROMOTION_TOO_LARGE, // above promotion_size_max
+    FA_PROMOTION_LIMIT,     // beyond retained_max or promotion_bytes_max of its frame, in the order of the result
+    FA_PROMOTION_INTERNAL,  // the version that its cell held could not be retired: no memory to note that
+    FA_PROMOTION_STATUSES
 } fa_promotion_status;
+
+/// [any] A short text for a status, static.
+FA_API const char *fa_promotion_text(fa_promotion_status status);
 
 typedef struct fa_promotion {
     const void *from; // address in the frame, for identification only
@@ -72,9 +119,19 @@ typedef struct fa_promotion {
     uint64_t user;
     uint64_t frame; // number of the frame it was retained in
     fa_cell *cell;
+    const char *type;
+    fa_tag tag; // under which it was retained; the promoted object belongs to it
     fa_retain_to destination;
     fa_promotion_status status;
 } fa_promotion;
+
+/// What became of the frame memory of one tag or phase; innermost attribution. Bytes of objects as asked for.
+typedef struct fa_retention {
+    const char *path;     // "" is what had none
+    uint64_t frame_bytes; // allocated in the frames that retired, rounded up to 16 a piece; 0 for ""
+    uint64_t discarded_bytes, promoted_bytes, failed_bytes;
+    uint32_t discarded, promoted, failed; // retained objects
+} fa_retention;
 
 /// Promotions of the frames that retired in one fa_frame_end(). Their order and outcome do not depend on the number of
 /// workers: by frame, then key, then the order of submission. (Exact while the path of a job's ancestors fits in
@@ -93,4 +150,22 @@ typedef struct fa_frame_result {
     uint64_t heap_bytes;
     uint64_t failed_bytes;
     uint32_t moved; // promoted without a copy
+    uint32_t by_status[FA_PROMOTION_STATUSES];
+    // By tag and by phase, in the order of their making, those that had any part in it. Valid as long as items; none before the system's
+    // first tag or phase.
+    uint32_t tag_count;
+    uint32_t phase_count;
+    const fa_retention *tags;
+    const fa_retention *phases;
 } fa_frame_result;
+
+/// [any] Share of the retained objects that were to be promoted and were; 1 when there were none.
+static inline double fa_promotion_rate(const fa_frame_result *result)
+{
+    uint32_t promoted = result->by_status[FA_PROMOTED], wanted = promoted + result->failed;
+    return wanted > 0 ? (double)promoted / (double)wanted : 1.0;
+}
+
+/// [main] As fa_frame_end() with a result, but without the list of items: what has no cell is dropped, because nobody would learn its
+/// address. FA_ERROR_INVALID: NULL.
+FA_API fa_status fa_frame_end_summary(fa_system *fa, fa_frame_result *result);

@@ -22,6 +22,8 @@
 ///     FA001  memory or a job asked for outside a frame
 ///     FA003  frame memory is exhausted: once a frame and lane
 ///     FA201  a free of something that is no live object
+///     FA302  a tag's hard budget refuses: once a frame and tag
+///     FA303  a tag's soft budget was crossed
 ///     FA903  an alignment or destination that cannot be had
 ///     FA904  promotions lost: no memory at the destination, or more in a frame than retained_max
 ///     FA905  a wait that could never end
@@ -30,6 +32,8 @@
 ///     FA908  a thread ended while attached, or the main thread before fa_destroy()
 ///     FA909  fa_destroy() refused: a thread is still attached
 ///     FA910  objects that were never freed, at fa_destroy()
+///     FA912  no such tag, or one too many
+///     FA913  a tag or phase that was not ended where it should have been
 typedef struct fa_diagnostic {
     const char *code;    // "FA001" …
     const char *message; // what happened
@@ -61,11 +65,13 @@ typedef struct fa_config {
     uint64_t frame_bytes_max; // most bytes that one lane may allocate in one frame, 0 = unlimited (default)
     uint64_t prefault_bytes;  // memory touched at creation, multiple of 2 MiB, default 0
     uint32_t retained_max;    // most promotions per frame, 0 to 16777216, default 65536
-    bool huge_pages;          // ask for transparent huge pages; default true
-    bool pin_workers;         // pin worker i to the i-th usable CPU; default false
-    bool checked;             // fill, verify and diagnose at every step; default true in builds with assertions
-    fa_diagnostic_fn *report; // NULL (default): to stderr
-    void *report_context;     // passed to `report`
+    uint64_t promotion_bytes_max; // most bytes promoted per frame, 0 = unlimited (default)
+    uint64_t promotion_size_max;  // largest object that is promoted, bytes, 0 = any (default)
+    bool huge_pages;              // ask for transparent huge pages; default true
+    bool pin_workers;             // pin worker i to the i-th usable CPU; default false
+    bool checked;                 // fill, verify and diagnose at every step; default true in builds with assertions
+    fa_diagnostic_fn *report;     // NULL (default): to stderr
+    void *report_context;         // passed to `report`
 } fa_config;
 
 /// [any] The default configuration.
