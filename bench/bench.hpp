@@ -231,4 +231,29 @@ inline int run(int argc, char **argv)
     return 0;
 }
 
+/// A phase and a tag with budgets that are never reached, around the work of a frame. Rows A12 time both.
+class labels {
+public:
+    bool begin(fa_system *system, fa_worker *main)
+    {
+        fa_tag tag;
+        if (fa_tag_find(system, "bench::tagged", &tag) != FA_OK) return false;
+        if (fa_budget_set(system, tag, uint64_t{1} << 40, uint64_t{1} << 41) != FA_OK) return false;
+        main_ = main;
+        scope_ = fa_tag_begin_at(main, tag);
+        return fa_phase_begin(main, "work") == FA_OK;
+    }
+
+    bool end()
+    {
+        bool ended = fa_phase_end(main_) == FA_OK;
+        fa_tag_end(&scope_);
+        return ended;
+    }
+
+private:
+    fa_worker *main_ = nullptr;
+    fa_tag_scope scope_ = {};
+};
+
 } // namespace bench

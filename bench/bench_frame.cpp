@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
-// Rows A1 and A6: frame memory.
+// Rows A1, A6 and A12: frame memory.
 //
 // A1  65 536 allocations of one size a frame, the first byte of each written, frame begin and end included; against a
 //     bump arena in this file with the same blocks, the same rounding and the same cadence of resets.
+// A12 the same with a tag, its budget and a phase, against without them.
 // A6  the time of fa_frame_end() alone, after 10^2 to 10^6 allocations of 64 bytes that nobody retained. In the
 //     "touched" series every object was written, so that up to 64 MB went through the caches before; in the
 //     "untouched" series none was: what differs between the two is cache misses, what grows in both is work.
@@ -104,6 +105,24 @@ private:
     fa_worker *main_;
 };
 
+/// The same under a tag with a budget, in a phase.
+class labelled_arena {
+public:
+    explicit labelled_arena(benchmark::State &state) : library_(state, 0), main_(library_.main()) {}
+    bool begin()
+    {
+        return library_.check(fa_frame_begin(library_.system())) && labels_.begin(library_.system(), main_);
+    }
+    void *alloc(size_t size) { return fa_frame_alloc(main_, size); }
+    bool end() { return labels_.end() && library_.check(fa_frame_end(library_.system(), nullptr)); }
+    explicit operator bool() const { return main_ != nullptr; }
+
+private:
+    bench::library library_;
+    fa_worker *main_;
+    bench::labels labels_;
+};
+
 template <class Arena, size_t Size> bool allocate_frame(Arena &arena)
 {
     if (!arena.begin()) return false;
@@ -148,6 +167,8 @@ template <size_t Size> void add_size()
     const std::string size = std::to_string(Size);
     bench::add("A1/framealloc/" + size, run_arena<frame_arena, Size>);
     bench::add("A1/bump/" + size, run_arena<bump_arena, Size>);
+    bench::add("A12/frame/labelled/" + size, run_arena<labelled_arena, Size>);
+    bench::add("A12/frame/plain/" + size, run_arena<frame_arena, Size>);
 }
 
 /// Allocates `count` objects; returns the end of the frame in nanoseconds, or 0 after an error.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Row A2: allocate and free one 64-byte object on the same lane, hot, its first word written. Ours crosses a frame
-// boundary inside the timed region every 65 536 pairs.
+// Rows A2 and A12: allocate and free one 64-byte object on the same lane, hot, its first word written. Ours crosses a frame
+// boundary inside the timed region every 65 536 pairs. A12: the same under a
+// tag with a budget and in a phase, against without them.
 #include "bench.hpp"
 #include "peers.hpp"
 
@@ -24,6 +25,26 @@ public:
 private:
     bench::library library_;
     fa_worker *main_;
+};
+
+/// The same under a tag with a budget, in a phase.
+class labelled_contender {
+public:
+    explicit labelled_contender(benchmark::State &state) : library_(state, 0), main_(library_.main()) {}
+    bool begin()
+    {
+        return library_.check(fa_frame_begin(library_.system())) && labels_.begin(library_.system(), main_);
+    }
+    bool end() { return labels_.end() && library_.check(fa_frame_end(library_.system(), nullptr)); }
+    fa_worker *lane() const { return main_; }
+    static void *alloc(fa_worker *lane, size_t size) { return fa_pool_alloc(lane, size); }
+    static void free(fa_worker *lane, void *p) { fa_pool_free(lane, p); }
+    explicit operator bool() const { return main_ != nullptr; }
+
+private:
+    bench::library library_;
+    fa_worker *main_;
+    bench::labels labels_;
 };
 
 template <class Peer> class peer_contender {
@@ -83,6 +104,8 @@ template <class Contender, size_t Size> void run_pool(benchmark::State &state)
 int main(int argc, char **argv)
 {
     bench::add("A2/framealloc/64", run_pool<pool_contender, 64>);
+    bench::add("A12/pool/labelled/64", run_pool<labelled_contender, 64>);
+    bench::add("A12/pool/plain/64", run_pool<pool_contender, 64>);
     bench::each_peer([](auto peer) {
         using peer_type = decltype(peer);
         bench::add(std::string("A2/") + peer_type::name + "/64", run_pool<peer_contender<peer_type>, 64>);
