@@ -316,8 +316,12 @@ static void use_jobs(fa_worker *w, uint32_t team)
 static void team_job(fa_worker *w, void *arg)
 {
     uint32_t team = *(uint32_t *)arg;
-    use_frame(w, team);
-    use_pool(w, team);
+    FA_PHASE(w, "work");
+    {
+        FA_TAG(w, team % 2 == 0 ? "even" : "odd");
+        use_frame(w, team);
+        use_pool(w, team);
+    }
     use_cells(w, team);
     use_jobs(w, team);
 }
@@ -356,9 +360,10 @@ static void paced_tick(fa_system *fa)
 }
 
 /// What a lane would need if it did everything in a tick, and owned everything.
-static void reach_far(fa_worker *w, void *arg)
+static void reach_far_as(fa_worker *w, const char *tag)
 {
-    (void)arg;
+    FA_PHASE(w, "work");
+    fa_tag_scope scope = tag != NULL ? fa_tag_begin(w, tag) : (fa_tag_scope){0};
     volatile unsigned char stack[192 * 1024];
     for (size_t i = 0; i < sizeof stack; i += 512) stack[i] = 1;
     void **hoard = all.hoard[w->index];
@@ -380,6 +385,15 @@ static void reach_far(fa_worker *w, void *arg)
         EXPECT(fa_frame_retained(w, 300, 16, &how) != NULL);
     }
     for (uint32_t i = 0; i < 200; i++) EXPECT(fa_retire(w, fa_pool_alloc(w, 200)) == FA_OK);
+    fa_tag_end(&scope);
+}
+
+static void reach_far(fa_worker *w, void *arg)
+{
+    (void)arg;
+    reach_far_as(w, NULL);
+    reach_far_as(w, "even");
+    reach_far_as(w, "odd");
 }
 
 static void start(fa_system *fa)
