@@ -22,7 +22,10 @@ foreach(shared IN ITEMS OFF ON)
         -D BUILD_SHARED_LIBS=${shared} -D CMAKE_BUILD_TYPE=${CONFIG}
         -D CMAKE_C_COMPILER=${CC} -D "CMAKE_C_FLAGS=${FLAGS}")
     run(${CMAKE_COMMAND} --build ${build})
-    run(${build}/first_tick)
+    include(${SOURCE}/examples/list.cmake)
+    foreach(example IN LISTS fa_examples)
+        run(${build}/${example})
+    endforeach()
     message(STATUS "find_package, shared libraries ${shared}: ${output}")
 endforeach()
 
