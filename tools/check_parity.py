@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Checks docs/parity.md: every promise has a row, and every row names things that exist.
+
+    | row | promise | header | example | tests |
+
+Headers are files of include/framealloc/, examples are examples/NAME.c, NAME.cpp or NAME/, tests are written
+`program: name, name`, where program is tests/test_PROGRAM.c (or .cpp) and each name one of its tests, or `ctest: name` for a
+test that is no such program. A row whose tests say `open` is counted; --open N says how many there may be.
+
+usage: check_parity.py [--open N] [ROOT] | --self-test
+"""
+import os
+import re
+import sys
+import tempfile
+
+
+def numbers(part, first, last):
+    return [f"{part}.{n:02}" for n in range(first, last + 1)]
+
+
+PROMISES = ["C1", "C2", "C3", *numbers(1, 1, 29), *numbers(2, 1, 16), *numbers(3, 1, 21)]
+TEST = re.compile(r"^\s*(?:EACH|EACH_OF)\((\w+)|cmocka_unit_test(?:_\w+)?\((\w+)|^TEST\((\w+)\)", re.M)
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def rows_of(text):
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if line.startswith("|") and re.fullmatch(r"C\d|\d\.\d\d", cells[0]):
+            yield cells
+
+
+def tests_of(root, program):
+    for suffix in (".c", ".cpp"):
+        path = os.path.join(root, "tests", f"test_{program}{suffix}")
+        if os.path.isfile(path):
+            return {name for match in TEST.finditer(read(path)) for name in match.groups() if name}
+    return None
+
+
+def judge_tests(root, cell):
+    for part in filter(None, (part.strip() for part in cell.split(";"))):
+        program, _, names = part.partition(":")
+        names = [name.strip() for name in names.split(",") if name.strip()]
+        if not names:
+            yield f"names no test: {part}"
+        elif program == "ctest":
+            lists = "".join(read(os.path.join(folder, "CMakeLists.txt"))
+                            for folder, _, files in os.walk(os.path.join(root, "tests")) if "CMakeLists.txt" in files)
+            for name in names:
+                known = name.startswith("example_") and example_exists(root, name[len("example_"):])
+                short = name.removeprefix("level_tick_")  # level_tick_check(NAME …) adds that
+                if not known and not re.search(rf"\b(?:{re.escape(name)}|level_tick_check\({re.escape(short)})\b", lists):
+                    yield f"no such test: {name}"
+        else:
+            known = tests_of(root, program)
+            if known is None:
+                yield f"no such program: test_{program}"
+                continue
+            yield from (f"no such test in test_{program}: {name}" for name in names if name not in known)
+
+
+def example_exists(root, name):
+    base = os.path.join(root, "examples", name)
+    return any(os.path.exists(path) for path in (base, base + ".c", base + ".cpp"))
+
+
+def judge_row(root, cells):
+    if len(cells) != 5:
+        yield "a row has five cells"
+        return
+    _, _, headers, examples, tests = cells
+    for header in re.findall(r"`([\w.]+\.hp*)`", headers):
+        if not os.path.isfile(os.path.join(root, "include", "framealloc", header)):
+            yield f"no such header: {header}"
+    for example in re.findall(r"`(\w+)`", examples):
+        if not example_exists(root, example):
+            yield f"no such example: {example}"
+    if tests and tests != "open":
+        yield from judge_tests(root, tests.replace("`", ""))
+    elif not tests:
+        yield "names no test"
+
+
+def check(root, open_allowed):
+    rows = list(rows_of(read(os.path.join(root, "docs", "parity.md"))))
+    ids = [cells[0] for cells in rows]
+    wrong = [f"{row}: no row" for row in PROMISES if row not in ids]
+    wrong += [f"{row}: {ids.count(row)} rows" for row in sorted(set(ids)) if ids.count(row) > 1]
+    wrong += [f"{row}: no such promise" for row in sorted(set(ids)) if row not in PROMISES]
+    wrong += [f"{cells[0]}: {fault}" for cells in rows for fault in judge_row(root, cells)]
+    still_open = [cells[0] for cells in rows if cells[-1] == "open"]
+    if len(still_open) != open_allowed:
+        wrong.append(f"{len(still_open)} rows are open, not {open_allowed}: {' '.join(still_open)}")
+    return wrong
+
+
+def self_test():
+    with tempfile.TemporaryDirectory() as root:
+        for folder in ("docs", "tests", "examples", "include/framealloc"):
+            os.makedirs(os.path.join(root, folder))
+
+        def write(path, text):
+            with open(os.path.join(root, path), "w", encoding="utf-8") as file:
+                file.write(text)
+
+        write("tests/test_pool.c", "        EACH(reuse),\n        EACH_OF(other, \"0\", \"n\"),\n")
+        write("tests/CMakeLists.txt", "add_test(NAME outside COMMAND x)\n")
+        write("examples/first.c", "")
+        write("include/framealloc/pool.h", "")
+        good = "| {} | a promise | `pool.h` | `first` | pool: reuse, other; ctest: outside, example_first |\n"
+        table = "".join(good.format(row) for row in PROMISES)
+        write("docs/parity.md", table)
+        assert check(root, 0) == [], check(root, 0)
+        for old, new in (("| C2 |", "| C9 |"), ("pool: reuse,", "pool: no_such,"), ("`pool.h`", "`none.h`"),
+                         ("`first`", "`second`"), ("ctest: outside", "ctest: inside"), ("pool: reuse, other; ", "pond: reuse; "),
+                         ("pool: reuse, other; ctest: outside, example_first", "open"),
+                         ("pool: reuse, other; ctest: outside, example_first", "")):
+            write("docs/parity.md", table.replace(old, new, 1))
+            assert check(root, 0), f"not noticed: {old} -> {new}"
+        write("docs/parity.md", table + good.format("C1"))
+        assert check(root, 0), "a row twice is not noticed"
+    print("check_parity: every planted fault was noticed")
+
+
+def main(arguments):
+    if arguments == ["--self-test"]:
+        self_test()
+        return 0
+    open_allowed = 0
+    if arguments[:1] == ["--open"]:
+        open_allowed = int(arguments[1])
+        arguments = arguments[2:]
+    wrong = check(arguments[0] if arguments else ".", open_allowed)
+    for fault in wrong:
+        print(f"docs/parity.md: {fault}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
