@@ -93,7 +93,8 @@ typedef struct fai_labels {
     fai_names phases;
     fai_account accounts[FAI_NAMES_MAX]; // by tag
     // owner: the main lane
-    fai_ledger last; // all lanes' ledgers of the last frame that retired
+    fai_ledger last;  // all lanes' ledgers of the last frame that retired
+    fai_ledger total; // of all frames
 } fai_labels;
 
 static inline uint32_t fai_label_make(uint32_t tag, uint32_t phase)

@@ -76,18 +76,16 @@ void fa_phase_scope_end(fa_phase_scope *scope)
     scope->worker = NULL;
 }
 
-fa_status fa_phase_stats_read(const fa_system *fa, fa_phase_stats *out, uint32_t max, uint32_t *count)
+static fa_status list_phases(const fai_ledger *ledger, const fai_name *names, fa_phase_stats *out, uint32_t max,
+                             uint32_t *count)
 {
-    if (fa == NULL || count == NULL || (out == NULL && max > 0)) return FA_ERROR_INVALID;
-    const fai_labels *labels = ((const fai_memory *)(const void *)fa)->labels;
-    const fai_ledger *last = &labels->last;
     *count = 0;
     for (uint32_t phase = 1; phase < FAI_NAMES_MAX; phase++) {
-        if ((last->touched[FAI_BY_PHASE][phase / 64] >> phase % 64 & 1) == 0) continue;
-        const fai_counts *counts = &last->counts[FAI_BY_PHASE][phase];
+        if ((ledger->touched[FAI_BY_PHASE][phase / 64] >> phase % 64 & 1) == 0) continue;
+        const fai_counts *counts = &ledger->counts[FAI_BY_PHASE][phase];
         if ((*count)++ >= max) continue;
         *out++ = (fa_phase_stats){
-            .path = labels->phases.nodes[phase].path,
+            .path = names[phase].path,
             .ns = counts->ns,
             .entries = counts->entries,
             .frame_bytes = counts->frame_bytes,
@@ -98,4 +96,18 @@ fa_status fa_phase_stats_read(const fa_system *fa, fa_phase_stats *out, uint32_t
         };
     }
     return FA_OK;
+}
+
+fa_status fa_phase_stats_read(const fa_system *fa, fa_phase_stats *out, uint32_t max, uint32_t *count)
+{
+    if (fa == NULL || count == NULL || (out == NULL && max > 0)) return FA_ERROR_INVALID;
+    const fai_labels *labels = ((const fai_memory *)(const void *)fa)->labels;
+    return list_phases(&labels->last, labels->phases.nodes, out, max, count);
+}
+
+fa_status fa_phase_totals_read(const fa_system *fa, fa_phase_stats *out, uint32_t max, uint32_t *count)
+{
+    if (fa == NULL || count == NULL || (out == NULL && max > 0)) return FA_ERROR_INVALID;
+    const fai_labels *labels = ((const fai_memory *)(const void *)fa)->labels;
+    return list_phases(&labels->total, labels->phases.nodes, out, max, count);
 }

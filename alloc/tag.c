@@ -251,27 +251,17 @@ void fai_lane_restore_label(fai_lane *lane, const fai_job_mark *mark)
 
 // The boundary ----------------------------------------------------------------------------------------------------------
 
-/// Moves the counts of a ledger to the sum.
-static void move_counts(fai_ledger *sum, fai_ledger *ledger, fai_by by)
+/// Adds the counts of a ledger to the sum.
+static void sum_counts(fai_ledger *sum, const fai_ledger *ledger, fai_by by)
 {
     for (uint32_t word = 0; word < FAI_NAMES_MAX / 64; word++) {
         uint64_t touched = ledger->touched[by][word];
         sum->touched[by][word] |= touched;
-        ledger->touched[by][word] = 0;
         for (; touched != 0; touched &= touched - 1) {
             uint32_t node = word * 64 + (uint32_t)__builtin_ctzll(touched);
             add_counts(&sum->counts[by][node], &ledger->counts[by][node]);
-            ledger->counts[by][node] = (fai_counts){0};
         }
     }
-}
-
-static bool is_touched(const fai_ledger *ledger)
-{
-    uint64_t any = 0;
-    for (uint32_t word = 0; word < FAI_NAMES_MAX / 64; word++)
-        any |= ledger->touched[FAI_BY_TAG][word] | ledger->touched[FAI_BY_PHASE][word];
-    return any != 0;
 }
 
 static void clear_counts(fai_ledger *ledger, fai_by by)
@@ -283,41 +273,39 @@ static void clear_counts(fai_ledger *ledger, fai_by by)
     }
 }
 
-static void show_tag(fai_labels *labels, uint32_t tag, const fai_counts *counts)
+static void show_tag(fai_labels *labels, uint32_t tag)
 {
     fai_account *account = &labels->accounts[tag];
-    uint64_t bytes = counts->frame_bytes + counts->pool_bytes + counts->heap_bytes;
-    fai_store_relaxed(&account->frame_bytes, counts->frame_bytes);
-    fai_store_relaxed(&account->total_bytes, fai_load_relaxed(&account->total_bytes) + bytes);
-    fai_store_relaxed(&account->total_allocs,
-                      fai_load_relaxed(&account->total_allocs) + counts->pool_allocs + counts->heap_allocs);
+    const fai_counts *total = &labels->total.counts[FAI_BY_TAG][tag];
+    fai_store_relaxed(&account->frame_bytes, labels->last.counts[FAI_BY_TAG][tag].frame_bytes);
+    fai_store_relaxed(&account->total_bytes, total->frame_bytes + total->pool_bytes + total->heap_bytes);
+    fai_store_relaxed(&account->total_allocs, total->pool_allocs + total->heap_allocs);
+}
+
+static void settle_by(fai_memory *memory, uint32_t slot, fai_by by)
+{
+    fai_labels *labels = memory->labels;
+    clear_counts(&labels->last, by);
+    for (uint32_t i = 0; i < fai_memory_lanes_used(memory); i++) {
+        fai_ledger *ledger = &fai_memory_lane(memory, i)->ledgers[slot];
+        sum_counts(&labels->last, ledger, by);
+        clear_counts(ledger, by);
+    }
+    sum_counts(&labels->total, &labels->last, by);
 }
 
 void fai_memory_settle_frame(fai_memory *memory, uint32_t slot)
 {
     if (!fai_load_relaxed(&memory->labelled)) return;
     fai_labels *labels = memory->labels;
-    fai_ledger *last = &labels->last;
-    bool labelled = is_touched(last);
-    for (uint32_t word = 0; labelled && word < FAI_NAMES_MAX / 64; word++)
-        for (uint64_t touched = last->touched[FAI_BY_TAG][word]; touched != 0; touched &= touched - 1)
-            fai_store_relaxed(&labels->accounts[word * 64 + (uint32_t)__builtin_ctzll(touched)].frame_bytes,
-                              UINT64_C(0));
-    if (labelled) {
-        clear_counts(last, FAI_BY_TAG);
-        clear_counts(last, FAI_BY_PHASE);
-    }
-    for (uint32_t i = 0; i < fai_memory_lanes_used(memory); i++) {
-        fai_ledger *ledger = &fai_memory_lane(memory, i)->ledgers[slot];
-        move_counts(last, ledger, FAI_BY_TAG);
-        move_counts(last, ledger, FAI_BY_PHASE);
-    }
+    settle_by(memory, slot, FAI_BY_TAG);
+    settle_by(memory, slot, FAI_BY_PHASE);
     for (uint32_t word = 0; word < FAI_NAMES_MAX / 64; word++) {
-        for (uint64_t touched = last->touched[FAI_BY_TAG][word]; touched != 0; touched &= touched - 1) {
+        for (uint64_t touched = labels->total.touched[FAI_BY_TAG][word]; touched != 0; touched &= touched - 1) {
             uint32_t tag = word * 64 + (uint32_t)__builtin_ctzll(touched);
-            const fai_counts *counts = &last->counts[FAI_BY_TAG][tag];
-            show_tag(labels, tag, counts);
-            if (counts->frame_bytes > 0) fai_account_refund_any(labels, tag, FAI_USE_FRAME, counts->frame_bytes);
+            show_tag(labels, tag);
+            uint64_t bytes = labels->last.counts[FAI_BY_TAG][tag].frame_bytes;
+            if (bytes > 0) fai_account_refund_any(labels, tag, FAI_USE_FRAME, bytes);
         }
     }
     fai_memory_count_retentions(memory);

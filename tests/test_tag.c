@@ -689,6 +689,11 @@ static void phases_list_what_was_allocated_in_them(const test_case *at)
     end(fa);
     assert_int_equal(fa_phase_stats_read(fa, all, 8, &count), FA_OK);
     assert_int_equal(count, 0); // of the last frame only
+    assert_int_equal(fa_phase_totals_read(fa, all, 1, &count), FA_OK);
+    assert_int_equal(count, 3);
+    assert_string_equal(all[0].path, "update");
+    assert_int_equal(all[0].frame_bytes, 10 * (16 + 32));
+    assert_int_equal(fa_phase_totals_read(fa, NULL, 1, &count), FA_ERROR_INVALID);
     destroy_quiet(fa, &to);
 }
 

@@ -73,8 +73,6 @@ bool crowd_build(fa_worker *w, struct world *world)
         world_fault(world, "no frame memory for the spatial hash");
         return false;
     }
-    tally(&world->tallies.usage[PHASE_SENSE][USAGE_FRAME], CROWD_SLICES * sizeof *build.counts + sizeof *world->crowd +
-                                                               world->agent_count * sizeof *world->crowd->members);
     if (fa_parallel_for(w, 0, CROWD_SLICES, 1, count_slices, &build) != FA_OK) {
         world_fault(world, "the spatial hash could not be counted");
         return false;

@@ -136,7 +136,6 @@ bool events_run(fa_worker *w, struct world *world)
         world_fault(world, "no frame memory for the list of events");
         return false;
     }
-    tally(&world->tallies.usage[PHASE_EVENTS][USAGE_FRAME], world->agent_count * sizeof(struct event *));
     if (fa_parallel_for(w, 0, world->agent_count, 32, consume_events, &spent) != FA_OK) {
         world_fault(world, "the events phase could not run");
         return false;

@@ -27,7 +27,6 @@ struct mover {
     fa_worker *worker;
     struct world *world;
     struct follow_cost cost;
-    uint64_t events;
     uint64_t states[AGENT_STATES];
     uint64_t rays;
 };
@@ -170,7 +169,6 @@ static uint64_t extend_trail(const struct agent *agent)
 
 static bool emit(struct mover *mover, uint32_t i, enum event_kind kind, struct point at)
 {
-    mover->events++;
     return event_emit(mover->worker, mover->world, i, kind, at);
 }
 
@@ -203,7 +201,6 @@ static void move_agents(fa_worker *w, uint64_t first, uint64_t last, void *conte
     }
     tally(&world->tallies.path_reads, mover.cost.reads);
     tally(&world->tallies.rays, mover.cost.rays + mover.rays);
-    tally(&world->tallies.usage[PHASE_MOVE][USAGE_POOL], mover.events * sizeof(struct event));
     for (uint32_t state = 0; state < AGENT_STATES; state++) tally(&world->tallies.states[state], mover.states[state]);
 }
 

@@ -49,8 +49,7 @@ static void search_job(fa_worker *w, void *argument)
     };
     struct path_view found;
     struct path_view before;
-    struct search_cost cost = {.cells = 0};
-    if (!search_path(w, &search, &found, &cost)) {
+    if (!search_path(w, &search, &found)) {
         world_fault(world, "a path search ran out of scope memory");
         return;
     }
@@ -65,8 +64,6 @@ static void search_job(fa_worker *w, void *argument)
     }
     path_fill(path, key, world->tick, &found, world->paths.entries[key].previous, previous);
     tally(&world->tallies.path_searches, 1);
-    tally(&world->tallies.usage[PHASE_PLAN][USAGE_SCOPE], cost.scope_bytes);
-    tally(&world->tallies.usage[PHASE_PLAN][USAGE_RETAINED], bytes);
 }
 
 static bool submit_search(fa_worker *w, struct world *world, struct plan *plan, uint32_t key)
@@ -128,7 +125,6 @@ static bool find_unused(fa_worker *w, struct world *world, struct plan *plan)
         world_fault(world, "no frame memory for the list of dropped paths");
         return false;
     }
-    tally(&world->tallies.usage[PHASE_PLAN][USAGE_FRAME], room * sizeof *plan->dropped);
     for (uint32_t key = world->tick % PLAN_SWEEPS; key < paths->count; key += PLAN_SWEEPS) {
         struct path_entry *entry = &paths->entries[key];
         if (entry->planned == 0 || path_pending(entry, world->tick)) continue;

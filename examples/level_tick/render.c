@@ -333,8 +333,6 @@ static bool draw_tile(fa_worker *w, struct scene *scene, uint32_t number)
     draw_goals(scene, &tile);
     draw_agents(scene, &tile);
     tile_finish(&tile, scene->image->pixels, scene->image->width * 3);
-    tally(&scene->world->tallies.usage[PHASE_RENDER][USAGE_SCOPE],
-          pixels * (2 * sizeof(struct colour) + sizeof(float)));
     return true;
 }
 
@@ -376,8 +374,6 @@ bool render_run(fa_worker *w, struct world *world, struct render_target *target)
         world_fault(world, "no frame memory for the picture");
         return false;
     }
-    tally(&world->tallies.usage[PHASE_RENDER][USAGE_FRAME],
-          bytes + world->paths.count * (sizeof(struct trace) + sizeof(uint32_t)));
     scene.tile_columns = (target->image.width + TILE_SIZE - 1) / TILE_SIZE;
     uint32_t tile_rows = (target->image.height + TILE_SIZE - 1) / TILE_SIZE;
     if (fa_parallel_for(w, 0, (uint64_t)scene.tile_columns * tile_rows, 1, draw_tiles, &scene) != FA_OK) {

@@ -58,8 +58,8 @@ struct report report_make(const struct options *options, struct run *run)
     report.cpu_seconds = cpu_seconds();
     report.resident_peak = resident_peak();
     for (uint32_t phase = 0; phase < PHASE_COUNT; phase++) {
-        uint64_t sum = 0;
-        for (uint32_t kind = 0; kind < USAGE_KINDS; kind++) sum += run->world.tallies.usage[phase][kind];
+        const fa_phase_stats *stats = &run->phases[phase];
+        uint64_t sum = stats->frame_bytes + stats->pool_bytes + stats->heap_bytes;
         bool each_tick = phase != PHASE_LOAD && phase != PHASE_RENDER;
         report.phase_bytes[phase] = each_tick && run->ticks > 0 ? sum / run->ticks : sum;
     }
@@ -201,17 +201,19 @@ static json_t *library_json(const struct report *report)
                      integer(stats->memory_peak), "resident_peak_bytes", integer(report->resident_peak));
 }
 
-/// Bytes asked for in each phase, by the kind of memory, over the whole run.
+/// What was allocated in each phase over the whole run, its time on the main lane, and what its tag held at most.
 static json_t *phases_json(const struct report *report)
 {
     json_t *phases = json_object();
     for (uint32_t phase = 0; phase < PHASE_COUNT; phase++) {
-        json_t *kinds = json_object();
-        for (uint32_t kind = 0; kind < USAGE_KINDS; kind++) {
-            uint64_t bytes = report->run->world.tallies.usage[phase][kind];
-            (void)json_object_set_new(kinds, usage_names[kind], json_integer(integer(bytes)));
-        }
-        (void)json_object_set_new(phases, phase_names[phase], kinds);
+        const fa_phase_stats *stats = &report->run->phases[phase];
+        const fa_tag_stats *tag = &report->run->tags[phase];
+        json_t *of_phase = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "frame_bytes", integer(stats->frame_bytes),
+                                     "pool_bytes", integer(stats->pool_bytes), "pool_allocs",
+                                     integer(stats->pool_allocs), "heap_bytes", integer(stats->heap_bytes), "ns",
+                                     integer(stats->ns), "budget", integer(tag->hard), "peak_bytes",
+                                     integer(tag->peak));
+        (void)json_object_set_new(phases, phase_names[phase], of_phase);
     }
     return phases;
 }
@@ -237,7 +239,7 @@ bool report_write_json(const struct report *report, struct output *output, struc
                 json_object_set_new(root, "time", tick_json(report)) == 0 &&
                 json_object_set_new(root, "library", library_json(report)) == 0 &&
                 json_object_set_new(root, "crowd", crowd_json(report)) == 0 &&
-                json_object_set_new(root, "phase_bytes", phases_json(report)) == 0;
+                json_object_set_new(root, "phases", phases_json(report)) == 0;
     char *text = good ? json_dumps(root, JSON_INDENT(2)) : NULL;
     json_decref(root);
     if (text == NULL) return fail(failure, "no memory for the JSON report");

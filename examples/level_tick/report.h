@@ -18,7 +18,7 @@ struct report {
     double longest_ms;
     double cpu_seconds;                // of the process, start-up included
     uint64_t resident_peak;            // bytes, 0 if unknown
-    uint64_t phase_bytes[PHASE_COUNT]; // asked for; per tick, but for load and render in all
+    uint64_t phase_bytes[PHASE_COUNT]; // frame, pool and heap memory; per tick, but for load and render in all
 };
 
 /// Sorts run->samples.

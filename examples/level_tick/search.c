@@ -29,7 +29,6 @@ struct open_entry {
 struct window {
     fa_worker *worker;
     const struct search *search;
-    struct search_cost *cost;
     uint32_t left;
     uint32_t bottom;
     uint32_t columns;
@@ -49,7 +48,6 @@ enum search_result { SEARCH_FOUND, SEARCH_NO_WAY, SEARCH_NO_MEMORY };
 static void *scope_array(struct window *window, size_t count, size_t size)
 {
     void *memory = fa_scope_alloc_array(window->worker, count, size, FA_ALIGN_DEFAULT);
-    if (memory != NULL) window->cost->scope_bytes += count * size;
     return memory;
 }
 
@@ -199,7 +197,6 @@ static enum search_result run(struct window *window, uint32_t from)
         // A node is pushed again when a cheaper way to it is found; the dearer entry is stale by the time it comes up.
         if (window->done[node]) continue;
         window->done[node] = 1;
-        window->cost->cells++;
         if (!expand(window, node)) return SEARCH_NO_MEMORY;
     }
     return SEARCH_NO_WAY;
@@ -227,12 +224,11 @@ static bool take_steps(struct window *window, struct path_view *out)
 }
 
 static enum search_result search_window(fa_worker *w, const struct search *search, uint32_t margin,
-                                        struct path_view *out, struct search_cost *cost)
+                                        struct path_view *out)
 {
-    struct window window = {.worker = w, .search = search, .cost = cost};
+    struct window window = {.worker = w, .search = search};
     uint32_t from = search->regions->areas[search->area].anchor;
     place_window(&window, from, search->to, margin);
-    cost->windows++;
     enum search_result result = run(&window, from);
     if (result == SEARCH_FOUND && !take_steps(&window, out)) return SEARCH_NO_MEMORY;
     return result;
@@ -263,7 +259,7 @@ static void patch_visit(struct patch *patch, uint32_t cell, uint8_t direction)
 }
 
 /// From the path's cells inside the area outwards: each cell learns the direction back.
-static bool make_patch(fa_worker *w, const struct search *search, struct path_view *view, struct search_cost *cost)
+static bool make_patch(fa_worker *w, const struct search *search, struct path_view *view)
 {
     const uint32_t cells = AREA_CELLS * AREA_CELLS;
     const struct grid *grid = search->grid;
@@ -272,7 +268,6 @@ static bool make_patch(fa_worker *w, const struct search *search, struct path_vi
     patch.queue = fa_scope_array(w, uint32_t, cells);
     uint8_t *packed = fa_scope_array(w, uint8_t, PATCH_BYTES);
     if (patch.direction == NULL || patch.queue == NULL || packed == NULL) return false;
-    cost->scope_bytes += cells + cells * sizeof(uint32_t) + PATCH_BYTES;
     memset(patch.direction, PATCH_OUTSIDE, cells);
     uint32_t cell = search->regions->areas[search->area].anchor;
     for (uint32_t i = 0;; i++) {
@@ -293,15 +288,15 @@ static bool make_patch(fa_worker *w, const struct search *search, struct path_vi
     return true;
 }
 
-bool search_path(fa_worker *w, const struct search *search, struct path_view *out, struct search_cost *cost)
+bool search_path(fa_worker *w, const struct search *search, struct path_view *out)
 {
     *out = (struct path_view){.length = 0};
     fa_checkpoint before = fa_checkpoint_take(w);
-    enum search_result result = search_window(w, search, WINDOW_MARGIN, out, cost);
+    enum search_result result = search_window(w, search, WINDOW_MARGIN, out);
     if (result == SEARCH_NO_WAY) {
         if (fa_checkpoint_rollback(w, before) != FA_OK) return false;
         uint32_t everything = max_u32(search->grid->columns, search->grid->rows);
-        result = search_window(w, search, everything, out, cost);
+        result = search_window(w, search, everything, out);
     }
-    return result == SEARCH_FOUND && make_patch(w, search, out, cost);
+    return result == SEARCH_FOUND && make_patch(w, search, out);
 }

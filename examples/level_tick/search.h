@@ -16,13 +16,6 @@ struct search {
     uint32_t to;           // cell on the same island
 };
 
-/// What a search cost, added up.
-struct search_cost {
-    uint64_t scope_bytes;
-    uint32_t cells; // taken from the open list
-    uint32_t windows;
-};
-
 /// Finds the path and its patch, both in scope memory. False when scope memory ran out or, which the caller
 /// excludes, there is no way.
-bool search_path(fa_worker *w, const struct search *search, struct path_view *out, struct search_cost *cost);
+bool search_path(fa_worker *w, const struct search *search, struct path_view *out);

@@ -42,7 +42,6 @@ static void keep_nearest(const struct crowd_member *member, int64_t square, void
 
 /// What one piece of the loop used, tallied once at its end.
 struct effort {
-    uint64_t bytes;
     uint64_t rays;
 };
 
@@ -66,7 +65,6 @@ static bool sense_agent(fa_worker *w, struct world *world, uint32_t i, struct ef
         uint32_t *near = fa_frame_array(w, uint32_t, nearest.count);
         if (near == NULL) return false;
         memcpy(near, nearest.agents, nearest.count * sizeof *near);
-        effort->bytes += nearest.count * sizeof *near;
         sense.near = near;
         sense.count = (uint8_t)nearest.count;
     }
@@ -83,13 +81,12 @@ static bool sense_agent(fa_worker *w, struct world *world, uint32_t i, struct ef
 static void sense_agents(fa_worker *w, uint64_t first, uint64_t last, void *context)
 {
     struct world *world = context;
-    struct effort effort = {.bytes = 0};
+    struct effort effort = {.rays = 0};
     for (uint64_t i = first; i < last; i++) {
         if (sense_agent(w, world, (uint32_t)i, &effort)) continue;
         world_fault(world, "no frame memory for what agents sense");
         return;
     }
-    tally(&world->tallies.usage[PHASE_SENSE][USAGE_FRAME], effort.bytes);
     tally(&world->tallies.rays, effort.rays);
 }
 
@@ -101,7 +98,6 @@ bool sense_run(fa_worker *w, struct world *world)
         world_fault(world, "no frame memory for what agents sense");
         return false;
     }
-    tally(&world->tallies.usage[PHASE_SENSE][USAGE_FRAME], world->agent_count * sizeof *world->senses);
     if (fa_parallel_for(w, 0, world->agent_count, 16, sense_agents, world) != FA_OK) {
         world_fault(world, "the sense phase could not run");
     }

@@ -36,6 +36,23 @@ static bool refuse(struct failure *failure, const char *what, fa_status status)
     return fail(failure, "%s: %s", what, fa_status_text(status));
 }
 
+/// What a phase may hold, bytes: several times what the largest level takes with a million agents, so that only a leak gets there.
+static const uint64_t budgets[PHASE_COUNT] = {
+    [PHASE_LOAD] = UINT64_C(4) << 30, [PHASE_SENSE] = UINT64_C(1) << 30,  [PHASE_PLAN] = UINT64_C(1) << 30,
+    [PHASE_MOVE] = UINT64_C(1) << 30, [PHASE_EVENTS] = UINT64_C(1) << 30, [PHASE_RENDER] = UINT64_C(1) << 30,
+};
+
+static bool set_budgets(struct run *run, struct failure *failure)
+{
+    for (uint32_t phase = 0; phase < PHASE_COUNT; phase++) {
+        fa_tag tag;
+        fa_status status = fa_tag_find(run->fa, phase_names[phase], &tag);
+        if (status == FA_OK) status = fa_budget_set(run->fa, tag, budgets[phase] / 4 * 3, budgets[phase]);
+        if (status != FA_OK) return refuse(failure, "a budget cannot be set", status);
+    }
+    return true;
+}
+
 static bool create_system(const struct options *options, struct run *run, struct failure *failure)
 {
     fa_config config = fa_config_default();
@@ -47,6 +64,7 @@ static bool create_system(const struct options *options, struct run *run, struct
     config.prefault_bytes = lanes * (options->frames_in_flight + 2) * BLOCK_BYTES;
     fa_status status = fa_create(&config, &run->fa);
     if (status != FA_OK) return refuse(failure, "framealloc cannot start", status);
+    if (!set_budgets(run, failure)) return false;
     run->w = fa_self(run->fa);
     run->workers = fa_worker_count(run->fa);
     run->frames_in_flight = options->frames_in_flight;
@@ -75,15 +93,50 @@ static bool fill_run(const struct options *options, struct run *run, struct fail
     return fail(failure, "no memory for %u ticks", options->ticks);
 }
 
+static bool load(const struct options *options, struct run *run, struct failure *failure)
+{
+    FA_PHASE(run->w, phase_names[PHASE_LOAD]);
+    FA_TAG(run->w, phase_names[PHASE_LOAD]);
+    return fill_run(options, run, failure);
+}
+
 bool run_begin(const struct options *options, struct run *run, struct failure *failure)
 {
     if (!create_system(options, run, failure)) return false;
     fa_status status = fa_frame_begin(run->fa);
     if (status != FA_OK) return refuse(failure, "the first frame cannot begin", status);
-    bool good = fill_run(options, run, failure);
+    bool good = load(options, run, failure);
     status = fa_frame_end(run->fa, NULL);
     if (good && status != FA_OK) return refuse(failure, "the first frame cannot end", status);
     return good;
+}
+
+typedef bool phase_part(fa_worker *w, struct world *world, struct plan *plan);
+
+static bool sense(fa_worker *w, struct world *world, struct plan *plan)
+{
+    (void)plan;
+    return sense_run(w, world);
+}
+
+static bool move(fa_worker *w, struct world *world, struct plan *plan)
+{
+    (void)plan;
+    return move_run(w, world);
+}
+
+static bool events(fa_worker *w, struct world *world, struct plan *plan)
+{
+    (void)plan;
+    return events_run(w, world);
+}
+
+/// What the part allocates, and the jobs that it submits, is attributed to the phase; the tag has its budget.
+static bool in_phase(fa_worker *w, struct world *world, enum phase phase, struct plan *plan, phase_part *part)
+{
+    FA_PHASE(w, phase_names[phase]);
+    FA_TAG(w, phase_names[phase]);
+    return part(w, world, plan);
 }
 
 /// All phases of a tick, inside its frame.
@@ -92,14 +145,14 @@ static bool simulate(fa_worker *w, struct world *world)
     struct plan plan;
     if (!world_prepare(w, world)) return false;
     // Searches run beside the sense phase: it looks at neither table nor cells.
-    bool good = plan_begin(w, world, &plan);
-    good = good && sense_run(w, world);
-    good = plan_end(w, world, &plan) && good;
+    bool good = in_phase(w, world, PHASE_PLAN, &plan, plan_begin);
+    good = good && in_phase(w, world, PHASE_SENSE, &plan, sense);
+    good = in_phase(w, world, PHASE_PLAN, &plan, plan_end) && good;
     if (!good) return false;
-    good = plan_sweep_begin(w, world, &plan) && audit_submit(w, world);
-    good = good && move_run(w, world);
-    good = plan_sweep_end(w, world, &plan) && good;
-    if (!good || !events_run(w, world)) return false;
+    good = in_phase(w, world, PHASE_PLAN, &plan, plan_sweep_begin) && audit_submit(w, world);
+    good = good && in_phase(w, world, PHASE_MOVE, &plan, move);
+    good = in_phase(w, world, PHASE_PLAN, &plan, plan_sweep_end) && good;
+    if (!good || !in_phase(w, world, PHASE_EVENTS, &plan, events)) return false;
     world_swap(world);
     return true;
 }
@@ -143,6 +196,8 @@ static bool is_last(const struct options *options, uint32_t tick)
 static bool draw(const struct options *options, struct run *run, struct failure *failure)
 {
     uint32_t tick = run->world.tick;
+    FA_PHASE(run->w, phase_names[PHASE_RENDER]);
+    FA_TAG(run->w, phase_names[PHASE_RENDER]);
     if (world_is_faulty(&run->world)) return true;
     if (is_numbered(options, tick) && !draw_numbered(options, run, failure)) return false;
     if (is_last(options, tick)) (void)render_run(run->w, &run->world, &run->picture);
@@ -267,11 +322,29 @@ static bool drain_backlog(struct run *run, struct failure *failure)
     return true;
 }
 
+/// What each phase allocated in all frames, and what its tag still holds.
+static fa_status read_phases(struct run *run)
+{
+    fa_phase_stats totals[PHASE_COUNT];
+    uint32_t count;
+    fa_status status = fa_phase_totals_read(run->fa, totals, PHASE_COUNT, &count);
+    for (uint32_t phase = 0; status == FA_OK && phase < PHASE_COUNT; phase++) {
+        for (uint32_t i = 0; i < count && i < PHASE_COUNT; i++)
+            if (strcmp(totals[i].path, phase_names[phase]) == 0) run->phases[phase] = totals[i];
+        fa_tag tag;
+        status = fa_tag_find(run->fa, phase_names[phase], &tag);
+        if (status == FA_OK) status = fa_tag_stats_read(run->fa, tag, &run->tags[phase]);
+    }
+    return status;
+}
+
 bool run_end(struct run *run, struct failure *failure)
 {
     run->checksum = world_digest(&run->world);
     fa_status status = drain(run);
     if (status != FA_OK) return refuse(failure, "the last frames cannot end", status);
+    status = read_phases(run);
+    if (status != FA_OK) return refuse(failure, "the phases cannot be read", status);
     fa_stats at_end = run->stats;
     status = let_go(run);
     if (status == FA_OK) status = drain(run);

@@ -33,9 +33,11 @@ struct run {
     uint64_t failed_promotions;
     uint64_t leaked; // pool and heap objects that were left when everything should have gone
     uint64_t checksum;
-    fa_stats stats;                 // at the end of run_end()
-    struct render_target picture;   // of the last tick; its output is the caller's to open and commit
-    struct render_target *pictures; // of other ticks, a ring
+    fa_stats stats;                     // at the end of run_end()
+    fa_phase_stats phases[PHASE_COUNT]; // all frames together
+    fa_tag_stats tags[PHASE_COUNT];     // a phase's tag has its name
+    struct render_target picture;       // of the last tick; its output is the caller's to open and commit
+    struct render_target *pictures;     // of other ticks, a ring
     char (*picture_names)[512];
 };
 

@@ -6,7 +6,6 @@
 #include <string.h>
 
 const char *const phase_names[PHASE_COUNT] = {"load", "sense", "plan", "move", "events", "render"};
-const char *const usage_names[USAGE_KINDS] = {"frame", "scope", "pool", "retained", "heap"};
 
 /// Agents on smaller islands rest: a few cells are no place to walk to.
 #define ISLAND_WITH_GOALS 64u
@@ -114,13 +113,12 @@ static void make_agents(fa_worker *w, uint64_t first, uint64_t last, void *conte
 }
 
 /// Zeroed heap memory: every page of it is touched now rather than in a tick.
-static void *heap_array(fa_worker *w, struct world *world, size_t count, size_t size)
+static void *heap_array(fa_worker *w, size_t count, size_t size)
 {
     size_t bytes = count * size; // count is at most 2^24, size a few dozen bytes
     void *memory = fa_heap_alloc(w, bytes, 64);
     if (memory == NULL) return NULL;
     memset(memory, 0, bytes);
-    tally(&world->tallies.usage[PHASE_LOAD][USAGE_HEAP], bytes);
     return memory;
 }
 
@@ -136,13 +134,13 @@ bool world_create(fa_worker *w, const struct regions *regions, const struct grid
         .agent_count = agents,
         .paths.count = regions->area_count * GOAL_COUNT,
     };
-    out->now = heap_array(w, out, agents, sizeof *out->now);
-    out->next = heap_array(w, out, agents, sizeof *out->next);
-    out->born = heap_array(w, out, agents, sizeof *out->born);
-    out->taken = heap_array(w, out, agents, sizeof *out->taken);
-    out->heard = heap_array(w, out, agents, sizeof *out->heard);
-    out->paths.entries = heap_array(w, out, out->paths.count, sizeof *out->paths.entries);
-    out->paths.cells = heap_array(w, out, out->paths.count, sizeof *out->paths.cells);
+    out->now = heap_array(w, agents, sizeof *out->now);
+    out->next = heap_array(w, agents, sizeof *out->next);
+    out->born = heap_array(w, agents, sizeof *out->born);
+    out->taken = heap_array(w, agents, sizeof *out->taken);
+    out->heard = heap_array(w, agents, sizeof *out->heard);
+    out->paths.entries = heap_array(w, out->paths.count, sizeof *out->paths.entries);
+    out->paths.cells = heap_array(w, out->paths.count, sizeof *out->paths.cells);
     if (out->now == NULL || out->next == NULL || out->born == NULL || out->taken == NULL || out->heard == NULL ||
         out->paths.entries == NULL || out->paths.cells == NULL) {
         world_destroy(w, out);

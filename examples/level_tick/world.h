@@ -79,17 +79,13 @@ struct goal_slots {
 };
 
 enum phase { PHASE_LOAD, PHASE_SENSE, PHASE_PLAN, PHASE_MOVE, PHASE_EVENTS, PHASE_RENDER, PHASE_COUNT };
-extern const char *const phase_names[PHASE_COUNT];
-
-enum usage_kind { USAGE_FRAME, USAGE_SCOPE, USAGE_POOL, USAGE_RETAINED, USAGE_HEAP, USAGE_KINDS };
-extern const char *const usage_names[USAGE_KINDS];
+extern const char *const phase_names[PHASE_COUNT]; // as fa_phase_begin() is told
 
 struct event;
 struct crowd;
 
 /// Counters that jobs add to with relaxed atomics; sums, so their order does not matter.
 struct tallies {
-    uint64_t usage[PHASE_COUNT][USAGE_KINDS]; // bytes asked for
     uint64_t path_reads;
     uint64_t path_searches;
     uint64_t path_drops;

@@ -125,7 +125,7 @@ FA_API void fa_phase_scope_end(fa_phase_scope *scope);
     fa_phase_scope fa_phase_at_##line                                                                                  \
         __attribute__((cleanup(fa_phase_scope_end), unused)) = fa_phase_scope_begin((w), (name))
 
-/// One phase in the last frame that retired, all lanes together; innermost attribution.
+/// One phase, all lanes together; innermost attribution.
 typedef struct fa_phase_stats {
     const char *path;
     uint64_t ns;      // between begin and end, summed over `entries`
@@ -138,3 +138,6 @@ typedef struct fa_phase_stats {
 /// [main] The phases of the last frame that retired, in the order in which they were first begun since creation. Writes at most `max`;
 /// *count is how many there are. FA_ERROR_INVALID: NULL (`out` may be NULL if max is 0).
 FA_API fa_status fa_phase_stats_read(const fa_system *fa, fa_phase_stats *out, uint32_t max, uint32_t *count);
+
+/// [main] The same for all frames that retired since creation.
+FA_API fa_status fa_phase_totals_read(const fa_system *fa, fa_phase_stats *out, uint32_t max, uint32_t *count);
