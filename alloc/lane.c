@@ -6,7 +6,9 @@
 #include "alloc/store.h"
 #include "concurrent/annotate.h"
 #include "concurrent/check.h"
+#include "concurrent/thread.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -52,6 +54,7 @@ static void init_lane(fai_memory *memory, uint32_t index)
     lane->hot.index = index;
     lane->hot.system = (fa_system *)(void *)memory;
     lane->exact = memory->config.checked || FAI_ASAN;
+    lane->checked = memory->config.checked;
     lane->slot = FAI_NO_SLOT;
     lane->exhausted_frame = UINT64_MAX;
     for (uint32_t slot = 0; slot < FA_FRAMES_IN_FLIGHT_MAX; slot++) fai_arena_init(&lane->frame[slot]);
@@ -95,6 +98,7 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
     FA_ASSERT(lane_bytes >= sizeof(fai_lane) && lane_bytes % FAI_CACHE_LINE == 0);
     memset(memory, 0, sizeof *memory);
     memory->config = *config;
+    fai_diagnostics_init(&memory->diagnostics, config);
     memory->lane_count = lane_count;
     memory->lane_bytes = lane_bytes;
     memory->frame_open = FAI_NO_SLOT;
@@ -155,6 +159,52 @@ bool fai_lane_grow(fai_lane *lane, void **array, uint32_t count, uint32_t *capac
 }
 
 // Ownership -------------------------------------------------------------------------------------------------------------
+
+void fai_lane_adopt(fai_lane *lane)
+{
+    FA_ASSERT(fai_load_relaxed(&lane->thread) == NULL);
+    fai_store_relaxed(&lane->thread, fai_thread_self());
+}
+
+void fai_lane_abandon(fai_lane *lane)
+{
+    FA_ASSERT(fai_load_relaxed(&lane->thread) == fai_thread_self());
+    fai_store_relaxed(&lane->thread, NULL);
+}
+
+fai_lane *fai_lane_self(const fai_memory *memory)
+{
+    const void *self = fai_thread_self();
+    for (uint32_t i = 0; i < memory->lane_count; i++) {
+        fai_lane *lane = fai_memory_lane(memory, i);
+        if (fai_load_relaxed(&lane->thread) == self) return lane;
+    }
+    return NULL;
+}
+
+__attribute__((noinline, cold)) static void report_thread(const fai_lane *lane, const void *owner)
+{
+    const fai_lane *self = fai_lane_self(lane->memory);
+    unsigned used = lane->hot.index;
+    char from[32] = "a thread that has no lane";
+    if (self != NULL) snprintf(from, sizeof from, "the thread of lane %u", (unsigned)self->hot.index);
+    if (owner == NULL)
+        fai_report(lane->memory, self, "FA202", "its thread has not attached yet, or has detached: the call is refused",
+                   "use the context between fa_attach() and fa_detach() only",
+                   "lane %u, which belongs to no thread, was used on %s", used, from);
+    else
+        fai_report(lane->memory, self, "FA201", "a context is for its own thread only: the call is refused",
+                   "use the context that the job was handed, or that fa_self() gives", "lane %u was used on %s", used,
+                   from);
+}
+
+bool fai_lane_check_thread(const fai_lane *lane)
+{
+    const void *owner = fai_load_relaxed(&lane->thread);
+    if (FA_LIKELY(owner == fai_thread_self())) return true;
+    report_thread(lane, owner);
+    return false;
+}
 
 static bool claim(fai_lane *lane, uint32_t as, fa_contention *contention)
 {

@@ -17,6 +17,7 @@ static _Thread_local fai_worker *selves;
 void fai_self_add(fai_worker *w)
 {
     FA_ASSERT(fai_self(w->lane.hot.system) == NULL);
+    fai_lane_adopt(&w->lane);
     w->next_self = selves;
     selves = w;
 }
@@ -27,6 +28,7 @@ void fai_self_remove(fai_worker *w)
     while (*link != NULL && *link != w) link = &(*link)->next_self;
     FA_ASSERT(*link == w);
     if (*link == w) *link = w->next_self;
+    fai_lane_abandon(&w->lane);
     if (selves == NULL) (void)fai_thread_at_exit(NULL);
 }
 

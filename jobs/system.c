@@ -94,6 +94,11 @@ static void release(fa_system *fa)
     free(fa);
 }
 
+static const char *job_name(const fai_lane *lane)
+{
+    return fa_job_name(&lane->hot);
+}
+
 fa_status fa_create(const fa_config *config, fa_system **out)
 {
     if (out == NULL) return FA_ERROR_INVALID;
@@ -110,6 +115,7 @@ fa_status fa_create(const fa_config *config, fa_system **out)
         free(fa);
         return status;
     }
+    fa->memory.job_name = job_name;
     for (uint32_t lane = 0; lane < fa->lane_count; lane++) init_worker(fa, lane);
     enter_main(fa);
     if (!fai_self_watch() || !start_workers(fa)) {
