@@ -187,12 +187,16 @@ static void call_sink(const fai_memory *memory, const fa_diagnostic *diagnostic)
     fai_sink *sink = enter_sink(diagnostics);
     reporting here = {memory, innermost};
     innermost = &here;
+    fai_lane *lane = fai_lane_self(memory);
+    if (lane != NULL && lane->order == NULL)
+        lane->gate = FAI_NO_SLOT; // between jobs: what it submitted would belong to none
     if (sink->fn != NULL)
         sink->fn(diagnostic, sink->context);
     else
         report_to_stderr(diagnostic, verbose);
     FA_ASSERT(innermost == &here);
     innermost = here.outer;
+    if (lane != NULL) lane->gate = lane->checked ? FAI_NO_SLOT : lane->slot;
     leave_sink(sink);
 }
 
@@ -223,11 +227,15 @@ static void describe_frame(const fai_memory *memory, const fai_lane *lane, fa_di
     out->frame_open = out->frame != 0 && is_newest && fai_load_relaxed(&memory->frame_open) != FAI_NO_SLOT;
 }
 
-/// Tag path and phase of the lane.
+/// Tag and phase of the lane. A worker between jobs keeps those of its last one: they are nobody's then.
 static void describe_label(const fai_lane *lane, fa_diagnostic *out)
 {
-    (void)lane;
-    out->tag = out->phase = NULL;
+    const fai_labels *labels = lane->memory->labels;
+    bool between_jobs = lane->depth == 0 && out->lane_kind == FA_LANE_WORKER;
+    uint32_t tag = between_jobs ? 0 : fai_label_tag(lane->label),
+             phase = between_jobs ? 0 : fai_label_phase(lane->label);
+    out->tag = tag != 0 ? labels->tags.nodes[tag].path : NULL;
+    out->phase = phase != 0 ? labels->phases.nodes[phase].path : NULL;
 }
 
 /// `lane` is the calling thread's, or one that it services.

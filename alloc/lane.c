@@ -47,7 +47,8 @@ static void init_lane(fai_memory *memory, uint32_t index)
     fai_lane *lane = fai_memory_lane(memory, index);
     lane->memory = memory;
     lane->hot.region_base = (uintptr_t)memory->blocks.base;
-    lane->hot.region_units = memory->blocks.bytes >> FA_UNIT_SHIFT;
+    // Without a range every free takes the slow path, which looks at who calls.
+    lane->hot.region_units = memory->config.checked ? 0 : memory->blocks.bytes >> FA_UNIT_SHIFT;
     lane->hot.unit_info = memory->blocks.unit_info;
     lane->hot.pool_info = fai_info_make(index, 0, FAI_KIND_POOL, 0) >> 8;
     lane->hot.magazines = lane->untagged.magazines;
@@ -55,14 +56,15 @@ static void init_lane(fai_memory *memory, uint32_t index)
     lane->hot.system = (fa_system *)(void *)memory;
     lane->exact = memory->config.checked || FAI_ASAN;
     lane->checked = memory->config.checked;
-    lane->slot = FAI_NO_SLOT;
-    lane->exhausted_frame = UINT64_MAX;
+    lane->slot = lane->gate = FAI_NO_SLOT;
+    lane->exhausted_frame = lane->refused_frame = UINT64_MAX;
     for (uint32_t slot = 0; slot < FA_FRAMES_IN_FLIGHT_MAX; slot++) fai_arena_init(&lane->frame[slot]);
     fai_arena_init(&lane->scope);
     fai_slabs_init(&lane->slabs, &memory->blocks, &lane->contention, index, lane->tagged);
     fai_slabs_add_tag(&lane->slabs, 0, &lane->untagged.lists);
     lane->purses[lane->purse_count++] = 0;
     lane->ledgers = memory->ledgers + (size_t)index * memory->config.frames_in_flight;
+    lane->slabs.verify = lane->checked;
     init_magazines(lane);
     unsigned char *outbox = memory->outboxes + index * outbox_bytes(memory->lane_count);
     lane->outbox.open = (fai_packet **)(void *)outbox;
@@ -144,6 +146,29 @@ void fai_memory_exit(fai_memory *memory)
     fai_memory_publish(memory);
     report_leaks(memory);
     release(memory);
+}
+
+void fai_lane_report_refused(fai_lane *lane, size_t size)
+{
+    const fai_memory *memory = lane->memory;
+    uint64_t frame = fai_load_relaxed(&memory->frame_number);
+    if (lane->refused_frame == frame) return;
+    lane->refused_frame = frame;
+    bool limited = memory->blocks.limit < memory->blocks.count;
+    fai_report(memory, lane, "FA301", "the allocation gives NULL; reported once per frame and lane",
+               limited ? "raise memory_max, or free more" : "raise reserve_bytes, or free more",
+               "%zu bytes refused by %s of %llu bytes", size, limited ? "memory_max" : "the address range",
+               (unsigned long long)(limited ? memory->config.memory_max : memory->blocks.bytes));
+}
+
+void fai_lane_report_damage(fai_lane *lane)
+{
+    if (FA_LIKELY(lane->slabs.damaged == lane->damage_seen)) return;
+    lane->damage_seen = lane->slabs.damaged;
+    fai_report(lane->memory, lane, "FA901",
+               "a slab's map of free objects does not agree with their number: it is set aside",
+               "look for wild writes in the program; if there are none, this is a bug of the library",
+               "damaged slab found on lane %u", (unsigned)lane->hot.index);
 }
 
 bool fai_lane_grow(fai_lane *lane, void **array, uint32_t count, uint32_t *capacity, size_t size)

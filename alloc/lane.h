@@ -122,6 +122,7 @@ typedef struct fai_lane {
     fai_arena frame[FA_FRAMES_IN_FLIGHT_MAX];
     fai_arena scope;
     uint32_t slot;         // frame slot whose window is loaded, FAI_NO_SLOT if none
+    uint32_t gate;         // the same for who need not look at more; FAI_NO_SLOT also in checked systems
     uint64_t frame_number; // of that frame
     fai_order *order;      // of the running job
     uint64_t serial;       // of the running job on this lane, 0 outside jobs
@@ -158,6 +159,8 @@ typedef struct fai_lane {
     fai_slab_lists *tagged[FAI_NAMES_MAX]; // the purses by tag, NULL where there is none
     fai_purse untagged;
     uint64_t exhausted_frame; // frame in which FA003 was last reported
+    uint64_t refused_frame;   // and FA301
+    uint32_t damage_seen;     // slabs.damaged when FA901 was last reported
     fa_contention contention;
     // shared
     FAI_OWN_LINE FAI_ATOMIC(uint32_t) state;
@@ -349,11 +352,11 @@ static inline void fai_lane_begin_job(fai_lane *lane, fai_order *order, uint32_t
 
 static inline void fai_lane_end_job(fai_lane *lane, const fai_job_mark *mark)
 {
+    if (FA_UNLIKELY((lane->label ^ mark->label) | (mark->own ^ mark->label))) fai_lane_restore_label(lane, mark);
     if (!fai_mark_is(mark->scope, fai_lane_scope_mark(lane))) fai_lane_rewind_scope(lane, mark->scope);
     lane->depth--;
     // What this job allocated outlives it: a checkpoint of who waits below, a job or the main lane, must not free it.
     if (!fai_mark_is(mark->frame, fai_lane_frame_mark(lane))) fai_lane_keep_frame(lane);
-    if (FA_UNLIKELY((lane->label ^ mark->label) | (mark->own ^ mark->label))) fai_lane_restore_label(lane, mark);
     lane->order = mark->order;
     lane->serial = mark->serial;
 }
@@ -432,8 +435,18 @@ void fai_lane_trim(fai_lane *lane);
 /// [owner] Returns what the magazines of a tag hold to their slabs; whether there was anything.
 bool fai_lane_flush_tag(fai_lane *lane, uint32_t tag);
 
-/// [own] Whether p is a whole pool or heap object of this system, and which it is.
+/// [any] Whether p is a whole pool or heap object of this system, and which it is.
 fai_kind fai_memory_kind_of(const fai_memory *memory, const void *p);
+
+/// [own] The same for an object that is to be kept: in a checked system also that it is not free, as far as this lane knows, and a refusal
+/// (FAI_KIND_NONE) is reported. NULL is refused silently.
+fai_kind fai_lane_kind_of(const fai_lane *lane, const void *p);
+
+/// [own] Says that a limit on all memory refused `size` bytes (FA301), once per frame and lane.
+void fai_lane_report_refused(fai_lane *lane, size_t size);
+
+/// [own] Says that the lane's slabs were found damaged since the last call (FA901). Everything is as other calls expect it.
+void fai_lane_report_damage(fai_lane *lane);
 
 /// [owner] Memory for the library's own lists: doubles an array of `size`-byte elements, keeping `count` of them. False: refused, nothing changed.
 bool fai_lane_grow(fai_lane *lane, void **array, uint32_t count, uint32_t *capacity, size_t size);

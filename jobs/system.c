@@ -147,6 +147,7 @@ static fa_status refuse_destroy(const fai_worker *w, uint32_t lane)
 fa_status fa_destroy(fa_system *fa)
 {
     if (fa == NULL) return FA_OK;
+    if (fai_is_reporting(&fa->memory)) return FA_ERROR_STATE;
     fai_worker *w = fai_self(fa);
     if (w == NULL || !fai_worker_is_main(w)) return FA_ERROR_WRONG_THREAD;
     if (w->context != NULL) return FA_ERROR_STATE;

@@ -39,6 +39,8 @@ typedef enum fa_severity {
       "an allocation was refused because memory_max or the address range is used up")                                  \
     X(FA302, FA_SEVERITY_WARNING, "tag budget exceeded",                                                               \
       "an allocation was refused because it would exceed the hard budget of its tag")                                  \
+    X(FA303, FA_SEVERITY_WARNING, "soft tag budget crossed",                                                           \
+      "an allocation was allowed that brings its tag above the soft budget")                                           \
     X(FA401, FA_SEVERITY_ERROR, "invalid handle", "the handle was freed, belongs to another system or never was one")  \
     X(FA402, FA_SEVERITY_WARNING, "stream budget exhausted",                                                           \
       "a reservation was refused: it does not fit, and what could be evicted would not make enough room")              \
@@ -58,7 +60,11 @@ typedef enum fa_severity {
       "a system cannot be destroyed while threads are attached to it")                                                 \
     X(FA910, FA_SEVERITY_WARNING, "never freed", "pool or heap objects were live when the system was destroyed")       \
     X(FA911, FA_SEVERITY_WARNING, "unknown strict mode",                                                               \
-      "the environment variable FRAMEALLOC_STRICT has a value that means nothing")
+      "the environment variable FRAMEALLOC_STRICT has a value that means nothing")                                     \
+    X(FA912, FA_SEVERITY_ERROR, "no such tag",                                                                         \
+      "a tag was begun that does not exist or cannot be made; the current one stays")                                  \
+    X(FA913, FA_SEVERITY_WARNING, "tag or phase left open",                                                            \
+      "a tag or phase was not ended where it should have been, or ended where none was begun")
 
 /// Which kind of lane a thread is.
 typedef enum fa_lane_kind {
