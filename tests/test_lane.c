@@ -26,8 +26,10 @@ static void damage(fai_slab *slab, int how, const void *live, const unsigned cha
 {
     uint32_t index = (uint32_t)(((const unsigned char *)live - start) / slab->object_size);
     switch (how) {
-        case 0: slab->free_bits[index / 64] |= UINT64_C(1) << index % 64; return; // a live object would be handed out again
-        case 1: memset(slab->free_bits, 0, sizeof slab->free_bits); return;       // a search would find nothing
+        case 0:
+            slab->free_bits[index / 64] |= UINT64_C(1) << index % 64;
+            return;                                                         // a live object would be handed out again
+        case 1: memset(slab->free_bits, 0, sizeof slab->free_bits); return; // a search would find nothing
         default: slab->free_count += 3; return;
     }
 }
