@@ -83,7 +83,7 @@ void fai_lane_switch_frame(fai_lane *lane, uint32_t slot, uint64_t number)
     lane->slot = slot;
     lane->gate = lane->checked ? FAI_NO_SLOT : slot;
     lane->frame_number = number;
-    lane->hot.frame_cursor = lane->frame[slot].cursor;
+    lane->hot.frame_cursor = lane->hot.frame_end = lane->frame[slot].cursor;
     if (lane->label != 0) fai_lane_resume_label(lane);
     fai_lane_load_frame(lane);
 }
@@ -258,7 +258,7 @@ fa_status fa_checkpoint_rollback(fa_worker *w, fa_checkpoint checkpoint)
     fai_arena *arena = fai_lane_store_frame(lane);
     uint64_t before = fai_arena_bytes(arena, &lane->memory->blocks);
     fai_arena_rewind(arena, &lane->slabs, checkpoint.frame, lane->memory->config.checked);
-    lane->hot.frame_cursor = arena->cursor;
+    lane->hot.frame_cursor = lane->hot.frame_end = arena->cursor;
     if (fai_load_relaxed(&lane->memory->labelled)) fai_lane_unwind_label(lane, before);
     fai_lane_load_frame(lane);
     return FA_OK;

@@ -100,6 +100,7 @@ static void table_of_codes(const test_case *at)
         {"FA202", FA_SEVERITY_ERROR, "lane used before attach"},
         {"FA301", FA_SEVERITY_WARNING, "global memory limit reached"},
         {"FA302", FA_SEVERITY_WARNING, "tag budget exceeded"},
+        {"FA303", FA_SEVERITY_WARNING, "soft tag budget crossed"},
         {"FA401", FA_SEVERITY_ERROR, "invalid handle"},
         {"FA402", FA_SEVERITY_WARNING, "stream budget exhausted"},
         {"FA901", FA_SEVERITY_ERROR, "internal error"},
@@ -112,6 +113,8 @@ static void table_of_codes(const test_case *at)
         {"FA909", FA_SEVERITY_ERROR, "destroyed with threads attached"},
         {"FA910", FA_SEVERITY_WARNING, "never freed"},
         {"FA911", FA_SEVERITY_WARNING, "unknown strict mode"},
+        {"FA912", FA_SEVERITY_ERROR, "no such tag"},
+        {"FA913", FA_SEVERITY_WARNING, "tag or phase left open"},
     };
     uint32_t count = 0;
     const fa_code *codes = fa_code_list(&count);
