@@ -599,8 +599,14 @@ static uint32_t use_lane(fa_worker *w, fa_task *task, fa_scope *scope, fa_checkp
     EXPECT(fa_idle_begin(w) == FA_ERROR_WRONG_THREAD);
     EXPECT(fa_idle_end(w) == FA_ERROR_WRONG_THREAD);
     EXPECT(fa_diagnose(w, FA_SEVERITY_ERROR, "GAME1", NULL, NULL, "never seen") == FA_ERROR_WRONG_THREAD);
+    EXPECT(fa_tag_begin(w, "stolen").worker == NULL);
+    EXPECT(fa_tag_begin_at(w, (fa_tag){0}).worker == NULL);
+    fa_tag_scope tag = {w, 0, 0};
+    fa_tag_end(&tag);
+    EXPECT(fa_phase_begin(w, "stolen") == FA_ERROR_WRONG_THREAD);
+    EXPECT(fa_phase_end(w) == FA_ERROR_WRONG_THREAD);
     EXPECT(fa_is_done(&counter));
-    return 30;
+    return 35;
 }
 
 typedef struct theft {
@@ -846,6 +852,36 @@ static void context_names_jobs(const test_case *at)
         end(s.fa);
         assert_string_equal(fa_collector_get(&s.seen, "GAME1", 1)->job, "");
         assert_int_equal(fa_collector_count(&s.seen, NULL), 2);
+        forget(&s);
+    }
+    close_scene(&s);
+}
+
+static void complain_labelled(fa_worker *w, void *arg)
+{
+    FA_TAG(w, "paths");
+    FA_PHASE(w, "plan");
+    complain(w, arg);
+}
+
+static void context_names_tag_and_phase(const test_case *at)
+{
+    scene s;
+    open_case(&s, at);
+    for (int i = 0; i < 20; i++) {
+        begin(s.fa);
+        {
+            FA_TAG(s.w, "ai");
+            FA_PHASE(s.w, "update");
+            assert_int_equal(fa_submit(s.w, complain_labelled, NULL), FA_OK);
+        }
+        end(s.fa);
+        const fa_collected *item = fa_collector_get(&s.seen, "GAME1", 0);
+        assert_string_equal(item->tag, "ai::paths"); // the job's, on whichever lane
+        assert_string_equal(item->phase, "update::plan");
+        complain(s.w, NULL);
+        assert_string_equal(fa_collector_get(&s.seen, "GAME1", 1)->tag, "");
+        assert_string_equal(fa_collector_get(&s.seen, "GAME1", 1)->phase, "");
         forget(&s);
     }
     close_scene(&s);
@@ -1424,6 +1460,103 @@ static void a_sink_allocates_where_memory_ran_out(const test_case *at)
     assert_int_equal(fa_destroy(fa), FA_OK);
 }
 
+typedef struct hungry_sink {
+    fa_system *fa;
+    void *objects[64];
+    uint32_t count, calls;
+} hungry_sink;
+
+/// Takes more of what just ran out, frame memory and objects, in sizes that others use too.
+static void take_more(const fa_diagnostic *d, void *context)
+{
+    (void)d;
+    hungry_sink *to = context;
+    fa_worker *w = fa_self(to->fa);
+    to->calls++;
+    for (int i = 0; i < 4; i++) {
+        void *frame = fa_frame_alloc(w, 3000);
+        if (frame != NULL) fill(frame, 3000, 200 + to->calls);
+        void *p = fa_pool_alloc(w, 64);
+        if (p == NULL || to->count == 64) continue;
+        fill(p, 64, 1000 + to->count);
+        to->objects[to->count++] = p;
+    }
+}
+
+/// A sink that is told of a budget allocates under the same tag: what it got is its own, and accounts come out even.
+static void a_sink_allocates_under_the_budget(const test_case *at)
+{
+    static hungry_sink to;
+    memset(&to, 0, sizeof to);
+    sink unused;
+    fa_config config = case_config(at, &unused);
+    config.report = take_more;
+    config.report_context = &to;
+    fa_system *fa = to.fa = create(&config);
+    fa_worker *w = fa_self(fa);
+    fa_tag tag;
+    fa_tag_stats stats;
+    assert_int_equal(fa_tag_find(fa, "ai", &tag), FA_OK);
+    for (int frame = 0; frame < 6; frame++) {
+        assert_int_equal(fa_budget_set(fa, tag, 40 * KIB, frame % 2 == 0 ? 0 : 60 * KIB), FA_OK);
+        unsigned char *memory[60];
+        void *objects[600] = {NULL};
+        to.count = 0;
+        uint32_t calls = to.calls;
+        begin(fa);
+        {
+            FA_TAG_AT(w, tag);
+            for (uint32_t i = 0; i < 60; i++) {
+                memory[i] = fa_frame_alloc(w, 1000);
+                if (memory[i] != NULL) fill(memory[i], 1000, i);
+                for (uint32_t j = i * 10; j < i * 10 + 10; j++)
+                    if ((objects[j] = fa_pool_alloc(w, 64)) != NULL) fill(objects[j], 64, j);
+            }
+            assert_true(to.calls > calls);
+        }
+        for (uint32_t i = 0; i < 60; i++) assert_true(memory[i] == NULL || is_filled(memory[i], 1000, i));
+        for (uint32_t i = 0; i < 600; i++) {
+            assert_true(objects[i] == NULL || is_filled(objects[i], 64, i));
+            fa_pool_free(w, objects[i]);
+        }
+        for (uint32_t i = 0; i < to.count; i++) {
+            assert_true(is_filled(to.objects[i], 64, 1000 + i));
+            fa_pool_free(w, to.objects[i]);
+        }
+        end(fa);
+        assert_int_equal(fa_tag_stats_read(fa, tag, &stats), FA_OK);
+        assert_int_equal(stats.held[FA_TAG_POOL] + stats.held[FA_TAG_FRAME], 0);
+        assert_int_equal(stats_of(fa).pool_live, 0);
+    }
+    assert_int_equal(fa_destroy(fa), FA_OK);
+}
+
+static void leave_open(fa_worker *w, void *arg)
+{
+    (void)arg;
+    EXPECT(fa_phase_begin(w, "left open") == FA_OK);
+}
+
+/// FA913 comes while the job that left something open still counts as running.
+static void a_sink_works_at_the_end_of_a_job(const test_case *at)
+{
+    static busy_sink to;
+    memset(&to, 0, sizeof to);
+    sink unused;
+    fa_config config = case_config(at, &unused);
+    fa_system *fa = create(&config);
+    to.fa = fa;
+    to.main_lane = fa_self(fa);
+    assert_int_equal(fa_sink_set(fa, use_everything, &to), FA_OK);
+    begin(fa);
+    everyone(fa, complain, NULL);
+    for (int i = 0; i < 20; i++) assert_int_equal(fa_submit(to.main_lane, leave_open, NULL), FA_OK);
+    assert_int_equal(fa_phase_begin(to.main_lane, "left open, too"), FA_OK);
+    end(fa);
+    assert_int_equal(atomic_load(&to.calls), at->workers + 1 + 20 + 1);
+    assert_int_equal(fa_destroy(fa), FA_OK);
+}
+
 static void replace_itself(const fa_diagnostic *d, void *context)
 {
     (void)d;
@@ -1854,6 +1987,7 @@ int main(int argc, char **argv)
         EACH_OF(fa911_unknown_strict_mode, "0", "n"),
         EACH(context_is_true),
         EACH(context_names_jobs),
+        EACH(context_names_tag_and_phase),
         EACH_OF(sinks_are_replaced, "02", "ny"),
         EACH(settings_belong_to_the_main_lane),
         EACH_OF(a_call_in_flight_keeps_its_sink, "02", "n"),
@@ -1867,6 +2001,8 @@ int main(int argc, char **argv)
         EACH_OF(texts, "0", "n"),
         EACH(sinks_may_call_the_library),
         EACH_OF(a_sink_allocates_where_memory_ran_out, "02", "ny"),
+        EACH_OF(a_sink_allocates_under_the_budget, "02", "ny"),
+        EACH(a_sink_works_at_the_end_of_a_job),
         EACH_OF(a_sink_replaces_itself, "02", "ny"),
         EACH_OF(sinks_of_two_systems, "02", "ny"),
         EACH_OF(strict_mode_by_configuration, "0", "n"),
