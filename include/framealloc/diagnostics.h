@@ -6,9 +6,10 @@
 // A diagnostic goes to the system's sink: that of the configuration at first, stderr if that is NULL, later whatever fa_sink_set()
 // chose. Sinks run on the thread that noticed, at once; in strict mode the program then stops.
 //
-// A sink may call the library: it may allocate, free, submit, wait and read statistics on the lane that reports. It may not begin or end a
-// frame, attach, detach, announce a quiescent state, go idle or destroy the system: these are answered FA_ERROR_STATE. What is diagnosed
-// while it runs, on the same thread and in the same system, goes to stderr and not to the sink again.
+// A sink may call the library: it may allocate, free, read statistics, and submit and wait where the lane that reports could (not on a
+// worker between two jobs). It may not begin, end or leave a frame, run main-thread jobs, attach, detach, announce a quiescent state, go idle or
+// destroy the system: these are answered FA_ERROR_STATE (0 jobs are run). What is diagnosed while it runs, on the same thread and in the
+// same system, goes to stderr and not to the sink again.
 #pragma once
 
 #include <framealloc/base.h>
