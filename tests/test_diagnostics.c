@@ -211,6 +211,33 @@ static void fa002_frame_memory_escaped(const test_case *at)
     close_scene(&s);
 }
 
+/// Blocks that arenas give back are no frame memory any more.
+static void fa002_not_for_former_frame_memory(const test_case *at)
+{
+    scene s;
+    watch(&s, at);
+    s.config.memory_max = 32 * MIB;
+    s.config.attached_max = 0;
+    open_scene(&s);
+    begin(s.fa);
+    unsigned char *former[9];
+    for (int i = 0; i < 9; i++) {
+        former[i] = fa_frame_alloc(s.w, 256 * KIB);
+        for (int j = 0; j < 7; j++) assert_non_null(fa_frame_alloc(s.w, 256 * KIB)); // a block each
+    }
+    fa_heap_free(s.w, former[5]);
+    assert_seen(&s, "FA002", 1, NULL);
+    end(s.fa);
+    unsigned char *object = fa_heap_alloc(s.w, 24 * MIB, 16); // only with the blocks that the arena kept
+    assert_non_null(object);
+    for (size_t inside = 2 * MIB; inside < 24 * MIB; inside += 2 * MIB) {
+        fa_heap_free(s.w, object + inside);
+        assert_seen(&s, "FA201", 1, "invalid free");
+    }
+    fa_heap_free(s.w, object);
+    close_scene(&s);
+}
+
 static void exhaust(fa_worker *w, void *arg)
 {
     (void)arg;
@@ -1531,6 +1558,42 @@ static void a_sink_allocates_under_the_budget(const test_case *at)
     assert_int_equal(fa_destroy(fa), FA_OK);
 }
 
+static void take_a_little(const fa_diagnostic *d, void *context)
+{
+    fa_system **fa = context;
+    if (strcmp(d->code, "FA303") == 0) EXPECT(fa_frame_alloc(fa_self(*fa), 48) != NULL);
+}
+
+/// What the sink takes is not there any more for who was just granted it: the hard budget is never exceeded.
+static void a_sink_takes_what_was_reserved(const test_case *at)
+{
+    static fa_system *fa;
+    sink unused;
+    fa_config config = case_config(at, &unused);
+    config.report = take_a_little;
+    config.report_context = &fa;
+    fa = create(&config);
+    fa_worker *w = fa_self(fa);
+    fa_tag tag;
+    fa_tag_stats stats;
+    assert_int_equal(fa_tag_find(fa, "ai", &tag), FA_OK);
+    assert_int_equal(fa_budget_set(fa, tag, 1000, 1536), FA_OK);
+    for (int frame = 0; frame < 3; frame++) {
+        begin(fa);
+        {
+            FA_TAG_AT(w, tag);
+            assert_non_null(fa_frame_alloc(w, 512));
+            assert_null(fa_frame_alloc(w, 1024)); // crosses the soft budget; then 976 bytes are left
+            assert_non_null(fa_frame_alloc(w, 976));
+            assert_null(fa_frame_alloc(w, 1));
+        }
+        assert_int_equal(fa_tag_stats_read(fa, tag, &stats), FA_OK);
+        assert_int_equal(stats.charged, 1536);
+        end(fa);
+    }
+    assert_int_equal(fa_destroy(fa), FA_OK);
+}
+
 static void leave_open(fa_worker *w, void *arg)
 {
     (void)arg;
@@ -1966,6 +2029,7 @@ int main(int argc, char **argv)
         EACH_OF(table_of_codes, "0", "n"),
         EACH(fa001_outside_a_frame),
         EACH_OF(fa002_frame_memory_escaped, "02", "ny"),
+        EACH_OF(fa002_not_for_former_frame_memory, "0", "ny"),
         EACH(fa003_frame_memory_exhausted),
         EACH_OF(fa201_invalid_free, "02", "ny"),
         EACH_OF(fa201_freed_object_kept, "02", "y"),
@@ -2002,6 +2066,7 @@ int main(int argc, char **argv)
         EACH(sinks_may_call_the_library),
         EACH_OF(a_sink_allocates_where_memory_ran_out, "02", "ny"),
         EACH_OF(a_sink_allocates_under_the_budget, "02", "ny"),
+        EACH_OF(a_sink_takes_what_was_reserved, "02", "ny"),
         EACH(a_sink_works_at_the_end_of_a_job),
         EACH_OF(a_sink_replaces_itself, "02", "ny"),
         EACH_OF(sinks_of_two_systems, "02", "ny"),
