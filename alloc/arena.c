@@ -39,6 +39,20 @@ size_t fai_arena_bytes(const fai_arena *arena, const fai_blocks *blocks)
     return arena->closed_bytes + arena->span_bytes + (size_t)(arena->cursor - block_start(arena, blocks));
 }
 
+/// Lets whoever is handed an address in the block see that it is an arena's.
+static void mark_block(fai_blocks *blocks, uint32_t block, uint32_t info)
+{
+    fai_store_relaxed(&blocks->unit_info[block * FAI_BLOCK_UNITS], info);
+}
+
+bool fai_arena_holds(const fai_blocks *blocks, const void *p)
+{
+    if (!fai_blocks_contain(blocks, p)) return false;
+    uint32_t unit = fai_unit_of(blocks, p), first = unit - unit % (uint32_t)FAI_BLOCK_UNITS;
+    return fai_info_kind(fai_load_relaxed(&blocks->unit_info[unit])) == FAI_KIND_FRAME ||
+           fai_info_kind(fai_load_relaxed(&blocks->unit_info[first])) == FAI_KIND_ARENA;
+}
+
 /// Makes the next block of the chain current, adding one to the chain if it has no more.
 static bool open_next_block(fai_arena *arena, fai_slabs *slabs)
 {
@@ -48,6 +62,7 @@ static bool open_next_block(fai_arena *arena, fai_slabs *slabs)
         next = fai_blocks_take_any(slabs->blocks, 1, 1, slabs->contention);
         if (next == FAI_INDEX_NONE) return false;
         info[next].next = FAI_INDEX_NONE;
+        mark_block(slabs->blocks, next, fai_info_make(slabs->lane, 0, FAI_KIND_ARENA, 0));
         if (arena->ordinal == 0)
             arena->first = next;
         else
@@ -201,6 +216,7 @@ static void trim(fai_arena *arena, fai_blocks *blocks, fa_contention *contention
     while (block != FAI_INDEX_NONE) {
         uint32_t next = info[block].next;
         FAI_COUNT(contention, block_gives, 1);
+        mark_block(blocks, block, 0);
         fai_blocks_give_any(blocks, block, 1);
         arena->length--;
         block = next;

@@ -51,4 +51,7 @@ uint32_t fai_arena_reset(fai_arena *arena, fai_blocks *blocks, fa_contention *co
 /// Gives the blocks back that the chain keeps for later.
 void fai_arena_trim(fai_arena *arena, fai_blocks *blocks, fa_contention *contention);
 
+/// [any] Whether an address lies in memory that arenas have, used this moment or not. Of a large allocation only the first unit is known.
+bool fai_arena_holds(const fai_blocks *blocks, const void *p);
+
 size_t fai_arena_bytes(const fai_arena *arena, const fai_blocks *blocks);

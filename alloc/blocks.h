@@ -39,6 +39,7 @@ typedef enum fai_kind {
     FAI_KIND_SPAN,  // one large object; see fai_slab.account for whether pool or heap pays
     FAI_KIND_FRAME, // span of an arena
     FAI_KIND_STORE, // the library's own objects (store.h), in slabs; account of its spans
+    FAI_KIND_ARENA, // a block of an arena; only its first unit says so
 } fai_kind;
 
 typedef struct fai_block {

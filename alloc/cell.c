@@ -30,10 +30,14 @@ bool fai_lane_retire(fai_lane *lane, void *object)
 
 fa_status fa_cell_publish(fa_worker *w, fa_cell *cell, void *object)
 {
-    fai_lane *lane = fai_lane_of(w);
     if (w == NULL || cell == NULL) return FA_ERROR_INVALID;
-    if (object != NULL && fai_memory_kind_of(lane->memory, object) == FAI_KIND_NONE) return FA_ERROR_INVALID;
-    if (!reserve_retired(lane)) return FA_ERROR_MEMORY;
+    fai_lane *lane = fai_lane_of(w);
+    if (!fai_lane_is_own(lane)) return FA_ERROR_WRONG_THREAD;
+    if (object != NULL && fai_lane_kind_of(lane, object) == FAI_KIND_NONE) return FA_ERROR_INVALID;
+    if (!reserve_retired(lane)) {
+        fai_lane_report_refused(lane, sizeof(void *));
+        return FA_ERROR_MEMORY;
+    }
     // [cell.publish] release: a reader sees the object as it is now. acquire: whoever frees the old version comes after its
     // publisher.
     void *old = fai_exchange_acq_rel(&cell->pointer, object);
@@ -53,8 +57,11 @@ fa_status fa_retire(fa_worker *w, void *object)
 {
     if (w == NULL) return FA_ERROR_INVALID;
     fai_lane *lane = fai_lane_of(w);
-    if (fai_memory_kind_of(lane->memory, object) == FAI_KIND_NONE) return FA_ERROR_INVALID;
-    return fai_lane_retire(lane, object) ? FA_OK : FA_ERROR_MEMORY;
+    if (!fai_lane_is_own(lane)) return FA_ERROR_WRONG_THREAD;
+    if (fai_lane_kind_of(lane, object) == FAI_KIND_NONE) return FA_ERROR_INVALID;
+    if (fai_lane_retire(lane, object)) return FA_OK;
+    fai_lane_report_refused(lane, sizeof(void *));
+    return FA_ERROR_MEMORY;
 }
 
 // At the boundary -------------------------------------------------------------------------------------------------------

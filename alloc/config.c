@@ -27,6 +27,7 @@ fa_config fa_config_default(void)
         .huge_pages = true,
         .pin_workers = false,
         .checked = FA_ASSERTIONS,
+        .strict = FA_STRICT_WARN,
         .report = NULL,
         .report_context = NULL,
     };
@@ -86,7 +87,9 @@ static const char *check_counts(const fa_config *c)
         {capacity >= 16 && capacity <= 65536 && (capacity & (capacity - 1)) == 0,
          "deque_capacity is a power of two, 16 to 65536"},
         {c->search_spin_us <= 1000000, "search_spin_us is 0 to 1000000"},
-        {c->retained_max <= 1u << 24, "retained_max is 0 to 16777216"});
+        {c->retained_max <= 1u << 24, "retained_max is 0 to 16777216"},
+        {(uint32_t)c->strict <= FA_STRICT_STOP_ON_WARNING,
+         "strict is FA_STRICT_WARN, FA_STRICT_STOP_ON_ERROR or FA_STRICT_STOP_ON_WARNING"});
 }
 
 static const char *check_sizes(const fa_config *c)
@@ -118,7 +121,10 @@ fa_status fai_config_check(const fa_config *config, fa_config *resolved)
     }
     const char *broken = check_counts(resolved);
     if (broken == NULL) broken = check_sizes(resolved);
-    if (broken == NULL) return FA_OK;
+    if (broken == NULL) {
+        fai_config_read_strict(resolved);
+        return FA_OK;
+    }
     fai_config_report(resolved, broken);
     return FA_ERROR_INVALID;
 }

@@ -10,10 +10,28 @@
 
 #define ALLOCATED_BYTE 0xcd
 
+/// In a checked system windows are empty, and only this file moves them.
+static bool is_overwritten(const fai_lane *lane, const fai_arena *arena, const unsigned char *cursor,
+                           const unsigned char *end)
+{
+    return FA_UNLIKELY(lane->checked) && (cursor != arena->cursor || end != cursor);
+}
+
+__attribute__((noinline, cold)) static void report_overwritten(const fai_lane *lane)
+{
+    fai_report(lane->memory, lane, "FA901", "its windows were put right; objects beside it may be damaged too",
+               "look for wild writes near a fa_worker; if there are none, this is a bug of the library",
+               "the context of lane %u was overwritten", (unsigned)lane->hot.index);
+}
+
 fai_arena *fai_lane_store_frame(fai_lane *lane)
 {
     FA_ASSERT(lane->slot != FAI_NO_SLOT);
     fai_arena *arena = &lane->frame[lane->slot];
+    if (is_overwritten(lane, arena, lane->hot.frame_cursor, lane->hot.frame_end)) {
+        fai_lane_load_frame(lane);
+        report_overwritten(lane);
+    }
     arena->cursor = lane->hot.frame_cursor;
     return arena;
 }
@@ -28,16 +46,20 @@ void fai_lane_load_frame(fai_lane *lane)
     if (paid < (uint64_t)(arena->end - arena->cursor)) lane->hot.frame_end = arena->cursor + (paid & ~UINT64_C(15));
 }
 
-static fai_arena *store_scope(fai_lane *lane)
-{
-    lane->scope.cursor = lane->hot.scope_cursor;
-    return &lane->scope;
-}
-
 static void load_scope(fai_lane *lane)
 {
     lane->hot.scope_cursor = lane->scope.cursor;
     lane->hot.scope_end = lane->exact ? lane->scope.cursor : lane->scope.end;
+}
+
+static fai_arena *store_scope(fai_lane *lane)
+{
+    if (is_overwritten(lane, &lane->scope, lane->hot.scope_cursor, lane->hot.scope_end)) {
+        load_scope(lane);
+        report_overwritten(lane);
+    }
+    lane->scope.cursor = lane->hot.scope_cursor;
+    return &lane->scope;
 }
 
 void fai_lane_leave_frame(fai_lane *lane)
@@ -47,7 +69,7 @@ void fai_lane_leave_frame(fai_lane *lane)
     if (lane->label != 0) fai_lane_suspend_label(lane);
     lane->start_count = 0;
     lane->starts_wanted = false;
-    lane->slot = FAI_NO_SLOT;
+    lane->slot = lane->gate = FAI_NO_SLOT;
     lane->hot.frame_cursor = lane->hot.frame_end = NULL;
 }
 
@@ -59,8 +81,9 @@ void fai_lane_switch_frame(fai_lane *lane, uint32_t slot, uint64_t number)
     if (lane->frame_number != number && lane->depth == 0)
         lane->stale_count = 0; // no checkpoint of a frame before is valid
     lane->slot = slot;
+    lane->gate = lane->checked ? FAI_NO_SLOT : slot;
     lane->frame_number = number;
-    lane->hot.frame_cursor = lane->frame[slot].cursor;
+    lane->hot.frame_cursor = lane->hot.frame_end = lane->frame[slot].cursor;
     if (lane->label != 0) fai_lane_resume_label(lane);
     fai_lane_load_frame(lane);
 }
@@ -88,13 +111,19 @@ static void fill_new(const fai_lane *lane, void *p, size_t size)
     if (p != NULL && lane->memory->config.checked) memset(p, ALLOCATED_BYTE, size);
 }
 
-/// Allocates, and once more if the first time was refused and something could be given back.
-static void *alloc_from(fai_lane *lane, fai_arena *arena, size_t size, size_t align, size_t limit)
+static void *alloc_frame(fai_lane *lane, size_t size, size_t align)
 {
-    void *p = fai_arena_alloc(arena, &lane->slabs, size, align, limit);
-    if (p != NULL) return p;
-    fai_lane_trim(lane);
-    return fai_arena_alloc(arena, &lane->slabs, size, align, limit);
+    fai_arena *arena = fai_lane_store_frame(lane);
+    void *p = fai_arena_alloc(arena, &lane->slabs, size, align, (size_t)lane->memory->config.frame_bytes_max);
+    fai_lane_load_frame(lane);
+    return p;
+}
+
+static void *alloc_scope(fai_lane *lane, size_t size, size_t align)
+{
+    void *p = fai_arena_alloc(store_scope(lane), &lane->slabs, size, align, 0);
+    load_scope(lane);
+    return p;
 }
 
 /// Most bytes by which an allocation can fill the arena further.
@@ -109,16 +138,18 @@ static uint64_t most_bytes(const fai_lane *lane, size_t size, size_t align)
 void *fa_frame_alloc_slow(fa_worker *w, size_t size, size_t align)
 {
     fai_lane *lane = fai_lane_of(w);
-    if (size == 0 || !align_is_valid(lane, align)) return NULL;
+    if (!fai_lane_is_own(lane) || size == 0 || !align_is_valid(lane, align)) return NULL;
     if (lane->slot == FAI_NO_SLOT) {
         fai_report(lane->memory, lane, "FA001", "frame memory exists between fa_frame_begin() and fa_frame_end() only",
                    "begin a frame; an attached thread calls fa_frame_hold()", "frame allocation outside a frame");
         return NULL;
     }
-    fai_arena *arena = fai_lane_store_frame(lane);
     if (fai_label_tag(lane->label) != 0 && !fai_lane_reserve_frame(lane, most_bytes(lane, size, align))) return NULL;
-    void *p = alloc_from(lane, arena, size, align, (size_t)lane->memory->config.frame_bytes_max);
-    fai_lane_load_frame(lane);
+    void *p = alloc_frame(lane, size, align);
+    if (p == NULL) { // once more if something can be given back; a sink that it calls finds the window as it should be
+        fai_lane_trim(lane);
+        p = alloc_frame(lane, size, align);
+    }
     if (p == NULL) report_exhausted(lane, size);
     fill_new(lane, p, size);
     return p;
@@ -127,9 +158,12 @@ void *fa_frame_alloc_slow(fa_worker *w, size_t size, size_t align)
 void *fa_scope_alloc_slow(fa_worker *w, size_t size, size_t align)
 {
     fai_lane *lane = fai_lane_of(w);
-    if (size == 0 || !align_is_valid(lane, align)) return NULL;
-    void *p = alloc_from(lane, store_scope(lane), size, align, 0);
-    load_scope(lane);
+    if (!fai_lane_is_own(lane) || size == 0 || !align_is_valid(lane, align)) return NULL;
+    void *p = alloc_scope(lane, size, align);
+    if (p == NULL) {
+        fai_lane_trim(lane);
+        p = alloc_scope(lane, size, align);
+    }
     if (p == NULL) report_exhausted(lane, size);
     fill_new(lane, p, size);
     return p;
@@ -143,6 +177,7 @@ void fai_lane_rewind_scope(fai_lane *lane, fa_arena_mark mark)
 
 fa_scope fa_scope_begin(fa_worker *w)
 {
+    if (w == NULL || !fai_lane_is_own(fai_lane_of(w))) return (fa_scope){0};
     return (fa_scope){w, fai_lane_scope_mark(fai_lane_of(w))};
 }
 
@@ -150,6 +185,7 @@ void fa_scope_end(fa_scope *scope)
 {
     if (scope == NULL || scope->worker == NULL) return;
     fai_lane *lane = fai_lane_of(scope->worker);
+    if (!fai_lane_is_own(lane)) return;
     if (!fai_mark_is(scope->mark, fai_lane_scope_mark(lane))) fai_lane_rewind_scope(lane, scope->mark);
 }
 
@@ -157,7 +193,7 @@ void fa_scope_end(fa_scope *scope)
 
 fa_checkpoint fa_checkpoint_take(fa_worker *w)
 {
-    if (w == NULL) return (fa_checkpoint){.lane = UINT32_MAX};
+    if (w == NULL || !fai_lane_is_own(fai_lane_of(w))) return (fa_checkpoint){.lane = UINT32_MAX};
     fai_lane *lane = fai_lane_of(w);
     lane->starts_wanted = true;
     return (fa_checkpoint){
@@ -212,6 +248,7 @@ fa_status fa_checkpoint_rollback(fa_worker *w, fa_checkpoint checkpoint)
 {
     if (w == NULL) return FA_ERROR_INVALID;
     fai_lane *lane = fai_lane_of(w);
+    if (!fai_lane_is_own(lane)) return FA_ERROR_WRONG_THREAD;
     if (!is_live(lane, &checkpoint)) return FA_ERROR_STALE;
     fai_lane_rewind_scope(lane, checkpoint.scope);
     make_stale(lane, checkpoint.taken);
@@ -221,7 +258,7 @@ fa_status fa_checkpoint_rollback(fa_worker *w, fa_checkpoint checkpoint)
     fai_arena *arena = fai_lane_store_frame(lane);
     uint64_t before = fai_arena_bytes(arena, &lane->memory->blocks);
     fai_arena_rewind(arena, &lane->slabs, checkpoint.frame, lane->memory->config.checked);
-    lane->hot.frame_cursor = arena->cursor;
+    lane->hot.frame_cursor = lane->hot.frame_end = arena->cursor;
     if (fai_load_relaxed(&lane->memory->labelled)) fai_lane_unwind_label(lane, before);
     fai_lane_load_frame(lane);
     return FA_OK;

@@ -48,7 +48,8 @@ static uint32_t claim_node(fai_names *names)
     uint32_t count = fai_load_relaxed(&names->count);
     do {
         if (count == FAI_NAMES_MAX - 1) return FAI_INDEX_NONE;
-    } while (!fai_cas_relaxed(&names->count, &count, count + 1));
+        // [name.claim] acquire: what somebody wrote into the node and gave back.
+    } while (!fai_cas_acquire(&names->count, &count, count + 1));
     return count + 1;
 }
 
@@ -56,7 +57,8 @@ static uint32_t claim_node(fai_names *names)
 static void unclaim_node(fai_names *names, uint32_t node)
 {
     uint32_t expected = node;
-    (void)fai_cas_relaxed(&names->count, &expected, node - 1);
+    // [name.claim] release: the node is the next one's to write.
+    (void)fai_cas_release(&names->count, &expected, node - 1);
 }
 
 uint32_t fai_names_child_any(fai_names *names, uint32_t parent, const char *name, size_t length)

@@ -6,7 +6,9 @@
 #include "alloc/store.h"
 #include "concurrent/annotate.h"
 #include "concurrent/check.h"
+#include "concurrent/thread.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -45,21 +47,24 @@ static void init_lane(fai_memory *memory, uint32_t index)
     fai_lane *lane = fai_memory_lane(memory, index);
     lane->memory = memory;
     lane->hot.region_base = (uintptr_t)memory->blocks.base;
-    lane->hot.region_units = memory->blocks.bytes >> FA_UNIT_SHIFT;
+    // Without a range every free takes the slow path, which looks at who calls.
+    lane->hot.region_units = memory->config.checked ? 0 : memory->blocks.bytes >> FA_UNIT_SHIFT;
     lane->hot.unit_info = memory->blocks.unit_info;
     lane->hot.pool_info = fai_info_make(index, 0, FAI_KIND_POOL, 0) >> 8;
     lane->hot.magazines = lane->untagged.magazines;
     lane->hot.index = index;
     lane->hot.system = (fa_system *)(void *)memory;
     lane->exact = memory->config.checked || FAI_ASAN;
-    lane->slot = FAI_NO_SLOT;
-    lane->exhausted_frame = UINT64_MAX;
+    lane->checked = memory->config.checked;
+    lane->slot = lane->gate = FAI_NO_SLOT;
+    lane->exhausted_frame = lane->refused_frame = UINT64_MAX;
     for (uint32_t slot = 0; slot < FA_FRAMES_IN_FLIGHT_MAX; slot++) fai_arena_init(&lane->frame[slot]);
     fai_arena_init(&lane->scope);
     fai_slabs_init(&lane->slabs, &memory->blocks, &lane->contention, index, lane->tagged);
     fai_slabs_add_tag(&lane->slabs, 0, &lane->untagged.lists);
     lane->purses[lane->purse_count++] = 0;
     lane->ledgers = memory->ledgers + (size_t)index * memory->config.frames_in_flight;
+    lane->slabs.verify = lane->checked;
     init_magazines(lane);
     unsigned char *outbox = memory->outboxes + index * outbox_bytes(memory->lane_count);
     lane->outbox.open = (fai_packet **)(void *)outbox;
@@ -95,6 +100,7 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
     FA_ASSERT(lane_bytes >= sizeof(fai_lane) && lane_bytes % FAI_CACHE_LINE == 0);
     memset(memory, 0, sizeof *memory);
     memory->config = *config;
+    fai_diagnostics_init(&memory->diagnostics, config);
     memory->lane_count = lane_count;
     memory->lane_bytes = lane_bytes;
     memory->frame_open = FAI_NO_SLOT;
@@ -142,6 +148,29 @@ void fai_memory_exit(fai_memory *memory)
     release(memory);
 }
 
+void fai_lane_report_refused(fai_lane *lane, size_t size)
+{
+    const fai_memory *memory = lane->memory;
+    uint64_t frame = fai_load_relaxed(&memory->frame_number);
+    if (lane->refused_frame == frame) return;
+    lane->refused_frame = frame;
+    bool limited = memory->blocks.limit < memory->blocks.count;
+    fai_report(memory, lane, "FA301", "the allocation gives NULL; reported once per frame and lane",
+               limited ? "raise memory_max, or free more" : "raise reserve_bytes, or free more",
+               "%zu bytes refused by %s of %llu bytes", size, limited ? "memory_max" : "the address range",
+               (unsigned long long)(limited ? memory->config.memory_max : memory->blocks.bytes));
+}
+
+void fai_lane_report_damage(fai_lane *lane)
+{
+    if (FA_LIKELY(lane->slabs.damaged == lane->damage_seen)) return;
+    lane->damage_seen = lane->slabs.damaged;
+    fai_report(lane->memory, lane, "FA901",
+               "a slab's map of free objects does not agree with their number: it is set aside",
+               "look for wild writes in the program; if there are none, this is a bug of the library",
+               "damaged slab found on lane %u", (unsigned)lane->hot.index);
+}
+
 bool fai_lane_grow(fai_lane *lane, void **array, uint32_t count, uint32_t *capacity, size_t size)
 {
     uint32_t wanted = *capacity < 64 ? 64 : *capacity * 2;
@@ -155,6 +184,52 @@ bool fai_lane_grow(fai_lane *lane, void **array, uint32_t count, uint32_t *capac
 }
 
 // Ownership -------------------------------------------------------------------------------------------------------------
+
+void fai_lane_adopt(fai_lane *lane)
+{
+    FA_ASSERT(fai_load_relaxed(&lane->thread) == NULL);
+    fai_store_relaxed(&lane->thread, fai_thread_self());
+}
+
+void fai_lane_abandon(fai_lane *lane)
+{
+    FA_ASSERT(fai_load_relaxed(&lane->thread) == fai_thread_self());
+    fai_store_relaxed(&lane->thread, NULL);
+}
+
+fai_lane *fai_lane_self(const fai_memory *memory)
+{
+    const void *self = fai_thread_self();
+    for (uint32_t i = 0; i < memory->lane_count; i++) {
+        fai_lane *lane = fai_memory_lane(memory, i);
+        if (fai_load_relaxed(&lane->thread) == self) return lane;
+    }
+    return NULL;
+}
+
+__attribute__((noinline, cold)) static void report_thread(const fai_lane *lane, const void *owner)
+{
+    const fai_lane *self = fai_lane_self(lane->memory);
+    unsigned used = lane->hot.index;
+    char from[32] = "a thread that has no lane";
+    if (self != NULL) snprintf(from, sizeof from, "the thread of lane %u", (unsigned)self->hot.index);
+    if (owner == NULL)
+        fai_report(lane->memory, self, "FA202", "its thread has not attached yet, or has detached: the call is refused",
+                   "use the context between fa_attach() and fa_detach() only",
+                   "lane %u, which belongs to no thread, was used on %s", used, from);
+    else
+        fai_report(lane->memory, self, "FA201", "a context is for its own thread only: the call is refused",
+                   "use the context that the job was handed, or that fa_self() gives", "lane %u was used on %s", used,
+                   from);
+}
+
+bool fai_lane_check_thread(const fai_lane *lane)
+{
+    const void *owner = fai_load_relaxed(&lane->thread);
+    if (FA_LIKELY(owner == fai_thread_self())) return true;
+    report_thread(lane, owner);
+    return false;
+}
 
 static bool claim(fai_lane *lane, uint32_t as, fa_contention *contention)
 {

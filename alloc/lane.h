@@ -21,6 +21,7 @@
 #pragma once
 
 #include "alloc/arena.h"
+#include "alloc/diagnose.h"
 #include "alloc/label.h"
 #include "alloc/remote.h"
 #include "concurrent/check.h"
@@ -121,6 +122,7 @@ typedef struct fai_lane {
     fai_arena frame[FA_FRAMES_IN_FLIGHT_MAX];
     fai_arena scope;
     uint32_t slot;         // frame slot whose window is loaded, FAI_NO_SLOT if none
+    uint32_t gate;         // the same for who need not look at more; FAI_NO_SLOT also in checked systems
     uint64_t frame_number; // of that frame
     fai_order *order;      // of the running job
     uint64_t serial;       // of the running job on this lane, 0 outside jobs
@@ -128,6 +130,7 @@ typedef struct fai_lane {
     uint32_t depth;       // nesting level of jobs, 0 outside
     bool changed;         // something that statistics show may have changed since they were published
     bool exact;           // every allocation takes the slow path: checked or instrumented
+    bool checked;         // the system is
     uint64_t checkpoints; // taken so far
     fai_stale *stale;     // which of them were rolled back past, rising
     uint32_t stale_count;
@@ -156,12 +159,15 @@ typedef struct fai_lane {
     fai_slab_lists *tagged[FAI_NAMES_MAX]; // the purses by tag, NULL where there is none
     fai_purse untagged;
     uint64_t exhausted_frame; // frame in which FA003 was last reported
+    uint64_t refused_frame;   // and FA301
+    uint32_t damage_seen;     // slabs.damaged when FA901 was last reported
     fa_contention contention;
     // shared
     FAI_OWN_LINE FAI_ATOMIC(uint32_t) state;
     FAI_ATOMIC(uint32_t) service_due;            // 1: a boundary found the lane running and asks it to service itself
     FAI_ATOMIC(uint32_t) attention;              // 1: the lane went idle with retired versions or an unopened stash
     FAI_ATOMIC(uint32_t) claims;                 // by the lane's thread, wraps
+    FAI_ATOMIC(const void *) thread;             // whose lane this is, as of fai_thread_self(); NULL: nobody's
     uint64_t uses_seen;                          // main lane: `claims`, or what it did itself, at the last boundary
     uint32_t quiet;                              // main lane: boundaries since it changed
     FAI_ATOMIC(uint32_t) offered_ready;          // 1: `offered` belongs to the main lane
@@ -184,6 +190,8 @@ typedef struct fai_memory {
     fai_retentions *retentions;
     fai_blocks blocks;
     fai_depot depot;
+    const char *(*job_name)(const fai_lane *lane); // of the running job; set by the scheduler before any can run
+    fai_diagnostics diagnostics;
     // owner: the main lane
     fai_grace grace;
     fai_retired_list gathered; // versions that wait for a grace period to begin
@@ -214,9 +222,6 @@ typedef struct fai_memory {
 /// FA_OK, or a refused configuration; fills in FA_WORKERS_AUTO.
 fa_status fai_config_check(const fa_config *config, fa_config *resolved);
 
-/// Says which rule a configuration breaks; NULL: its own sink cannot be trusted.
-void fai_config_report(const fa_config *config, const char *rule);
-
 /// Lanes are `lane_bytes` each (a multiple of FAI_CACHE_LINE), zeroed, and begin with a fai_lane; all start IDLE. `config` is resolved.
 fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t lane_count, size_t lane_bytes);
 
@@ -237,6 +242,24 @@ static inline uint32_t fai_memory_lanes_used(const fai_memory *memory)
 static inline fai_lane *fai_lane_of(fa_worker *w)
 {
     return (fai_lane *)(void *)w;
+}
+
+// Whose lane ---------------------------------------------------------------------------------------------------------
+
+/// [own] The lane is the calling thread's from now on, and nobody's.
+void fai_lane_adopt(fai_lane *lane);
+void fai_lane_abandon(fai_lane *lane);
+
+/// [any] The calling thread's lane, NULL if it has none. Looks at all lanes: for where it does not matter what that costs.
+fai_lane *fai_lane_self(const fai_memory *memory);
+
+/// [any] Says what is wrong with a lane that is not the caller's (FA201, or FA202 for nobody's).
+bool fai_lane_check_thread(const fai_lane *lane);
+
+/// [any] Whether the calling thread may use the lane; a refusal is reported. Only checked systems look: always true in others.
+static inline bool fai_lane_is_own(const fai_lane *lane)
+{
+    return FA_LIKELY(!lane->checked) || fai_lane_check_thread(lane);
 }
 
 // Ownership ---------------------------------------------------------------------------------------------------------
@@ -329,11 +352,11 @@ static inline void fai_lane_begin_job(fai_lane *lane, fai_order *order, uint32_t
 
 static inline void fai_lane_end_job(fai_lane *lane, const fai_job_mark *mark)
 {
+    if (FA_UNLIKELY((lane->label ^ mark->label) | (mark->own ^ mark->label))) fai_lane_restore_label(lane, mark);
     if (!fai_mark_is(mark->scope, fai_lane_scope_mark(lane))) fai_lane_rewind_scope(lane, mark->scope);
     lane->depth--;
     // What this job allocated outlives it: a checkpoint of who waits below, a job or the main lane, must not free it.
     if (!fai_mark_is(mark->frame, fai_lane_frame_mark(lane))) fai_lane_keep_frame(lane);
-    if (FA_UNLIKELY((lane->label ^ mark->label) | (mark->own ^ mark->label))) fai_lane_restore_label(lane, mark);
     lane->order = mark->order;
     lane->serial = mark->serial;
 }
@@ -412,8 +435,18 @@ void fai_lane_trim(fai_lane *lane);
 /// [owner] Returns what the magazines of a tag hold to their slabs; whether there was anything.
 bool fai_lane_flush_tag(fai_lane *lane, uint32_t tag);
 
-/// [own] Whether p is a whole pool or heap object of this system, and which it is.
+/// [any] Whether p is a whole pool or heap object of this system, and which it is.
 fai_kind fai_memory_kind_of(const fai_memory *memory, const void *p);
+
+/// [own] The same for an object that is to be kept: in a checked system also that it is not free, as far as this lane knows, and a refusal
+/// (FAI_KIND_NONE) is reported. NULL is refused silently.
+fai_kind fai_lane_kind_of(const fai_lane *lane, const void *p);
+
+/// [own] Says that a limit on all memory refused `size` bytes (FA301), once per frame and lane.
+void fai_lane_report_refused(fai_lane *lane, size_t size);
+
+/// [own] Says that the lane's slabs were found damaged since the last call (FA901). Everything is as other calls expect it.
+void fai_lane_report_damage(fai_lane *lane);
 
 /// [owner] Memory for the library's own lists: doubles an array of `size`-byte elements, keeping `count` of them. False: refused, nothing changed.
 bool fai_lane_grow(fai_lane *lane, void **array, uint32_t count, uint32_t *capacity, size_t size);
@@ -458,6 +491,7 @@ void fai_memory_reclaim_all(fai_memory *memory);
 
 // Diagnostics -------------------------------------------------------------------------------------------------------
 
-/// [any] Reports to the configured sink. `lane` may be NULL. printf-like message; note and help are static.
+/// [any] Reports: the code is of FA_CODE_LIST, which gives its severity. `lane` is the calling thread's or one that it services; NULL: found out.
+/// printf-like message; note and help are static. The sink may call the library on this lane, so everything must be as other calls expect it.
 __attribute__((format(printf, 6, 7))) void fai_report(const fai_memory *memory, const fai_lane *lane, const char *code,
                                                       const char *note, const char *help, const char *message, ...);

@@ -16,6 +16,7 @@ fa_status fa_phase_begin(fa_worker *w, const char *name)
 {
     if (w == NULL || name == NULL || name[0] == '\0' || strstr(name, "::") != NULL) return FA_ERROR_INVALID;
     fai_lane *lane = fai_lane_of(w);
+    if (!fai_lane_is_own(lane)) return FA_ERROR_WRONG_THREAD;
     if (lane->slot == FAI_NO_SLOT) {
         fai_report(lane->memory, lane, "FA001", "a phase is a part of a frame", "begin a frame first",
                    "phase %s begun outside a frame", name);
@@ -35,6 +36,7 @@ fa_status fa_phase_end(fa_worker *w)
 {
     if (w == NULL) return FA_ERROR_INVALID;
     fai_lane *lane = fai_lane_of(w);
+    if (!fai_lane_is_own(lane)) return FA_ERROR_WRONG_THREAD;
     const fai_open_phase *open = lane->phase_depth > 0 ? &lane->phases[lane->phase_depth - 1] : NULL;
     if (open == NULL || open->serial != lane->serial) {
         fai_report(lane->memory, lane, "FA913", "nothing was ended", "end a phase where it was begun, or use FA_PHASE",

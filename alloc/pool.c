@@ -47,12 +47,16 @@ static void *take_span(fai_lane *lane, size_t size, size_t align, fai_kind accou
 
 static void *alloc_span(fai_lane *lane, size_t size, size_t align, fai_kind account)
 {
-    if (size > lane->memory->blocks.bytes) return NULL;
+    if (size > lane->memory->blocks.bytes) {
+        fai_lane_report_refused(lane, size);
+        return NULL;
+    }
     size_t reserved = fai_span_size(size, align);
     if (!fai_label_charge(lane, lane->label, use_of(account), reserved)) return NULL;
     void *p = take_span(lane, size, align, account);
     if (p == NULL) {
         fai_label_refund(lane, lane->label, use_of(account), reserved);
+        fai_lane_report_refused(lane, size);
         return NULL;
     }
     FA_ASSERT(fai_slab_of(&lane->memory->blocks, p)->size == reserved);
@@ -82,19 +86,22 @@ static fai_purse *current_purse(fai_lane *lane)
 static void flush(fai_lane *lane, fai_purse *purse, uint32_t size_class, uint32_t give)
 {
     fa_magazine *magazine = &purse->magazines[size_class];
-    uint32_t given = 0, tag = 0;
+    void *bad[FA_MAGAZINE_SLOTS];
+    uint32_t given = 0, bad_count = 0, tag = 0;
     for (uint32_t i = 0; i < give; i++) {
         tag = fai_slab_of(&lane->memory->blocks, magazine->slots[i])->tag;
         if (fai_slabs_give(&lane->slabs, magazine->slots[i]))
             given++;
         else
-            fai_report(lane->memory, lane, "FA201", "the object was freed twice, or its address is inside an object",
-                       "a checked build reports this at the free itself", "invalid free of %p", magazine->slots[i]);
+            bad[bad_count++] = magazine->slots[i];
     }
     magazine->state -= give;
     memmove(magazine->slots, magazine->slots + give, fa_magazine_count(magazine) * sizeof(void *));
     purse->taken[size_class] -= given;
     fai_label_refund(lane, fai_label_make(tag, 0), FAI_USE_POOL, (uint64_t)given * fai_class_size(size_class));
+    for (uint32_t i = 0; i < bad_count; i++) // now that a sink may use the magazine
+        fai_report(lane->memory, lane, "FA201", "the object was freed twice, or its address is inside an object",
+                   "a checked system reports this at the free itself", "invalid free of %p", bad[i]);
 }
 
 static void flush_all(fai_lane *lane, fai_purse *purse)
@@ -140,6 +147,10 @@ static void refill(fai_lane *lane, fai_purse *purse, uint32_t size_class)
     uint32_t want = magazine->limit > 1 ? (uint32_t)magazine->limit / 2 : 1;
     uint32_t granted = charge_objects(lane, size_class, want);
     if (granted == 0) return;
+    if (fa_magazine_count(magazine) > 0) { // a sink that was told of the budget has been here
+        fai_label_refund(lane, lane->label, FAI_USE_POOL, (uint64_t)granted * fai_class_size(size_class));
+        return;
+    }
     uint32_t taken = fai_slabs_take(&lane->slabs, fai_label_tag(lane->label), FAI_KIND_POOL, size_class,
                                     magazine->slots, granted);
     magazine->state += taken;
@@ -147,18 +158,36 @@ static void refill(fai_lane *lane, fai_purse *purse, uint32_t size_class)
     fai_label_refund(lane, lane->label, FAI_USE_POOL, (uint64_t)(granted - taken) * fai_class_size(size_class));
 }
 
+static void report_align(const fai_lane *lane, size_t align)
+{
+    fai_report(lane->memory, lane, "FA903", "an alignment is a power of two, in the pool at most 4096",
+               "pass _Alignof of the type, or 16; more than 4096 the heap can give", "alignment %zu refused", align);
+}
+
 void *fa_pool_alloc_slow(fa_worker *w, size_t size, size_t align)
 {
     fai_lane *lane = fai_lane_of(w);
-    if (size == 0 || align == 0 || (align & (align - 1)) != 0 || align > POOL_ALIGN_MAX) return NULL;
+    if (!fai_lane_is_own(lane) || size == 0) return NULL;
+    if (align == 0 || (align & (align - 1)) != 0 || align > POOL_ALIGN_MAX) {
+        report_align(lane, align);
+        return NULL;
+    }
     uint32_t size_class = fai_class_aligned(size, align);
     if (size_class == FA_CLASS_COUNT) return alloc_span(lane, size, align, FAI_KIND_POOL);
+    uint64_t denials = lane->denials;
     fai_purse *purse = current_purse(lane);
-    if (purse == NULL) return NULL;
-    fa_magazine *magazine = &purse->magazines[size_class];
-    if (fa_magazine_count(magazine) == 0) refill(lane, purse, size_class);
-    void *p;
-    if (!fa_magazine_pop(magazine, &p)) return NULL;
+    void *p = NULL;
+    bool popped = false;
+    if (purse != NULL) {
+        fa_magazine *magazine = &purse->magazines[size_class];
+        if (fa_magazine_count(magazine) == 0) refill(lane, purse, size_class);
+        popped = fa_magazine_pop(magazine, &p);
+    }
+    fai_lane_report_damage(lane);
+    if (!popped) {
+        if (lane->denials == denials) fai_lane_report_refused(lane, size);
+        return NULL;
+    }
     if (lane->exact) mark_allocated(lane, p, size);
     return p;
 }
@@ -180,8 +209,20 @@ void fai_lane_trim(fai_lane *lane)
     for (uint32_t i = 0; i < lane->purse_count; i++) fai_slabs_trim(&lane->slabs, lane->purses[i]);
 }
 
+/// False: it is not frame memory.
+static bool report_escaped(const fai_memory *memory, const fai_lane *lane, const void *p)
+{
+    if (!fai_arena_holds(&memory->blocks, p)) return false;
+    fai_report(memory, lane, "FA002",
+               "frame memory goes with its frame, scope memory with its scope; neither is freed or shared",
+               "allocate what is to live longer from the pool or heap, or retain it: fa_frame_retained()",
+               "frame or scope memory at %p was handed to what keeps or frees objects", p);
+    return true;
+}
+
 static void report_invalid(const fai_lane *lane, const void *p)
 {
+    if (report_escaped(lane->memory, lane, p)) return;
     fai_report(
         lane->memory, lane, "FA201", "it is no live object of this system, or of the other kind",
         "free what fa_pool_alloc() gave with fa_pool_free(), what fa_heap_alloc() gave with fa_heap_free(), once",
@@ -250,8 +291,15 @@ void fai_lane_free_own(fai_lane *lane, void *p, uint32_t info)
         case FAI_KIND_STORE: fai_store_give_own(lane, p); return;
         case FAI_KIND_SPAN:
         case FAI_KIND_FRAME: free_span(lane, p); return;
+        case FAI_KIND_ARENA:
         case FAI_KIND_NONE: report_invalid(lane, p); return;
     }
+}
+
+/// Whether users may free such units' objects by address.
+static bool is_for_users(fai_kind kind)
+{
+    return kind == FAI_KIND_POOL || kind == FAI_KIND_HEAP || kind == FAI_KIND_SPAN;
 }
 
 fai_kind fai_memory_kind_of(const fai_memory *memory, const void *p)
@@ -259,11 +307,33 @@ fai_kind fai_memory_kind_of(const fai_memory *memory, const void *p)
     const fai_blocks *blocks = &memory->blocks;
     if (p == NULL || !fai_blocks_contain(blocks, p)) return FAI_KIND_NONE;
     fai_kind kind = fai_info_kind(fai_load_relaxed(&blocks->unit_info[fai_unit_of(blocks, p)]));
-    if (kind == FAI_KIND_NONE || kind == FAI_KIND_FRAME || kind == FAI_KIND_STORE) return FAI_KIND_NONE;
+    if (!is_for_users(kind)) return FAI_KIND_NONE;
     const fai_slab *slab = fai_slab_of(blocks, p);
     if (!fai_slab_is_object(blocks, slab, p)) return FAI_KIND_NONE;
     if (kind != FAI_KIND_SPAN) return kind;
     return slab->account == FAI_KIND_STORE ? FAI_KIND_NONE : slab->account;
+}
+
+/// Whether the lane sees that p, an object, is free. What is on its way home to another lane still counts as live.
+static bool is_free_here(const fai_lane *lane, const void *p)
+{
+    const fai_blocks *blocks = &lane->memory->blocks;
+    uint32_t info = fai_load_relaxed(&blocks->unit_info[fai_unit_of(blocks, p)]);
+    return fai_info_lane(info) == lane->hot.index && fai_kind_is_slab(fai_info_kind(info)) &&
+           !fai_slabs_is_taken(&lane->slabs, p);
+}
+
+fai_kind fai_lane_kind_of(const fai_lane *lane, const void *p)
+{
+    fai_kind kind = fai_memory_kind_of(lane->memory, p);
+    if (FA_LIKELY(!lane->checked) || p == NULL) return kind;
+    if (kind != FAI_KIND_NONE && !is_free_here(lane, p)) return kind;
+    if (!report_escaped(lane->memory, lane, p))
+        fai_report(lane->memory, lane, "FA201",
+                   "a cell or retirement takes whole, live pool and heap objects of its system",
+                   "publish or retire what fa_pool_alloc() or fa_heap_alloc() gave, before it is freed",
+                   "invalid use of %p, which is no live object", p);
+    return FAI_KIND_NONE;
 }
 
 static size_t object_size(const fai_memory *memory, const void *p, uint32_t info)
@@ -276,7 +346,7 @@ static size_t object_size(const fai_memory *memory, const void *p, uint32_t info
 static bool account_fits(const fai_memory *memory, const void *p, uint32_t info, fai_kind account)
 {
     fai_kind kind = fai_info_kind(info);
-    if (kind == FAI_KIND_NONE || kind == FAI_KIND_FRAME || kind == FAI_KIND_STORE) return false;
+    if (!is_for_users(kind)) return false;
     if (kind != FAI_KIND_SPAN) return account == FAI_KIND_NONE || account == kind;
     const fai_slab *span = fai_slab_of(&memory->blocks, p);
     if (span->account == FAI_KIND_STORE || !fai_slab_is_object(&memory->blocks, span, p)) return false;
@@ -313,7 +383,7 @@ void fa_pool_free_slow(fa_worker *w, void *p)
             return;
         }
     }
-    if (p != NULL) (void)fai_lane_free(lane, p, FAI_KIND_POOL);
+    if (p != NULL && fai_lane_is_own(lane)) (void)fai_lane_free(lane, p, FAI_KIND_POOL);
 }
 
 // The heap --------------------------------------------------------------------------------------------------------------
@@ -322,18 +392,28 @@ void *fa_heap_alloc(fa_worker *w, size_t size, size_t align)
 {
     if (w == NULL) return NULL;
     fai_lane *lane = fai_lane_of(w);
+    if (!fai_lane_is_own(lane) || size == 0) return NULL;
     if (align == 0) align = FA_ALIGN_DEFAULT;
-    if (size == 0 || (align & (align - 1)) != 0) return NULL;
+    if ((align & (align - 1)) != 0) {
+        report_align(lane, align);
+        return NULL;
+    }
     if (align < FA_ALIGN_DEFAULT) align = FA_ALIGN_DEFAULT;
     uint32_t size_class = align <= POOL_ALIGN_MAX ? fai_class_aligned(size, align) : FA_CLASS_COUNT;
     if (!fai_mailbox_is_empty(&lane->mailbox)) fai_mailbox_drain(lane);
     if (size_class == FA_CLASS_COUNT) return alloc_span(lane, size, align, FAI_KIND_HEAP);
-    if (current_purse(lane) == NULL) return NULL;
+    if (current_purse(lane) == NULL) {
+        fai_lane_report_refused(lane, size);
+        return NULL;
+    }
     uint32_t bytes = fai_class_size(size_class);
     if (!fai_label_charge(lane, lane->label, FAI_USE_HEAP, bytes)) return NULL;
     void *p;
-    if (fai_slabs_take(&lane->slabs, fai_label_tag(lane->label), FAI_KIND_HEAP, size_class, &p, 1) == 0) {
+    uint32_t taken = fai_slabs_take(&lane->slabs, fai_label_tag(lane->label), FAI_KIND_HEAP, size_class, &p, 1);
+    fai_lane_report_damage(lane);
+    if (taken == 0) {
         fai_label_refund(lane, lane->label, FAI_USE_HEAP, bytes);
+        fai_lane_report_refused(lane, size);
         return NULL;
     }
     fai_lane_count_heap(lane, bytes);
@@ -347,7 +427,8 @@ void *fa_heap_alloc(fa_worker *w, size_t size, size_t align)
 
 void fa_heap_free(fa_worker *w, void *p)
 {
-    if (w != NULL && p != NULL) (void)fai_lane_free(fai_lane_of(w), p, FAI_KIND_HEAP);
+    if (w == NULL || p == NULL || !fai_lane_is_own(fai_lane_of(w))) return;
+    (void)fai_lane_free(fai_lane_of(w), p, FAI_KIND_HEAP);
 }
 
 void fa_free_any(fa_system *fa, void *p)
@@ -356,8 +437,9 @@ void fa_free_any(fa_system *fa, void *p)
     if (fa == NULL || p == NULL) return;
     // Its first word will link it, so it must really be an object.
     if (fai_memory_kind_of(memory, p) == FAI_KIND_NONE) {
-        fai_report(memory, NULL, "FA201", "it is no live object of this system", "free each object once",
-                   "invalid free of %p", p);
+        if (!report_escaped(memory, NULL, p))
+            fai_report(memory, NULL, "FA201", "it is no live object of this system", "free each object once",
+                       "invalid free of %p", p);
         return;
     }
     uint32_t info = fai_load_relaxed(&memory->blocks.unit_info[fai_unit_of(&memory->blocks, p)]);
@@ -374,5 +456,11 @@ size_t fa_usable_size(const fa_system *fa, const void *p)
     if (fa == NULL) return 0;
     const fai_memory *memory = (const fai_memory *)(const void *)fa;
     if (fai_memory_kind_of(memory, p) == FAI_KIND_NONE) return 0;
+    const fai_lane *lane = memory->config.checked ? fai_lane_self(memory) : NULL;
+    if (lane != NULL && is_free_here(lane, p)) {
+        fai_report(memory, lane, "FA201", "the object was freed", "ask for the size of live objects only",
+                   "invalid use of %p, which is no live object", p);
+        return 0;
+    }
     return object_size(memory, p, fai_load_relaxed(&memory->blocks.unit_info[fai_unit_of(&memory->blocks, p)]));
 }

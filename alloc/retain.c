@@ -19,16 +19,20 @@ static bool retain_is_valid(fai_lane *lane, const fa_retain *retain, size_t alig
 
 void *fa_frame_retained(fa_worker *w, size_t size, size_t align, const fa_retain *retain)
 {
+    if (w == NULL) return NULL;
     fai_lane *lane = fai_lane_of(w);
-    if (!retain_is_valid(lane, retain, align)) return NULL;
-    fai_retained_list *list = lane->slot == FAI_NO_SLOT ? NULL : &lane->retained[lane->slot];
-    if (list != NULL && list->count == list->capacity) {
-        void *items = list->items;
-        if (!fai_lane_grow(lane, &items, list->count, &list->capacity, sizeof(fai_retained))) return NULL;
-        list->items = items;
-    }
+    if (!fai_lane_is_own(lane) || !retain_is_valid(lane, retain, align)) return NULL;
     void *p = fa_frame_alloc_aligned(w, size, align); // reports what is wrong, no frame included
     if (p == NULL) return NULL;
+    fai_retained_list *list = &lane->retained[lane->slot];
+    if (list->count == list->capacity) {
+        void *items = list->items;
+        if (!fai_lane_grow(lane, &items, list->count, &list->capacity, sizeof(fai_retained))) {
+            fai_lane_report_refused(lane, size);
+            return NULL;
+        }
+        list->items = items;
+    }
     memset(p, 0, size);
     list->items[list->count++] = (fai_retained){
         .object = p,
@@ -153,9 +157,11 @@ static void *copy_out(fai_memory *memory, const fai_retained *item, fa_promotion
     fai_lane *main_lane = fai_memory_lane(memory, 0);
     uint32_t before = main_lane->label, label = fai_label_make(fai_label_tag(item->label), 0);
     if (label != before) fai_lane_switch_label(main_lane, label);
-    uint64_t denied = main_lane->denials;
+    uint64_t denied = main_lane->denials, refused_frame = main_lane->refused_frame;
+    main_lane->refused_frame = fai_load_relaxed(&memory->frame_number); // FA904 will say it
     void *p = item->retain.to == FA_RETAIN_POOL ? fa_pool_alloc_aligned(&main_lane->hot, item->size, item->align)
                                                 : fa_heap_alloc(&main_lane->hot, item->size, item->align);
+    main_lane->refused_frame = refused_frame;
     if (p == NULL && main_lane->denials != denied) *status = FA_PROMOTION_BUDGET;
     if (main_lane->label != before) fai_lane_switch_label(main_lane, before);
     if (p != NULL) memcpy(p, item->object, item->size);

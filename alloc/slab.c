@@ -236,6 +236,25 @@ static uint32_t slab_take(fai_slabs *slabs, fai_slab *slab, void **objects, uint
     return got;
 }
 
+/// Whether the slab's bits agree with its count.
+static bool is_intact(const fai_slab *slab)
+{
+    uint32_t bits = 0, last = slab->capacity % 64;
+    for (uint32_t word = 0; word < slab->capacity / 64; word++)
+        bits += (uint32_t)__builtin_popcountll(slab->free_bits[word]);
+    if (last != 0) bits += (uint32_t)__builtin_popcountll(slab->free_bits[slab->capacity / 64]);
+    return bits == slab->free_count && slab->free_count > 0;
+}
+
+/// Nobody knows which of its objects are free: none is, and only what is freed from now on comes back.
+static void set_aside(fai_slabs *slabs, fai_slab *slab)
+{
+    list_remove(slabs, slab);
+    memset(slab->free_bits, 0, sizeof slab->free_bits);
+    slab->free_count = 0;
+    slabs->damaged++;
+}
+
 uint32_t fai_slabs_take(fai_slabs *slabs, uint32_t tag, fai_kind kind, uint32_t size_class, void **objects,
                         uint32_t want)
 {
@@ -243,6 +262,10 @@ uint32_t fai_slabs_take(fai_slabs *slabs, uint32_t tag, fai_kind kind, uint32_t 
     uint32_t got = 0;
     while (got < want) {
         fai_slab *slab = list->first != FAI_INDEX_NONE ? &slabs->blocks->slabs[list->first] : NULL;
+        if (slabs->verify && slab != NULL && !is_intact(slab)) {
+            set_aside(slabs, slab);
+            continue;
+        }
         if (slab == NULL) {
             if (got > 0) break; // a new slab only for a caller that would go without
             slab = slab_make(slabs, tag, kind, size_class);

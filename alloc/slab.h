@@ -54,6 +54,8 @@ typedef struct fai_slabs {
     fai_slab_list store[FA_CLASS_COUNT];
     fai_slab_lists **tagged; // by tag, NULL where the lane never had one
     uint64_t refused;
+    bool verify;      // every slab before something is taken from it
+    uint32_t damaged; // slabs that were found otherwise than the rule above says, and are not taken from any more
 } fai_slabs;
 
 /// `tagged` holds room for every tag, all NULL.

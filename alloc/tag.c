@@ -149,14 +149,16 @@ void fai_lane_resume_label(fai_lane *lane)
 
 bool fai_lane_reserve_frame(fai_lane *lane, uint64_t bytes)
 {
-    uint64_t used = frame_bytes(lane) - lane->label_bytes;
-    FA_ASSERT(lane->credit >= used);
-    uint64_t have = lane->credit - used;
-    if (have >= bytes) return true;
-    uint64_t need = bytes - have, want = need > FAI_CREDIT_BYTES ? need : FAI_CREDIT_BYTES;
-    uint64_t granted = fai_label_charge_ahead(lane, lane->label, FAI_USE_FRAME, need, want);
-    lane->credit += granted;
-    return granted > 0;
+    for (;;) { // again if a sink that was told of a budget used some of it
+        uint64_t used = frame_bytes(lane) - lane->label_bytes;
+        FA_ASSERT(lane->credit >= used);
+        uint64_t have = lane->credit - used;
+        if (have >= bytes) return true;
+        uint64_t need = bytes - have, want = need > FAI_CREDIT_BYTES ? need : FAI_CREDIT_BYTES;
+        uint64_t granted = fai_label_charge_ahead(lane, lane->label, FAI_USE_FRAME, need, want);
+        if (granted == 0) return false;
+        lane->credit += granted;
+    }
 }
 
 /// Takes bytes that a rollback freed out of the ledger.
@@ -244,7 +246,7 @@ void fai_lane_restore_label(fai_lane *lane, const fai_job_mark *mark)
                    "a job left a tag or phase open: %s", lane->memory->labels->tags.nodes[fai_label_tag(left)].path);
     }
     // A worker thread keeps the label for the next job: most have the same.
-    bool keep = lane->depth == 0 && lane->hot.index - 1 < lane->memory->config.worker_count;
+    bool keep = lane->depth == 1 && lane->hot.index - 1 < lane->memory->config.worker_count;
     uint32_t label = keep ? mark->own : mark->label;
     if (label != lane->label) fai_lane_switch_label(lane, label);
 }
@@ -372,7 +374,7 @@ static void switch_tag(fai_lane *lane, uint32_t tag)
 
 fa_tag_scope fa_tag_begin(fa_worker *w, const char *name)
 {
-    if (w == NULL) return (fa_tag_scope){0};
+    if (w == NULL || !fai_lane_is_own(fai_lane_of(w))) return (fa_tag_scope){0};
     fai_lane *lane = fai_lane_of(w);
     fa_tag_scope scope = {w, fai_label_tag(lane->label), fai_label_tag(lane->label)};
     uint32_t tag = name == NULL ? FAI_INDEX_NONE
@@ -391,7 +393,7 @@ fa_tag_scope fa_tag_begin(fa_worker *w, const char *name)
 
 fa_tag_scope fa_tag_begin_at(fa_worker *w, fa_tag tag)
 {
-    if (w == NULL) return (fa_tag_scope){0};
+    if (w == NULL || !fai_lane_is_own(fai_lane_of(w))) return (fa_tag_scope){0};
     fai_lane *lane = fai_lane_of(w);
     fa_tag_scope scope = {w, fai_label_tag(lane->label), fai_label_tag(lane->label)};
     if (tag.id != 0 && !is_node(&lane->memory->labels->tags, tag.id)) {
@@ -409,6 +411,7 @@ void fa_tag_end(fa_tag_scope *scope)
     if (scope == NULL || scope->worker == NULL) return;
     fai_lane *lane = fai_lane_of(scope->worker);
     scope->worker = NULL;
+    if (!fai_lane_is_own(lane)) return;
     if (fai_label_tag(lane->label) != scope->inside)
         fai_report(lane->memory, lane, "FA913", "tags end in the reverse order of their beginning", "use FA_TAG",
                    "tag %s was left open", lane->memory->labels->tags.nodes[fai_label_tag(lane->label)].path);

@@ -93,6 +93,12 @@ bool fai_thread_at_exit(void (*fn)(void))
     return exit_key_made && pthread_setspecific(exit_key, (void *)(uintptr_t)fn) == 0;
 }
 
+const void *fai_thread_self(void)
+{
+    static _Thread_local char here;
+    return &here;
+}
+
 uint32_t fai_cpu_count(void)
 {
     cpu_set_t usable;

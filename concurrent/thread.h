@@ -28,5 +28,8 @@ void fai_thread_detach(fai_thread *thread);
 /// NULL; one function a thread. Thread-local variables are still alive. False: the system refused.
 bool fai_thread_at_exit(void (*fn)(void));
 
+/// [any] Names the calling thread: the same in every call, and unlike that of any other thread that has not ended.
+const void *fai_thread_self(void);
+
 /// CPUs that this process may use, at least 1: its affinity mask.
 uint32_t fai_cpu_count(void);

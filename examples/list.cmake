@@ -2,5 +2,6 @@
 # package.
 set(fa_examples
     budgets
+    diagnostics
     first_tick
     promotion)

@@ -17,6 +17,7 @@ static _Thread_local fai_worker *selves;
 void fai_self_add(fai_worker *w)
 {
     FA_ASSERT(fai_self(w->lane.hot.system) == NULL);
+    fai_lane_adopt(&w->lane);
     w->next_self = selves;
     selves = w;
 }
@@ -27,6 +28,7 @@ void fai_self_remove(fai_worker *w)
     while (*link != NULL && *link != w) link = &(*link)->next_self;
     FA_ASSERT(*link == w);
     if (*link == w) *link = w->next_self;
+    fai_lane_abandon(&w->lane);
     if (selves == NULL) (void)fai_thread_at_exit(NULL);
 }
 
@@ -123,7 +125,7 @@ fa_status fa_attach(fa_system *fa, fa_worker **out)
 {
     if (fa == NULL || out == NULL) return FA_ERROR_INVALID;
     *out = NULL;
-    if (fai_self(fa) != NULL) return FA_ERROR_STATE;
+    if (fai_self(fa) != NULL || fai_is_reporting(&fa->memory)) return FA_ERROR_STATE;
     if (!fai_self_watch()) return FA_ERROR_THREAD;
     fai_worker *w = take_slot(fa);
     if (w == NULL) {
@@ -140,6 +142,12 @@ fa_status fa_attach(fa_system *fa, fa_worker **out)
     fai_worker_claim(w);
     *out = &w->lane.hot;
     return FA_OK;
+}
+
+/// Always looks; only checked systems report.
+static bool is_own(const fai_worker *w)
+{
+    return fai_lane_is_own(&w->lane) && fai_self(w->lane.hot.system) == w;
 }
 
 /// Stores what the lane holds for others and lets go of it; the frame that the thread holds stays held.
@@ -163,8 +171,8 @@ fa_status fa_detach(fa_worker *worker)
     if (worker == NULL) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
     if (!fai_worker_is_attached(w)) return FA_ERROR_INVALID;
-    if (fai_self(worker->system) != w) return FA_ERROR_WRONG_THREAD;
-    if (w->context != NULL || w->held != 0 || w->idle) return FA_ERROR_STATE;
+    if (!is_own(w)) return FA_ERROR_WRONG_THREAD;
+    if (fai_is_reporting(w->lane.memory) || w->context != NULL || w->held != 0 || w->idle) return FA_ERROR_STATE;
     if (w->deque.head != w->deque.base) return FA_ERROR_STATE; // a fork was not joined
     FA_ASSERT(w->gathered_count == 0 && w->lane.slot == FAI_NO_SLOT);
     let_go(w);
@@ -181,8 +189,8 @@ fa_status fa_quiescent(fa_worker *worker)
 {
     if (worker == NULL) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
-    if (fai_self(worker->system) != w) return FA_ERROR_WRONG_THREAD;
-    if (w->context != NULL || w->idle) return FA_ERROR_STATE;
+    if (!is_own(w)) return FA_ERROR_WRONG_THREAD;
+    if (fai_is_reporting(w->lane.memory) || w->context != NULL || w->idle) return FA_ERROR_STATE;
     if (w->online) fai_rcu_quiescent();
     if (!fai_worker_is_attached(w)) return FA_OK; // the main lane is serviced at the boundary
     let_go(w);
@@ -194,8 +202,8 @@ fa_status fa_idle_begin(fa_worker *worker)
 {
     if (worker == NULL) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
-    if (fai_self(worker->system) != w) return FA_ERROR_WRONG_THREAD;
-    if (w->context != NULL || w->idle) return FA_ERROR_STATE;
+    if (!is_own(w)) return FA_ERROR_WRONG_THREAD;
+    if (fai_is_reporting(w->lane.memory) || w->context != NULL || w->idle) return FA_ERROR_STATE;
     w->idle = true;
     if (fai_worker_is_attached(w)) let_go(w);
     if (w->online) fai_rcu_offline();
@@ -206,8 +214,8 @@ fa_status fa_idle_end(fa_worker *worker)
 {
     if (worker == NULL) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
-    if (fai_self(worker->system) != w) return FA_ERROR_WRONG_THREAD;
-    if (!w->idle) return FA_ERROR_STATE;
+    if (!is_own(w)) return FA_ERROR_WRONG_THREAD;
+    if (fai_is_reporting(w->lane.memory) || !w->idle) return FA_ERROR_STATE;
     if (w->online) fai_rcu_online();
     if (fai_worker_is_attached(w)) take_hold(w);
     w->idle = false;

@@ -95,7 +95,7 @@ static bool still_stands(const fa_system *fa, const walk *way)
     return true;
 }
 
-bool fai_deadlock_over_lanes(const fai_worker *w, const fa_counter *counter)
+const char *fai_deadlock_over_lanes(const fai_worker *w, const fa_counter *counter)
 {
     const fa_system *fa = fai_worker_system(w);
     walk way = {0};
@@ -105,7 +105,7 @@ bool fai_deadlock_over_lanes(const fai_worker *w, const fa_counter *counter)
         int32_t entry;
         const fai_worker *other = step(fa, &way, at[depth], &entry);
         if (other == NULL) {
-            if (depth == 0) return false;
+            if (depth == 0) return NULL;
             depth--;
             continue;
         }
@@ -114,7 +114,10 @@ bool fai_deadlock_over_lanes(const fai_worker *w, const fa_counter *counter)
         at[++depth] = fai_load_relaxed(&other->waiting_for);
     }
     // Lanes of dead ends are among those that are looked at again: at worst a circle is found one park later.
-    if (!still_stands(fa, &way)) return false;
-    report(w, fai_job_name(w->context->job), first, 1);
-    return true;
+    return still_stands(fa, &way) ? printable(first) : NULL;
+}
+
+void fai_deadlock_report(const fai_worker *w, const char *waited_for)
+{
+    report(w, fai_job_name(w->context->job), waited_for, 1);
 }

@@ -20,5 +20,7 @@ bool fai_deadlock_on_stack(const fai_worker *w, const fa_counter *counter);
 void fai_deadlock_show(fai_worker *w, const fa_counter *counter);
 void fai_deadlock_hide(fai_worker *w);
 
-/// [own] Between the two, after a full fence: whether the wait is part of a circle; reports it as FA905.
-bool fai_deadlock_over_lanes(const fai_worker *w, const fa_counter *counter);
+/// [own] Between the two, after a full fence: NULL unless the wait is part of a circle; then the name of the job that it waits for.
+const char *fai_deadlock_over_lanes(const fai_worker *w, const fa_counter *counter);
+/// [own] After the two: reports it as FA905.
+void fai_deadlock_report(const fai_worker *w, const char *waited_for);

@@ -21,12 +21,6 @@ static void set_done(fa_task *task)
     fai_store_relaxed(&task->counter.state, UINT64_C(0));
 }
 
-__attribute__((noinline)) static fa_status fork_outside(fai_worker *w, fa_task *task)
-{
-    set_done(task);
-    return fai_submit_outside_frame(w);
-}
-
 __attribute__((noinline)) static fa_status fork_inline(fai_worker *w, fa_task *task, fai_job job)
 {
     set_done(task);
@@ -39,13 +33,17 @@ fa_status fa_fork(fa_worker *worker, fa_task *task, fa_job_fn *fn, void *arg)
 {
     if (FA_UNLIKELY(worker == NULL || task == NULL || fn == NULL)) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
-    uint32_t slot = w->lane.slot, bits;
+    uint32_t bits;
     task->counter.runner = task->counter.reserved = 0;
-    if (FA_UNLIKELY(slot == FAI_NO_SLOT)) return fork_outside(w, task);
+    fa_status status = fai_submit_gate(w);
+    if (FA_UNLIKELY(status != FA_OK)) {
+        set_done(task);
+        return status;
+    }
     FA_ASSERT(w->lane.order != NULL);
     fai_job job = {.fn = fn, .counter = &task->counter, .args = {(uintptr_t)arg, 0, 0}};
     fai_order_child(w->lane.order, &job.high, &job.low, &bits);
-    job.meta = fai_job_meta(slot, bits, FAI_JOB_FORKED, w->lane.label, w->run);
+    job.meta = fai_job_meta(w->lane.slot, bits, FAI_JOB_FORKED, w->lane.label, w->run);
     fai_job *at = fai_deque_reserve_owner(&w->deque);
     if (FA_UNLIKELY(at == NULL)) return fork_inline(w, task, job);
     fai_store_relaxed(&task->counter.state, UINT64_C(1));
@@ -87,6 +85,7 @@ __attribute__((noinline)) static void join_slow(fai_worker *w, fa_task *task)
 void fa_join(fa_worker *worker, fa_task *task)
 {
     fai_worker *w = fai_worker_of(worker);
+    if (FA_UNLIKELY(w->lane.gate == FAI_NO_SLOT) && !fai_lane_is_own(&w->lane)) return;
     int64_t newest = w->deque.head - 1;
     const fai_job *job = fai_deque_at(&w->deque, newest);
     if (FA_UNLIKELY(newest < w->deque.base || job->counter != &task->counter)) {

@@ -143,7 +143,8 @@ fa_status fa_parallel_for(fa_worker *worker, uint64_t first, uint64_t last, uint
     if (worker == NULL || fn == NULL) return FA_ERROR_INVALID;
     if (first >= last) return FA_OK;
     fai_worker *w = fai_worker_of(worker);
-    if (w->lane.slot == FAI_NO_SLOT) return fai_submit_outside_frame(w);
+    fa_status status = fai_submit_gate(w);
+    if (status != FA_OK) return status;
     loop l = {.fn = fn, .arg = arg, .first = first, .count = last - first, .grain = grain};
     l.name = fa_job_name(worker);
     fai_order_child(w->lane.order, &l.order.high, &l.order.low, &l.order.bits);

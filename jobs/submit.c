@@ -7,8 +7,10 @@
 #include "jobs/counter.h"
 #include "jobs/main_jobs.h"
 
-fa_status fai_submit_outside_frame(const fai_worker *w)
+__attribute__((noinline)) fa_status fai_submit_check(const fai_worker *w)
 {
+    if (!fai_lane_is_own(&w->lane)) return FA_ERROR_WRONG_THREAD;
+    if (w->lane.slot != FAI_NO_SLOT && w->lane.order != NULL) return FA_OK;
     fai_report(&fai_worker_system(w)->memory, &w->lane, "FA001", "a job belongs to the frame of its submitter",
                "begin a frame; an attached thread calls fa_frame_hold()", "job submitted outside a frame");
     return FA_ERROR_STATE;
@@ -82,10 +84,11 @@ fa_status fa_submit_job(fa_worker *worker, const fa_job *job)
         (job->arg == NULL && job->arg_size > 0))
         return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
-    if (w->lane.slot == FAI_NO_SLOT) return fai_submit_outside_frame(w);
+    fa_status status = fai_submit_gate(w);
+    if (status != FA_OK) return status;
     fai_job packed = {.fn = job->fn, .counter = job->counter};
     uint32_t flags;
-    fa_status status = pack(w, &packed, job->arg, job->arg_size, job->name, &flags);
+    status = pack(w, &packed, job->arg, job->arg_size, job->name, &flags);
     if (status != FA_OK) return status;
     if ((job->flags & FA_JOB_MAIN) == 0) return submit(w, packed, flags);
     complete_job(w, &packed, flags);
@@ -96,7 +99,8 @@ FAST fa_status submit_pointer(fa_worker *worker, fa_counter *counter, fa_job_fn 
 {
     if (FA_UNLIKELY(worker == NULL || fn == NULL)) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
-    if (FA_UNLIKELY(w->lane.slot == FAI_NO_SLOT)) return fai_submit_outside_frame(w);
+    fa_status status = fai_submit_gate(w);
+    if (FA_UNLIKELY(status != FA_OK)) return status;
     fai_job job = {.fn = fn, .counter = counter, .args = {(uintptr_t)arg, 0, 0}};
     return submit(w, job, 0);
 }
@@ -115,10 +119,11 @@ fa_status fa_submit_copy(fa_worker *worker, fa_counter *counter, fa_job_fn *fn, 
 {
     if (worker == NULL || fn == NULL || (args == NULL && size > 0)) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
-    if (w->lane.slot == FAI_NO_SLOT) return fai_submit_outside_frame(w);
+    fa_status status = fai_submit_gate(w);
+    if (status != FA_OK) return status;
     fai_job job = {.fn = fn, .counter = counter};
     uint32_t flags;
-    fa_status status = pack(w, &job, args, size, NULL, &flags);
+    status = pack(w, &job, args, size, NULL, &flags);
     return status == FA_OK ? submit(w, job, flags) : status;
 }
 
@@ -137,7 +142,8 @@ fa_status fa_submit_many(fa_worker *worker, fa_counter *counter, fa_job_fn *fn, 
 {
     if (worker == NULL || fn == NULL || (args == NULL && size > 0)) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
-    if (w->lane.slot == FAI_NO_SLOT) return fai_submit_outside_frame(w);
+    fa_status status = fai_submit_gate(w);
+    if (status != FA_OK) return status;
     if (count == 0) return FA_OK;
     size_t stride = size;
     const unsigned char *from = args;

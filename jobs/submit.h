@@ -5,8 +5,14 @@
 
 #include "jobs/wake.h"
 
-/// [own] Reports that jobs cannot be started outside a frame (FA001); returns FA_ERROR_STATE.
-fa_status fai_submit_outside_frame(const fai_worker *w);
+/// [own] What stands behind lane.gate when it is closed: FA_OK if the lane may submit all the same (in checked systems the gate is always
+/// closed). FA_ERROR_WRONG_THREAD and FA_ERROR_STATE (FA001: outside a frame) are reported.
+fa_status fai_submit_check(const fai_worker *w);
+
+static inline fa_status fai_submit_gate(const fai_worker *w)
+{
+    return FA_LIKELY(w->lane.gate != FAI_NO_SLOT) ? FA_OK : fai_submit_check(w);
+}
 
 /// [own] Adds a complete job to the private part of the deque and counts it; false when the deque is full.
 static inline bool fai_submit_push(fai_worker *w, const fai_job *job)

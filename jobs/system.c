@@ -94,6 +94,11 @@ static void release(fa_system *fa)
     free(fa);
 }
 
+static const char *job_name(const fai_lane *lane)
+{
+    return fa_job_name(&lane->hot);
+}
+
 fa_status fa_create(const fa_config *config, fa_system **out)
 {
     if (out == NULL) return FA_ERROR_INVALID;
@@ -110,6 +115,7 @@ fa_status fa_create(const fa_config *config, fa_system **out)
         free(fa);
         return status;
     }
+    fa->memory.job_name = job_name;
     for (uint32_t lane = 0; lane < fa->lane_count; lane++) init_worker(fa, lane);
     enter_main(fa);
     if (!fai_self_watch() || !start_workers(fa)) {
@@ -141,6 +147,7 @@ static fa_status refuse_destroy(const fai_worker *w, uint32_t lane)
 fa_status fa_destroy(fa_system *fa)
 {
     if (fa == NULL) return FA_OK;
+    if (fai_is_reporting(&fa->memory)) return FA_ERROR_STATE;
     fai_worker *w = fai_self(fa);
     if (w == NULL || !fai_worker_is_main(w)) return FA_ERROR_WRONG_THREAD;
     if (w->context != NULL) return FA_ERROR_STATE;

@@ -149,8 +149,8 @@ static bool sees_job(const fai_worker *w, const awaited *frame)
     return fai_main_jobs_any(fa) || fai_take_sees(w, &want);
 }
 
-/// Sleeps until woken; says which frame is held when that is all it waits for.
-static void sleep_awaiting(fai_worker *w, awaited *frame)
+/// Sleeps until woken. True: only holds have kept it waiting, for long.
+static bool sleep_awaiting(fai_worker *w, awaited *frame)
 {
     fa_system *fa = fai_worker_system(w);
     uint32_t slot = fai_frame_slot(fa, frame->number);
@@ -163,7 +163,13 @@ static void sleep_awaiting(fai_worker *w, awaited *frame)
     else
         fai_park_owner(&w->parker);
     fai_rcu_online();
-    if (woken || !is_held(fa, slot)) return;
+    return !woken && is_held(fa, slot);
+}
+
+static void report_held(const fai_worker *w, awaited *frame)
+{
+    const fa_system *fa = fai_worker_system(w);
+    uint32_t slot = fai_frame_slot(fa, frame->number);
     frame->reported = true;
     fai_report(&fa->memory, &w->lane, "FA906", "the ring of frames in flight is full until the hold is dropped",
                "call fa_frame_drop(), or configure more frames_in_flight",
@@ -178,9 +184,10 @@ static void park(fai_worker *w, awaited *frame)
     fai_store_relaxed(&fa->awaited_slot, fai_frame_slot(fa, frame->number));
     // The fence in it also orders the store above before the looks at the frame: [frame.await].
     fai_lane_set_add(&fa->sleepers.idle, 0);
-    if (!is_reached(fa, frame) && !sees_job(w, frame)) sleep_awaiting(w, frame);
+    bool held = !is_reached(fa, frame) && !sees_job(w, frame) && sleep_awaiting(w, frame);
     fai_store_relaxed(&fa->awaited_slot, FAI_NO_SLOT);
     if (!fai_lane_set_remove(&fa->sleepers.idle, 0)) fai_search_end(w); // who woke it counted it as searching
+    if (held) report_held(w, frame);                                    // now that a sink may use the lane
 }
 
 /// Runs the frame's jobs, and sleeps when others run the rest.
@@ -269,7 +276,7 @@ static fa_status begin(fa_system *fa, bool may_wait)
     if (fa == NULL) return FA_ERROR_INVALID;
     fai_worker *w = fai_self(fa);
     if (w == NULL || !fai_worker_is_main(w)) return FA_ERROR_WRONG_THREAD;
-    if (fa->open || w->context != NULL || w->idle) return FA_ERROR_STATE;
+    if (fa->open || w->context != NULL || w->idle || fai_is_reporting(&fa->memory)) return FA_ERROR_STATE;
     go_online(w);
     fa->gathered = (fa_frame_result){0};
     fai_memory_clear_retentions(&fa->memory);
@@ -321,7 +328,7 @@ static fa_status end(fa_system *fa, fa_frame_result *result, bool listed)
     if (fa == NULL) return FA_ERROR_INVALID;
     fai_worker *w = fai_self(fa);
     if (w == NULL || !fai_worker_is_main(w)) return FA_ERROR_WRONG_THREAD;
-    if (!fa->open || w->context != NULL || w->idle) return FA_ERROR_STATE;
+    if (!fa->open || w->context != NULL || w->idle || fai_is_reporting(&fa->memory)) return FA_ERROR_STATE;
     close_frame(w);
     if (!listed) fai_memory_drop_unclaimed(&fa->memory, &fa->gathered);
     retire_ready(fa, &fa->gathered, listed);
@@ -404,6 +411,7 @@ fa_status fa_frame_hold(fa_worker *worker, fa_frame *out)
     if (worker == NULL || out == NULL) return FA_ERROR_INVALID;
     *out = (fa_frame){0};
     fai_worker *w = fai_worker_of(worker);
+    if (!fai_lane_is_own(&w->lane)) return FA_ERROR_WRONG_THREAD;
     if (fai_worker_is_attached(w) && w->context == NULL) return hold_attached(w, out);
     if (w->lane.slot == FAI_NO_SLOT) return FA_ERROR_STATE;
     // The lane is in the frame: it can neither end nor be mistaken for another.
@@ -420,10 +428,10 @@ static fa_status leave_held(const fa_system *fa, fa_frame frame, uint32_t owner)
     fai_worker *w = fai_self(fa);
     if (w == NULL || w->lane.hot.index != owner) return FA_ERROR_WRONG_THREAD;
     if (w->held != frame.bits) return FA_ERROR_STALE;
-    if (w->context != NULL || w->idle) return FA_ERROR_STATE;
+    if (w->context != NULL || w->idle || fai_is_reporting(&fa->memory)) return FA_ERROR_STATE;
     if (w->deque.head != w->deque.base) return FA_ERROR_STATE; // a fork was not joined
-    w->held = 0;
     fai_lane_close_phases(&w->lane);
+    w->held = 0;
     w->lane.order = NULL;
     fai_worker_switch_frame(w, FAI_NO_SLOT, 0);
     return FA_OK;

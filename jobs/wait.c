@@ -67,7 +67,7 @@ static bool has_main_jobs(const fai_worker *w)
 static bool park(fai_worker *w, fa_counter *counter, const fai_want *want)
 {
     fa_system *fa = fai_worker_system(w);
-    bool deadlock = false;
+    const char *cycle = NULL;
     FA_ASSERT(w->deque.head == w->deque.base); // nobody could take it while this lane sleeps
     FA_ASSERT(w->gathered_count == 0);         // nor wait for it
     FA_ASSERT(!fai_lane_set_has(&fa->sleepers.idle, w->lane.hot.index));
@@ -80,8 +80,8 @@ static bool park(fai_worker *w, fa_counter *counter, const fai_want *want)
     if (fai_counter_wait_begin(w, counter)) {
         if (fai_take_sees(w, want) || has_main_jobs(w)) {
             // Something came meanwhile.
-        } else if (fa->checked && w->context != NULL && fai_deadlock_over_lanes(w, counter)) {
-            deadlock = true;
+        } else if (fa->checked && w->context != NULL && (cycle = fai_deadlock_over_lanes(w, counter)) != NULL) {
+            // It is reported below, when a sink may use the lane.
         } else {
             fai_bump(&w->stats.parks, 1);
             fai_bump(&w->stats.waits_parked, 1);
@@ -92,7 +92,8 @@ static bool park(fai_worker *w, fa_counter *counter, const fai_want *want)
     (void)fai_lane_set_remove(&fa->sleepers.waiting, w->lane.hot.index);
     fai_counter_wait_end(w, counter);
     if (fa->checked) fai_deadlock_hide(w);
-    return deadlock;
+    if (cycle != NULL) fai_deadlock_report(w, cycle);
+    return cycle != NULL;
 }
 
 static fa_status wait_for(fai_worker *w, fa_counter *counter, bool may_fail)
@@ -134,8 +135,10 @@ fa_status fa_wait(fa_worker *worker, fa_counter *counter)
 {
     if (worker == NULL || counter == NULL) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
+    if (!fai_lane_is_own(&w->lane)) return FA_ERROR_WRONG_THREAD;
     if (fa_is_done(counter) && w->gathered != counter) return FA_OK;
-    if (w->idle) return FA_ERROR_STATE;
+    bool between_jobs = w->context == NULL && !fai_worker_is_main(w) && !fai_worker_is_attached(w); // a sink calls
+    if (w->idle || between_jobs) return FA_ERROR_STATE;
     bool online = w->online;
     if (w->context == NULL && !online) fai_rcu_online(); // the main lane between frames
     fa_status status = wait_for(w, counter, true);

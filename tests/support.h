@@ -149,6 +149,13 @@ static inline unsigned sink_count(sink *from, unsigned code)
     return atomic_load(&from->codes[code]);
 }
 
+/// Forgets what was reported; nobody reports meanwhile.
+static inline void sink_reset(sink *from)
+{
+    for (size_t i = 0; i < 1000; i++) atomic_store(&from->codes[i], 0u);
+    atomic_store(&from->total, 0u);
+}
+
 /// Nothing was reported since the last call but `count` times `code`.
 static inline void assert_reported(sink *from, unsigned code, unsigned count)
 {

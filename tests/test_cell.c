@@ -112,6 +112,11 @@ static void invalid_objects(const test_case *at)
     assert_int_equal(fa_cell_drop(w, NULL), FA_ERROR_INVALID);
     assert_int_equal(fa_retire(w, NULL), FA_ERROR_INVALID);
     assert_true(is_version(good, 1));
+    // Only checked systems say so: three pointers were frame or scope memory.
+    assert_int_equal(sink_count(&to, 2), at->checked ? 2 * 3 : 0);
+    assert_int_equal(sink_count(&to, 201), at->checked ? 2 * (sizeof bad / sizeof bad[0] - 3) : 0);
+    assert_int_equal(atomic_load(&to.total), sink_count(&to, 2) + sink_count(&to, 201));
+    sink_reset(&to);
     end(fa);
     assert_int_equal(stats_of(fa).retired, 0);
     // Outside a frame the main lane may as well.

@@ -204,6 +204,7 @@ static void out_of_range(const test_case *at)
     REFUSED(config.prefault_bytes = 4096);
     REFUSED(config.prefault_bytes = config.reserve_bytes + BLOCK);
     REFUSED(config.retained_max = (1u << 24) + 1);
+    REFUSED(config.strict = (fa_strict)3);
     good.memory_max = lanes * BLOCK;
     REFUSED(config.prefault_bytes = config.memory_max + BLOCK);
     REFUSED(config.frame_bytes_max = config.memory_max + 1);
@@ -238,6 +239,7 @@ static void edges_of_ranges(const test_case *at)
     assert_true(stats.memory_bytes >= 4 * MIB);
     assert_true(config.memory_max == 0 || stats.memory_peak <= config.memory_max);
     assert_null(fa_heap_alloc(fa_self(fa), 64 * MIB + 1, 16)); // more than the range
+    assert_reported(&to, 301, 1);
     fa_worker *other;
     assert_int_equal(fa_attach(fa, &other), FA_ERROR_STATE);
     destroy_quiet(fa, &to);
@@ -365,6 +367,7 @@ static void two_systems_share_nothing(const test_case *at)
     assert_quiet(&sinks[0]);
     fa_cell cell = {NULL};
     assert_int_equal(fa_cell_publish(w[1], &cell, objects[0]), FA_ERROR_INVALID);
+    assert_reported(&sinks[1], 201, at->checked ? 1 : 0);
     end(fa[1]);
     assert_int_equal(atomic_load(&ran[1]), 100);
     assert_int_equal(stats_of(fa[1]).pool_live, 1);
@@ -513,6 +516,7 @@ static void smaller_reservation(const test_case *at)
     void *p = fa_heap_alloc(fa_self(fa), 40 * MIB, 16);
     assert_non_null(p);
     assert_null(fa_heap_alloc(fa_self(fa), 40 * MIB, 16)); // 128 MiB would have room
+    assert_reported(&to, 301, 1);
     fa_heap_free(fa_self(fa), p);
     destroy_quiet(fa, &to);
 }

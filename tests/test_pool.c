@@ -76,6 +76,7 @@ static void alignments(const test_case *at)
     begin(fa);
     end(fa);
     assert_int_equal(stats_of(fa).pool_live, 0);
+    assert_reported(&to, 903, 105);
     destroy_quiet(fa, &to);
 }
 
@@ -166,8 +167,10 @@ static void refused(const test_case *at)
     }
     assert_null(fa_pool_alloc_array(w, SIZE_MAX / 2, 3, 8));
     assert_null(fa_pool_alloc_array(w, SIZE_MAX / 16 + 2, 16, 16)); // the product wraps to 16
+    assert_reported(&to, 301, 1);                                   // once per frame and lane
     assert_null(fa_heap_alloc(w, 100, 3));
     assert_null(fa_heap_alloc(w, 100, SIZE_MAX));
+    assert_reported(&to, 903, 2);
     assert_null(fa_heap_alloc(w, 100, SIZE_MAX / 2 + 1));
     assert_null(fa_heap_alloc(w, (size_t)5 << 30, 16)); // more than is reserved
     assert_non_null(fa_pool_new(w, int));
@@ -282,6 +285,7 @@ static void limit_and_recovery(const test_case *at)
         assert_true(count < 4096 && count * sizes[i] >= 12 * MIB);
         void *q = fa_heap_alloc(w, 4 * MIB, 16);
         if (q != NULL) fa_heap_free(w, q);
+        assert_reported(&to, 301, 1);
         begin(fa);
         end(fa);
         assert_true(stats_of(fa).memory_peak <= config.memory_max);
@@ -313,15 +317,18 @@ static void wrong_pointers(const test_case *at)
     void *neither[] = {foreign, frame, frame_span, pool_span + 64 * KIB, heap_span + 2 * MIB};
     for (size_t i = 0; i < sizeof not_pool / sizeof not_pool[0]; i++) {
         fa_pool_free(w, not_pool[i]);
-        assert_reported(&to, 201, 1);
+        bool escaped = not_pool[i] == frame || not_pool[i] == frame_span;
+        assert_reported(&to, escaped ? 2 : 201, 1);
     }
     for (size_t i = 0; i < sizeof not_heap / sizeof not_heap[0]; i++) {
         fa_heap_free(w, not_heap[i]);
-        assert_reported(&to, 201, 1);
+        bool escaped = not_heap[i] == frame || not_heap[i] == frame_span;
+        assert_reported(&to, escaped ? 2 : 201, 1);
     }
     for (size_t i = 0; i < sizeof neither / sizeof neither[0]; i++) {
         fa_free_any(fa, neither[i]);
-        assert_reported(&to, 201, 1);
+        bool escaped = neither[i] == frame || neither[i] == frame_span;
+        assert_reported(&to, escaped ? 2 : 201, 1);
     }
     assert_true(is_filled(pool, 100, 1) && is_filled(heap, 100, 2) && is_filled(frame, 100, 5));
     assert_true(is_filled(pool_span, MIB, 3) && is_filled(heap_span, 3 * MIB, 4));

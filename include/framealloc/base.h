@@ -8,6 +8,8 @@
 //   [own]    only the thread that the given fa_worker belongs to may call.
 //   [main]   only the thread that called fa_create() may call; others are answered FA_ERROR_WRONG_THREAD.
 //   [any]    any thread may call, attached or not.
+// Checked systems look who calls an [own] function: on another's thread the call is refused with diagnostic FA201, on a lane that belongs to no
+// thread with FA202; it gives NULL or FA_ERROR_WRONG_THREAD and does nothing. Others do not look, and such a call corrupts the lane.
 // A NULL fa_worker is answered FA_ERROR_INVALID where there is a status; inlined allocation does not look and faults.
 #pragma once
 

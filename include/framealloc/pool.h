@@ -15,7 +15,7 @@ FA_API void fa_pool_free_slow(fa_worker *w, void *p);
 
 /// [own] `size` bytes, uninitialised. Alignment: the largest power of two that divides the size rounded up to its class,
 /// at least 16, at most 4096. Above FA_CLASS_SIZE_MAX the object comes from the heap's large spans and is still
-/// freed with fa_pool_free(). NULL when a limit or the system refuses, or size is 0.
+/// freed with fa_pool_free(). NULL when a limit or the system refuses (FA301, once a frame and lane; FA302 a tag's budget), or size is 0.
 static inline void *fa_pool_alloc(fa_worker *w, size_t size)
 {
     if (FA_UNLIKELY(size - 1 >= FA_CLASS_SIZE_MAX)) return fa_pool_alloc_slow(w, size, FA_ALIGN_DEFAULT);
@@ -24,7 +24,7 @@ static inline void *fa_pool_alloc(fa_worker *w, size_t size)
     return fa_pool_alloc_slow(w, size, FA_ALIGN_DEFAULT);
 }
 
-/// [own] The same at a chosen alignment, a power of two up to 4096; NULL for others.
+/// [own] The same at a chosen alignment, a power of two up to 4096; NULL for others (FA903).
 static inline void *fa_pool_alloc_aligned(fa_worker *w, size_t size, size_t align)
 {
     if (align <= FA_ALIGN_DEFAULT && align != 0 && (align & (align - 1)) == 0) return fa_pool_alloc(w, size);
@@ -40,7 +40,7 @@ static inline void *fa_pool_alloc_array(fa_worker *w, size_t count, size_t size,
 }
 
 /// [own] Frees what a pool function of the same system returned, on whichever lane. NULL is allowed. A pointer that is no
-/// live pool object is diagnosed (FA201) where it is noticed, and ignored.
+/// pool object is diagnosed where it is noticed (FA201; FA002 for frame and scope memory), and ignored.
 static inline void fa_pool_free(fa_worker *w, void *p)
 {
     uint64_t unit = (uint64_t)((uintptr_t)p - w->region_base) >> FA_UNIT_SHIFT;
@@ -53,7 +53,7 @@ static inline void fa_pool_free(fa_worker *w, void *p)
 
 /// [own] Large or long-lived objects: any size, any power-of-two alignment (16 when 0 is passed). Up to 32 KiB from slabs
 /// of their own, then in units of 64 KiB, above 2 MiB in blocks of 2 MiB. NULL when a limit or the system refuses, the
-/// alignment is no power of two, or size is 0.
+/// alignment is no power of two (FA903), or size is 0. Limits are diagnosed as in fa_pool_alloc().
 FA_API void *fa_heap_alloc(fa_worker *w, size_t size, size_t align);
 
 /// [own] Frees what fa_heap_alloc() of the same system returned, on whichever lane. NULL is allowed; wrong pointers as in
@@ -63,7 +63,8 @@ FA_API void fa_heap_free(fa_worker *w, void *p);
 /// [any] Frees a pool or heap object from a thread that need not be attached. NULL is allowed; wrong pointers as in fa_pool_free().
 FA_API void fa_free_any(fa_system *fa, void *p);
 
-/// [any] Bytes that may be used at p, at least those asked for; 0 if p is no pool or heap object of this system.
+/// [any] Bytes that may be used at p, at least those asked for; 0 if p is no pool or heap object of this system. Checked systems also
+/// notice an object of the caller's own lane that was freed (FA201, 0).
 FA_API size_t fa_usable_size(const fa_system *fa, const void *p);
 
 #ifdef __cplusplus

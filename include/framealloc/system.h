@@ -4,6 +4,7 @@
 #pragma once
 
 #include <framealloc/base.h>
+#include <framealloc/diagnostics.h>
 
 /// Marks a configuration made by fa_config_default() of this version; anything else is refused.
 #define FA_CONFIG_COOKIE (0xFA000000u ^ (uint32_t)FA_VERSION_NUMBER ^ ((uint32_t)sizeof(fa_config) << 8))
@@ -16,36 +17,6 @@
 #define FA_WORKERS_MAX 192u
 #define FA_ATTACHED_MAX 62u
 #define FA_FRAMES_IN_FLIGHT_MAX 16u
-
-/// Something that went wrong in the caller's use of the library, or a limit that was reached.
-///
-///     FA001  memory or a job asked for outside a frame
-///     FA003  frame memory is exhausted: once a frame and lane
-///     FA201  a free of something that is no live object
-///     FA302  a tag's hard budget refuses: once a frame and tag
-///     FA303  a tag's soft budget was crossed
-///     FA903  an alignment or destination that cannot be had
-///     FA904  promotions lost: no memory at the destination, or more in a frame than retained_max
-///     FA905  a wait that could never end
-///     FA906  fa_frame_begin() has waited 1 s for a frame that is held
-///     FA907  a configuration was refused, and why
-///     FA908  a thread ended while attached, or the main thread before fa_destroy()
-///     FA909  fa_destroy() refused: a thread is still attached
-///     FA910  objects that were never freed, at fa_destroy()
-///     FA912  no such tag, or one too many
-///     FA913  a tag or phase that was not ended where it should have been
-typedef struct fa_diagnostic {
-    const char *code;    // "FA001" …
-    const char *message; // what happened
-    const char *note;    // what it means
-    const char *help;    // what to do
-    uint64_t frame;      // number of the current frame; 0 before the first
-    uint32_t lane;       // lane number, UINT32_MAX when the thread has none
-} fa_diagnostic;
-
-/// Receives diagnostics. May be called from any lane at any time, several at once. The texts are static or live
-/// until the call returns.
-typedef void fa_diagnostic_fn(const fa_diagnostic *diagnostic, void *context);
 
 /// Every field is honoured or the configuration is refused. Sizes are bytes.
 typedef struct fa_config {
@@ -70,7 +41,8 @@ typedef struct fa_config {
     bool huge_pages;              // ask for transparent huge pages; default true
     bool pin_workers;             // pin worker i to the i-th usable CPU; default false
     bool checked;                 // fill, verify and diagnose at every step; default true in builds with assertions
-    fa_diagnostic_fn *report;     // NULL (default): to stderr
+    fa_strict strict;             // which diagnostics stop the program; default none; FRAMEALLOC_STRICT overrides it
+    fa_diagnostic_fn *report;     // the sink until fa_sink_set(); NULL (default): to stderr
     void *report_context;         // passed to `report`
 } fa_config;
 
