@@ -72,7 +72,7 @@ void fai_lane_offer_retired(fai_lane *lane)
     fai_store_release(&lane->offered_ready, 1u);
 }
 
-/// Moves a list to the end of `gathered`; what finds no room stays for the next boundary.
+/// Moves a list to the end of `gathered`; what finds no room, when no memory is to be had, stays for the next boundary.
 static void move_to_gathered(fai_memory *memory, fai_retired_list *from)
 {
     fai_lane *main_lane = fai_memory_lane(memory, 0);
@@ -81,12 +81,14 @@ static void move_to_gathered(fai_memory *memory, fai_retired_list *from)
     if (to->count == 0) memory->gathered_frame = fai_load_relaxed(&memory->frame_number);
     while (to->capacity - to->count < from->count) {
         void *objects = to->objects;
-        if (!fai_lane_grow(main_lane, &objects, to->count, &to->capacity, sizeof(void *))) return;
+        if (!fai_lane_grow(main_lane, &objects, to->count, &to->capacity, sizeof(void *))) break;
         to->objects = objects;
     }
-    memcpy(to->objects + to->count, from->objects, from->count * sizeof(void *));
-    to->count += from->count;
-    from->count = 0;
+    uint32_t moved = to->capacity - to->count < from->count ? to->capacity - to->count : from->count;
+    memcpy(to->objects + to->count, from->objects, moved * sizeof(void *));
+    to->count += moved;
+    from->count -= moved;
+    memmove(from->objects, from->objects + moved, from->count * sizeof(void *));
 }
 
 void fai_memory_gather(fai_memory *memory, fai_lane *lane)

@@ -61,6 +61,8 @@ static void init_lane(fai_memory *memory, uint32_t index)
     lane->purses[lane->purse_count++] = 0;
     lane->ledgers = memory->ledgers + (size_t)index * memory->config.frames_in_flight;
     init_magazines(lane);
+    lane->retired = (fai_retired_list){lane->retired_first[0], 0, FAI_RETIRED_FIRST};
+    lane->offered = (fai_retired_list){lane->retired_first[1], 0, FAI_RETIRED_FIRST};
     unsigned char *outbox = memory->outboxes + index * outbox_bytes(memory->lane_count);
     lane->outbox.open = (fai_packet **)(void *)outbox;
     lane->outbox.pending = (uint32_t *)(void *)(outbox + memory->lane_count * sizeof(fai_packet *));
@@ -98,6 +100,8 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
     memory->lane_count = lane_count;
     memory->lane_bytes = lane_bytes;
     memory->frame_open = FAI_NO_SLOT;
+    memory->gathered = (fai_retired_list){memory->retired_first[0], 0, FAI_RETIRED_FIRST};
+    memory->waiting = (fai_retired_list){memory->retired_first[1], 0, FAI_RETIRED_FIRST};
     if (!fai_blocks_init(&memory->blocks, config)) return FA_ERROR_MEMORY;
     memory->lanes = map_zeroed(lane_count * lane_bytes);
     memory->outboxes = map_zeroed(lane_count * outbox_bytes(lane_count));
@@ -148,7 +152,7 @@ bool fai_lane_grow(fai_lane *lane, void **array, uint32_t count, uint32_t *capac
     void *p = fai_store_take(lane, wanted * size, FA_ALIGN_DEFAULT);
     if (p == NULL) return false;
     if (count > 0) memcpy(p, *array, count * size);
-    if (*array != NULL) fai_store_give_own(lane, *array);
+    if (fai_blocks_contain(&lane->memory->blocks, *array)) fai_store_give_own(lane, *array);
     *array = p;
     *capacity = wanted;
     return true;

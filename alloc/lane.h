@@ -67,6 +67,9 @@ typedef struct fai_retained_list {
     uint32_t capacity;
 } fai_retained_list;
 
+/// Records that every list of retired versions has room for from the beginning: so that memory can be freed when none is left.
+#define FAI_RETIRED_FIRST 64u
+
 /// Versions waiting for their grace period.
 typedef struct fai_retired_list {
     void **objects;
@@ -150,6 +153,7 @@ typedef struct fai_lane {
     fai_stash stash;
     fai_retained_list retained[FA_FRAMES_IN_FLIGHT_MAX];
     fai_retired_list retired;
+    void *retired_first[2][FAI_RETIRED_FIRST]; // where `retired` and `offered` begin
     fai_lane_stats stats;
     uint32_t purse_count;
     uint8_t purses[FAI_NAMES_MAX];         // tags that have a purse, 0 first
@@ -186,9 +190,10 @@ typedef struct fai_memory {
     fai_depot depot;
     // owner: the main lane
     fai_grace grace;
-    fai_retired_list gathered; // versions that wait for a grace period to begin
-    fai_retired_list waiting;  // versions whose grace period runs
-    uint64_t gathered_frame;   // frame at whose boundary the oldest was gathered
+    fai_retired_list gathered;                 // versions that wait for a grace period to begin
+    fai_retired_list waiting;                  // versions whose grace period runs
+    void *retired_first[2][FAI_RETIRED_FIRST]; // where these two begin
+    uint64_t gathered_frame;                   // frame at whose boundary the oldest was gathered
     uint64_t waiting_frame;
     uint64_t retired, reclaimed;
     fa_promotion *items; // of the last result
