@@ -5,11 +5,12 @@
 //
 //     retired == reclaimed + waiting.count + gathered.count + those still with lanes
 #include "alloc/lane.h"
+#include "alloc/store.h"
 #include "concurrent/check.h"
 
 #include <string.h>
 
-static bool reserve_retired(fai_lane *lane)
+bool fai_lane_reserve_retired(fai_lane *lane)
 {
     fai_retired_list *list = &lane->retired;
     if (list->count < list->capacity) return true;
@@ -21,7 +22,7 @@ static bool reserve_retired(fai_lane *lane)
 
 bool fai_lane_retire(fai_lane *lane, void *object)
 {
-    if (!reserve_retired(lane)) return false;
+    if (!fai_lane_reserve_retired(lane)) return false;
     lane->retired.objects[lane->retired.count++] = object;
     lane->stats.retired++;
     lane->changed = true;
@@ -33,7 +34,7 @@ fa_status fa_cell_publish(fa_worker *w, fa_cell *cell, void *object)
     fai_lane *lane = fai_lane_of(w);
     if (w == NULL || cell == NULL) return FA_ERROR_INVALID;
     if (object != NULL && fai_memory_kind_of(lane->memory, object) == FAI_KIND_NONE) return FA_ERROR_INVALID;
-    if (!reserve_retired(lane)) return FA_ERROR_MEMORY;
+    if (!fai_lane_reserve_retired(lane)) return FA_ERROR_MEMORY;
     // [cell.publish] release: a reader sees the object as it is now. acquire: whoever frees the old version comes after its
     // publisher.
     void *old = fai_exchange_acq_rel(&cell->pointer, object);
@@ -108,7 +109,13 @@ static void gather_offered(fai_memory *memory, fai_lane *lane)
 static void free_all(fai_memory *memory, fai_retired_list *list)
 {
     fai_lane *main_lane = fai_memory_lane(memory, 0);
-    for (uint32_t i = 0; i < list->count; i++) (void)fai_lane_free(main_lane, list->objects[i], FAI_KIND_NONE);
+    for (uint32_t i = 0; i < list->count; i++) {
+        void *object = list->objects[i];
+        if (fai_store_has(memory, object))
+            fai_handle_reclaim(memory, object);
+        else
+            (void)fai_lane_free(main_lane, object, FAI_KIND_NONE);
+    }
     memory->reclaimed += list->count;
     list->count = 0;
 }

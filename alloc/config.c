@@ -24,6 +24,7 @@ fa_config fa_config_default(void)
         .retained_max = 65536,
         .promotion_bytes_max = 0,
         .promotion_size_max = 0,
+        .handles_max = 1u << 20,
         .huge_pages = true,
         .pin_workers = false,
         .checked = FA_ASSERTIONS,
@@ -42,6 +43,7 @@ fa_config fa_config_minimal(void)
     config.reserve_bytes = (uint64_t)1 << 30;
     config.frame_bytes_max = (uint64_t)1 << 20;
     config.retained_max = 1024;
+    config.handles_max = 4096;
     config.huge_pages = false;
     return config;
 }
@@ -86,7 +88,8 @@ static const char *check_counts(const fa_config *c)
         {capacity >= 16 && capacity <= 65536 && (capacity & (capacity - 1)) == 0,
          "deque_capacity is a power of two, 16 to 65536"},
         {c->search_spin_us <= 1000000, "search_spin_us is 0 to 1000000"},
-        {c->retained_max <= 1u << 24, "retained_max is 0 to 16777216"});
+        {c->retained_max <= 1u << 24, "retained_max is 0 to 16777216"},
+        {c->handles_max <= FAI_HANDLES_MAX, "handles_max is 0 to 16777214"});
 }
 
 static const char *check_sizes(const fa_config *c)

@@ -60,6 +60,7 @@ static void init_lane(fai_memory *memory, uint32_t index)
     fai_slabs_add_tag(&lane->slabs, 0, &lane->untagged.lists);
     lane->purses[lane->purse_count++] = 0;
     lane->ledgers = memory->ledgers + (size_t)index * memory->config.frames_in_flight;
+    fai_handle_lane_init(lane);
     init_magazines(lane);
     lane->retired = (fai_retired_list){lane->retired_first[0], 0, FAI_RETIRED_FIRST};
     lane->offered = (fai_retired_list){lane->retired_first[1], 0, FAI_RETIRED_FIRST};
@@ -89,6 +90,7 @@ static void release(fai_memory *memory)
 {
     fai_blocks_exit(&memory->blocks);
     fai_depot_exit(&memory->depot);
+    fai_handles_exit(&memory->handles);
     unmap_lanes(memory);
 }
 
@@ -110,6 +112,7 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
     memory->retentions = map_zeroed(sizeof *memory->retentions);
     if (!memory->lanes || !memory->outboxes || !memory->ledgers || !memory->labels || !memory->retentions ||
         !fai_depot_init(&memory->depot) ||
+        !fai_handles_init(&memory->handles, &memory->blocks, config->handles_max, lane_count) ||
         !fai_blocks_prefault(&memory->blocks, (uint32_t)(config->prefault_bytes >> FAI_BLOCK_SHIFT))) {
         release(memory);
         return FA_ERROR_MEMORY;
@@ -125,12 +128,16 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
 static void report_leaks(const fai_memory *memory)
 {
     const fa_stats *stats = &memory->merged;
-    if (stats->pool_live == 0 && stats->heap_live == 0) return;
-    fai_report(memory, fai_memory_lane(memory, 0), "FA910", "they are released with the system",
-               "free pool and heap objects, and drop cells, before fa_destroy()",
-               "never freed: %llu pool objects (%llu bytes), %llu heap objects (%llu bytes)",
-               (unsigned long long)stats->pool_live, (unsigned long long)stats->pool_live_bytes,
-               (unsigned long long)stats->heap_live, (unsigned long long)stats->heap_live_bytes);
+    if (stats->pool_live != 0 || stats->heap_live != 0)
+        fai_report(memory, fai_memory_lane(memory, 0), "FA910", "they are released with the system",
+                   "free pool and heap objects, and drop cells, before fa_destroy()",
+                   "never freed: %llu pool objects (%llu bytes), %llu heap objects (%llu bytes)",
+                   (unsigned long long)stats->pool_live, (unsigned long long)stats->pool_live_bytes,
+                   (unsigned long long)stats->heap_live, (unsigned long long)stats->heap_live_bytes);
+    if (stats->handle_live != 0)
+        fai_report(memory, fai_memory_lane(memory, 0), "FA910", "their objects are released with the system",
+                   "call fa_handle_free() before fa_destroy()", "never freed: %llu handles (%llu bytes)",
+                   (unsigned long long)stats->handle_live, (unsigned long long)stats->handle_live_bytes);
 }
 
 void fai_memory_exit(fai_memory *memory)
@@ -310,6 +317,19 @@ static void trim_main(fai_lane *main_lane)
 {
     const fai_lane_stats *stats = &main_lane->stats;
     if (is_quiet(main_lane, stats->pool_refills + stats->heap_allocs, main_lane->changed)) fai_lane_trim(main_lane);
+}
+
+void fai_memory_trim_handles(fai_memory *memory)
+{
+    fai_lane *main_lane = fai_memory_lane(memory, 0);
+    fai_handle_lane_trim(main_lane);
+    for (uint32_t i = 1; i < fai_memory_lanes_used(memory); i++) {
+        fai_lane *lane = fai_memory_lane(memory, i);
+        if (fai_load_relaxed(&lane->state) != FAI_LANE_IDLE) continue;
+        if (!claim(lane, FAI_LANE_PROXY, &main_lane->contention)) continue;
+        fai_handle_lane_trim(lane);
+        let_go(lane);
+    }
 }
 
 static void reset_main_scope(fai_lane *main_lane)
