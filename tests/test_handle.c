@@ -1005,6 +1005,94 @@ static void storm_of_all_lanes_while_the_main_lane_compacts(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+enum { EDITED = 8, BIG = 8192 };
+
+/// Objects that a thread writes under pins all the time. Whoever takes a handle out of the table may use it.
+typedef struct editing {
+    fa_system *fa;
+    _Atomic(uint64_t) handles[EDITED];
+    uint64_t counts[EDITED]; // what the object at hand must hold at both ends; of who has its handle
+    atomic_bool stop;
+} editing;
+
+static fa_handle take_edited(editing *e, uint32_t i)
+{
+    uint64_t bits;
+    while ((bits = atomic_exchange(&e->handles[i], 0)) == 0) sched_yield();
+    return handle_of(bits);
+}
+
+static void *edit_all_the_time(void *arg)
+{
+    editing *e = arg;
+    fa_worker *w;
+    EXPECT(fa_attach(e->fa, &w) == FA_OK);
+    for (uint32_t i = 0; !atomic_load(&e->stop); i = (i + 1) % EDITED) {
+        uint64_t bits = atomic_exchange(&e->handles[i], 0);
+        if (bits != 0) {
+            FA_HANDLE_PINNED(object, w, handle_of(bits));
+            uint64_t *words = object.object;
+            EXPECT(words[0] == e->counts[i] && words[BIG / 8 - 1] == e->counts[i]);
+            words[0] = words[BIG / 8 - 1] = ++e->counts[i];
+        }
+        if (bits != 0) atomic_store(&e->handles[i], bits);
+        if (i == 0) EXPECT(fa_quiescent(w) == FA_OK);
+    }
+    EXPECT(fa_detach(w) == FA_OK);
+    return NULL;
+}
+
+/// One object in each of EDITED blocks: the others of the block are freed again.
+static void put_edited(fa_system *fa, editing *e)
+{
+    fa_worker *w = fa_self(fa);
+    fa_handle made[EDITED][EDITED];
+    for (uint32_t i = 0; i < EDITED * EDITED; i++) {
+        made[i / EDITED][i % EDITED] = fa_handle_alloc(w, BIG, 0, NULL);
+        uint64_t *words = fa_handle_resolve(w, made[i / EDITED][i % EDITED]);
+        EXPECT(words != NULL);
+        if (words != NULL) words[0] = words[BIG / 8 - 1] = e->counts[i / EDITED];
+    }
+    for (uint32_t i = 0; i < EDITED; i++) {
+        atomic_store(&e->handles[i], bits_of(made[i][0]));
+        for (uint32_t j = 1; j < EDITED; j++) EXPECT(fa_handle_free(w, made[i][j]) == FA_OK);
+    }
+    pass_grace(fa);
+}
+
+static void no_write_under_a_pin_is_lost_in_a_move(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    static editing e;
+    memset(&e, 0, sizeof e);
+    e.fa = fa;
+    pthread_t editor;
+    assert_int_equal(pthread_create(&editor, NULL, edit_all_the_time, &e), 0);
+    uint64_t moves = 0, met = 0;
+    for (int round = 0; round < ROUNDS(200); round++) {
+        put_edited(fa, &e);
+        for (int i = 0; i < 20; i++) {
+            fa_handle_compaction result;
+            assert_int_equal(fa_handles_compact(fa, SIZE_MAX, 1, &result), FA_OK);
+            moves += result.moves;
+            met += result.pinned;
+        }
+        for (uint32_t i = 0; i < EDITED; i++) {
+            fa_handle handle = take_edited(&e, i);
+            const uint64_t *words = fa_handle_resolve(fa_self(fa), handle);
+            assert_true(words[0] == e.counts[i] && words[BIG / 8 - 1] == e.counts[i]);
+            assert_int_equal(fa_handle_free(fa_self(fa), handle), FA_OK);
+        }
+    }
+    atomic_store(&e.stop, true);
+    pthread_join(editor, NULL);
+    print_message("%llu moves, %llu met a pin\n", (unsigned long long)moves, (unsigned long long)met);
+    assert_true(moves > 0);
+    pass_grace(fa);
+    destroy_quiet(fa, &to);
+}
+
 typedef struct relay {
     fa_handle handles[4096];
     atomic_uint freed;
@@ -1072,6 +1160,7 @@ static const test_entry entries[] = {
     EACH_OF(old_copies_live_while_a_job_may_read_them, "124", "ny"),
     EACH_OF(old_copies_live_while_an_attached_thread_may_read_them, "02", "ny"),
     EACH(storm_of_all_lanes_while_the_main_lane_compacts),
+    EACH_OF(no_write_under_a_pin_is_lost_in_a_move, "02", "ny"),
     EACH(slots_and_memory_freed_elsewhere_are_used_again),
 };
 
