@@ -1070,7 +1070,7 @@ static void no_write_under_a_pin_is_lost_in_a_move(const test_case *at)
     pthread_t editor;
     assert_int_equal(pthread_create(&editor, NULL, edit_all_the_time, &e), 0);
     uint64_t moves = 0, met = 0;
-    for (int round = 0; round < ROUNDS(200); round++) {
+    for (int round = 0; round < ROUNDS(60); round++) {
         put_edited(fa, &e);
         for (int i = 0; i < 20; i++) {
             fa_handle_compaction result;
