@@ -110,6 +110,7 @@ static move move_object(run *r, uint32_t slot, void *from, uint32_t object_size)
     bool recorded = fai_lane_retire(main_lane, from);
     FA_ASSERT(recorded);
     (void)recorded;
+    FA_ASSERT(r->moves_left > 0 && r->bytes_left >= known.size && to != from);
     r->moves_left--;
     r->bytes_left -= known.size;
     r->result.moves++;
@@ -149,6 +150,7 @@ static move visit_look(run *r, uint32_t slot, void *p, uint32_t object_size)
 static move empty_lowest(run *r)
 {
     uint32_t unit = r->chunks[r->low].unit;
+    FA_ASSERT(r->low < r->high && unit != r->to.unit);
     move done = for_each_taken(r, unit, visit_look);
     if (done == MOVED) done = for_each_taken(r, unit, move_object);
     r->result.pinned += done == PINNED;

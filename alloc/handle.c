@@ -121,6 +121,7 @@ static void spill_slots(fai_lane *lane)
 {
     fai_handles *handles = &lane->memory->handles;
     uint32_t first = lane->handles.free_slots, last = first;
+    FA_ASSERT(lane->handles.free_count > handles->batch);
     for (uint32_t i = 1; i < handles->batch; i++) last = handles->info[last].next;
     lane->handles.free_slots = handles->info[last].next;
     lane->handles.free_count -= handles->batch;
@@ -141,6 +142,7 @@ static void end_generation(fai_lane *lane, uint32_t index)
 {
     fai_handles *handles = &lane->memory->handles;
     uint32_t generation = fai_load_relaxed(&handles->slots[index].generation);
+    FA_ASSERT(fai_load_relaxed(&handles->slots[index].place) == 0 && generation != 0);
     if (generation == UINT32_MAX) {
         (void)fai_add_relaxed(&handles->worn, 1u);
         return;
@@ -263,6 +265,7 @@ fa_handle fa_handle_alloc(fa_worker *w, size_t size, size_t align, const fa_hand
         return dangling;
     }
     fa_handle_slot *to = &handles->slots[slot];
+    FA_ASSERT(((uintptr_t)p & (align - 1)) == 0);
     if (fai_load_relaxed(&to->generation) == 0) fai_store_relaxed(&to->generation, 1u);
     // [handle.place] release: publishes the object, what is known of it, and its generation.
     fai_store_release(&to->place, fai_place_make(&lane->memory->blocks, p));
@@ -392,6 +395,7 @@ static void mark_freed(const fai_memory *memory, void *p, size_t size)
 void fai_handle_reclaim(fai_memory *memory, void *p)
 {
     uint32_t unit = fai_unit_of(&memory->blocks, p);
+    FA_ASSERT(fai_store_has(memory, p));
     const fai_chunk *chunk = &memory->handles.chunks[unit];
     if (chunk->capacity == 0) {
         mark_freed(memory, p, fai_store_size(memory, p));
