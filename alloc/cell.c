@@ -5,11 +5,12 @@
 //
 //     retired == reclaimed + waiting.count + gathered.count + those still with lanes
 #include "alloc/lane.h"
+#include "alloc/store.h"
 #include "concurrent/check.h"
 
 #include <string.h>
 
-static bool reserve_retired(fai_lane *lane)
+bool fai_lane_reserve_retired(fai_lane *lane)
 {
     fai_retired_list *list = &lane->retired;
     if (list->count < list->capacity) return true;
@@ -21,7 +22,7 @@ static bool reserve_retired(fai_lane *lane)
 
 bool fai_lane_retire(fai_lane *lane, void *object)
 {
-    if (!reserve_retired(lane)) return false;
+    if (!fai_lane_reserve_retired(lane)) return false;
     lane->retired.objects[lane->retired.count++] = object;
     lane->stats.retired++;
     lane->changed = true;
@@ -34,7 +35,7 @@ fa_status fa_cell_publish(fa_worker *w, fa_cell *cell, void *object)
     fai_lane *lane = fai_lane_of(w);
     if (!fai_lane_is_own(lane)) return FA_ERROR_WRONG_THREAD;
     if (object != NULL && fai_lane_kind_of(lane, object) == FAI_KIND_NONE) return FA_ERROR_INVALID;
-    if (!reserve_retired(lane)) {
+    if (!fai_lane_reserve_retired(lane)) {
         fai_lane_report_refused(lane, sizeof(void *));
         return FA_ERROR_MEMORY;
     }
@@ -79,7 +80,7 @@ void fai_lane_offer_retired(fai_lane *lane)
     fai_store_release(&lane->offered_ready, 1u);
 }
 
-/// Moves a list to the end of `gathered`; what finds no room stays for the next boundary.
+/// Moves a list to the end of `gathered`; what finds no room, when no memory is to be had, stays for the next boundary.
 static void move_to_gathered(fai_memory *memory, fai_retired_list *from)
 {
     fai_lane *main_lane = fai_memory_lane(memory, 0);
@@ -88,12 +89,14 @@ static void move_to_gathered(fai_memory *memory, fai_retired_list *from)
     if (to->count == 0) memory->gathered_frame = fai_load_relaxed(&memory->frame_number);
     while (to->capacity - to->count < from->count) {
         void *objects = to->objects;
-        if (!fai_lane_grow(main_lane, &objects, to->count, &to->capacity, sizeof(void *))) return;
+        if (!fai_lane_grow(main_lane, &objects, to->count, &to->capacity, sizeof(void *))) break;
         to->objects = objects;
     }
-    memcpy(to->objects + to->count, from->objects, from->count * sizeof(void *));
-    to->count += from->count;
-    from->count = 0;
+    uint32_t moved = to->capacity - to->count < from->count ? to->capacity - to->count : from->count;
+    memcpy(to->objects + to->count, from->objects, moved * sizeof(void *));
+    to->count += moved;
+    from->count -= moved;
+    memmove(from->objects, from->objects + moved, from->count * sizeof(void *));
 }
 
 void fai_memory_gather(fai_memory *memory, fai_lane *lane)
@@ -113,7 +116,13 @@ static void gather_offered(fai_memory *memory, fai_lane *lane)
 static void free_all(fai_memory *memory, fai_retired_list *list)
 {
     fai_lane *main_lane = fai_memory_lane(memory, 0);
-    for (uint32_t i = 0; i < list->count; i++) (void)fai_lane_free(main_lane, list->objects[i], FAI_KIND_NONE);
+    for (uint32_t i = 0; i < list->count; i++) {
+        void *object = list->objects[i];
+        if (fai_store_has(memory, object))
+            fai_handle_reclaim(memory, object);
+        else
+            (void)fai_lane_free(main_lane, object, FAI_KIND_NONE);
+    }
     memory->reclaimed += list->count;
     list->count = 0;
 }

@@ -24,6 +24,7 @@ fa_config fa_config_default(void)
         .retained_max = 65536,
         .promotion_bytes_max = 0,
         .promotion_size_max = 0,
+        .handles_max = 1u << 20,
         .huge_pages = true,
         .pin_workers = false,
         .checked = FA_ASSERTIONS,
@@ -43,6 +44,7 @@ fa_config fa_config_minimal(void)
     config.reserve_bytes = (uint64_t)1 << 30;
     config.frame_bytes_max = (uint64_t)1 << 20;
     config.retained_max = 1024;
+    config.handles_max = 4096;
     config.huge_pages = false;
     return config;
 }
@@ -89,7 +91,8 @@ static const char *check_counts(const fa_config *c)
         {c->search_spin_us <= 1000000, "search_spin_us is 0 to 1000000"},
         {c->retained_max <= 1u << 24, "retained_max is 0 to 16777216"},
         {(uint32_t)c->strict <= FA_STRICT_STOP_ON_WARNING,
-         "strict is FA_STRICT_WARN, FA_STRICT_STOP_ON_ERROR or FA_STRICT_STOP_ON_WARNING"});
+         "strict is FA_STRICT_WARN, FA_STRICT_STOP_ON_ERROR or FA_STRICT_STOP_ON_WARNING"},
+        {c->handles_max <= FAI_HANDLES_MAX, "handles_max is 0 to 16777214"});
 }
 
 static const char *check_sizes(const fa_config *c)

@@ -65,7 +65,10 @@ static void init_lane(fai_memory *memory, uint32_t index)
     lane->purses[lane->purse_count++] = 0;
     lane->ledgers = memory->ledgers + (size_t)index * memory->config.frames_in_flight;
     lane->slabs.verify = lane->checked;
+    fai_handle_lane_init(lane);
     init_magazines(lane);
+    lane->retired = (fai_retired_list){lane->retired_first[0], 0, FAI_RETIRED_FIRST};
+    lane->offered = (fai_retired_list){lane->retired_first[1], 0, FAI_RETIRED_FIRST};
     unsigned char *outbox = memory->outboxes + index * outbox_bytes(memory->lane_count);
     lane->outbox.open = (fai_packet **)(void *)outbox;
     lane->outbox.pending = (uint32_t *)(void *)(outbox + memory->lane_count * sizeof(fai_packet *));
@@ -92,6 +95,7 @@ static void release(fai_memory *memory)
 {
     fai_blocks_exit(&memory->blocks);
     fai_depot_exit(&memory->depot);
+    fai_handles_exit(&memory->handles);
     unmap_lanes(memory);
 }
 
@@ -104,6 +108,8 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
     memory->lane_count = lane_count;
     memory->lane_bytes = lane_bytes;
     memory->frame_open = FAI_NO_SLOT;
+    memory->gathered = (fai_retired_list){memory->retired_first[0], 0, FAI_RETIRED_FIRST};
+    memory->waiting = (fai_retired_list){memory->retired_first[1], 0, FAI_RETIRED_FIRST};
     if (!fai_blocks_init(&memory->blocks, config)) return FA_ERROR_MEMORY;
     memory->lanes = map_zeroed(lane_count * lane_bytes);
     memory->outboxes = map_zeroed(lane_count * outbox_bytes(lane_count));
@@ -112,6 +118,7 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
     memory->retentions = map_zeroed(sizeof *memory->retentions);
     if (!memory->lanes || !memory->outboxes || !memory->ledgers || !memory->labels || !memory->retentions ||
         !fai_depot_init(&memory->depot) ||
+        !fai_handles_init(&memory->handles, &memory->blocks, config->handles_max, lane_count) ||
         !fai_blocks_prefault(&memory->blocks, (uint32_t)(config->prefault_bytes >> FAI_BLOCK_SHIFT))) {
         release(memory);
         return FA_ERROR_MEMORY;
@@ -127,12 +134,16 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
 static void report_leaks(const fai_memory *memory)
 {
     const fa_stats *stats = &memory->merged;
-    if (stats->pool_live == 0 && stats->heap_live == 0) return;
-    fai_report(memory, fai_memory_lane(memory, 0), "FA910", "they are released with the system",
-               "free pool and heap objects, and drop cells, before fa_destroy()",
-               "never freed: %llu pool objects (%llu bytes), %llu heap objects (%llu bytes)",
-               (unsigned long long)stats->pool_live, (unsigned long long)stats->pool_live_bytes,
-               (unsigned long long)stats->heap_live, (unsigned long long)stats->heap_live_bytes);
+    if (stats->pool_live != 0 || stats->heap_live != 0)
+        fai_report(memory, fai_memory_lane(memory, 0), "FA910", "they are released with the system",
+                   "free pool and heap objects, and drop cells, before fa_destroy()",
+                   "never freed: %llu pool objects (%llu bytes), %llu heap objects (%llu bytes)",
+                   (unsigned long long)stats->pool_live, (unsigned long long)stats->pool_live_bytes,
+                   (unsigned long long)stats->heap_live, (unsigned long long)stats->heap_live_bytes);
+    if (stats->handle_live != 0)
+        fai_report(memory, fai_memory_lane(memory, 0), "FA910", "their objects are released with the system",
+                   "call fa_handle_free() before fa_destroy()", "never freed: %llu handles (%llu bytes)",
+                   (unsigned long long)stats->handle_live, (unsigned long long)stats->handle_live_bytes);
 }
 
 void fai_memory_exit(fai_memory *memory)
@@ -177,7 +188,7 @@ bool fai_lane_grow(fai_lane *lane, void **array, uint32_t count, uint32_t *capac
     void *p = fai_store_take(lane, wanted * size, FA_ALIGN_DEFAULT);
     if (p == NULL) return false;
     if (count > 0) memcpy(p, *array, count * size);
-    if (*array != NULL) fai_store_give_own(lane, *array);
+    if (fai_blocks_contain(&lane->memory->blocks, *array)) fai_store_give_own(lane, *array);
     *array = p;
     *capacity = wanted;
     return true;
@@ -381,6 +392,19 @@ static void trim_main(fai_lane *main_lane)
 {
     const fai_lane_stats *stats = &main_lane->stats;
     if (is_quiet(main_lane, stats->pool_refills + stats->heap_allocs, main_lane->changed)) fai_lane_trim(main_lane);
+}
+
+void fai_memory_trim_handles(fai_memory *memory)
+{
+    fai_lane *main_lane = fai_memory_lane(memory, 0);
+    fai_handle_lane_trim(main_lane);
+    for (uint32_t i = 1; i < fai_memory_lanes_used(memory); i++) {
+        fai_lane *lane = fai_memory_lane(memory, i);
+        if (fai_load_relaxed(&lane->state) != FAI_LANE_IDLE) continue;
+        if (!claim(lane, FAI_LANE_PROXY, &main_lane->contention)) continue;
+        fai_handle_lane_trim(lane);
+        let_go(lane);
+    }
 }
 
 static void reset_main_scope(fai_lane *main_lane)

@@ -22,6 +22,7 @@
 
 #include "alloc/arena.h"
 #include "alloc/diagnose.h"
+#include "alloc/handle.h"
 #include "alloc/label.h"
 #include "alloc/remote.h"
 #include "concurrent/check.h"
@@ -68,6 +69,9 @@ typedef struct fai_retained_list {
     uint32_t capacity;
 } fai_retained_list;
 
+/// Records that every list of retired versions has room for from the beginning: so that memory can be freed when none is left.
+#define FAI_RETIRED_FIRST 64u
+
 /// Versions waiting for their grace period.
 typedef struct fai_retired_list {
     void **objects;
@@ -81,6 +85,8 @@ typedef struct fai_lane_stats {
     uint64_t pool_allocs, pool_refills;
     int64_t heap_live, heap_live_bytes;
     uint64_t heap_allocs;
+    int64_t handle_live, handle_live_bytes, handle_fixed, handle_pinned;
+    uint64_t handle_allocs;
     uint64_t remote_frees, foreign_frees;
     uint64_t retired;
 } fai_lane_stats;
@@ -149,10 +155,12 @@ typedef struct fai_lane {
     fai_open_phase phases[FA_PHASE_DEPTH];
     fai_ledger *ledgers; // one per frame slot
     fai_slabs slabs;
+    fai_handle_lane handles;
     fai_outbox outbox;
     fai_stash stash;
     fai_retained_list retained[FA_FRAMES_IN_FLIGHT_MAX];
     fai_retired_list retired;
+    void *retired_first[2][FAI_RETIRED_FIRST]; // where `retired` and `offered` begin
     fai_lane_stats stats;
     uint32_t purse_count;
     uint8_t purses[FAI_NAMES_MAX];         // tags that have a purse, 0 first
@@ -192,11 +200,13 @@ typedef struct fai_memory {
     fai_depot depot;
     const char *(*job_name)(const fai_lane *lane); // of the running job; set by the scheduler before any can run
     fai_diagnostics diagnostics;
+    fai_handles handles;
     // owner: the main lane
     fai_grace grace;
-    fai_retired_list gathered; // versions that wait for a grace period to begin
-    fai_retired_list waiting;  // versions whose grace period runs
-    uint64_t gathered_frame;   // frame at whose boundary the oldest was gathered
+    fai_retired_list gathered;                 // versions that wait for a grace period to begin
+    fai_retired_list waiting;                  // versions whose grace period runs
+    void *retired_first[2][FAI_RETIRED_FIRST]; // where these two begin
+    uint64_t gathered_frame;                   // frame at whose boundary the oldest was gathered
     uint64_t waiting_frame;
     uint64_t retired, reclaimed;
     fa_promotion *items; // of the last result
@@ -379,6 +389,9 @@ void fai_memory_clear_retentions(fai_memory *memory);
 /// the others, reclaims versions whose grace period is over and starts the next one, maintains the blocks, publishes statistics.
 void fai_memory_boundary(fai_memory *memory);
 
+/// [main] Takes from all lanes that nobody runs, and from the main lane, the chunks that handles' objects are allocated from.
+void fai_memory_trim_handles(fai_memory *memory);
+
 // Inside alloc/ ------------------------------------------------------------------------------------------------------
 
 /// [own] Frees an object on its owner or sends it home. `account`: FAI_KIND_POOL, FAI_KIND_HEAP, or FAI_KIND_NONE for either. False and a
@@ -466,6 +479,8 @@ void fai_mailbox_post_foreign(fai_memory *memory, uint32_t owner, void *p);
 
 /// [owner] The lane's counters, for the main lane to merge.
 void fai_lane_publish(fai_lane *lane);
+/// [any] What all lanes published.
+fai_lane_stats fai_memory_sum(const fai_memory *memory);
 /// [main] Merges what all lanes published and lets everybody read it.
 void fai_memory_publish(fai_memory *memory);
 
@@ -478,7 +493,9 @@ void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_f
 /// [own] Forgets what the current job retained since the list had `count` entries.
 void fai_lane_forget_retained(fai_lane *lane, uint32_t count);
 
-/// [owner] Records an unlinked version. False: no memory.
+/// [owner] Makes room for one more record. False: no memory.
+bool fai_lane_reserve_retired(fai_lane *lane);
+/// [owner] Records an unlinked version: a pool or heap object, or what a handle named. False: no memory.
 bool fai_lane_retire(fai_lane *lane, void *object);
 /// [owner] Makes the lane's retired versions available to the main lane.
 void fai_lane_offer_retired(fai_lane *lane);

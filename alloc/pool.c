@@ -206,6 +206,7 @@ void fai_lane_trim(fai_lane *lane)
         if (slot == lane->slot || ((alive >> slot & 1) == 0 && may_trim_dead))
             fai_arena_trim(&lane->frame[slot], &lane->memory->blocks, &lane->contention);
     fai_arena_trim(&lane->scope, &lane->memory->blocks, &lane->contention);
+    fai_handle_lane_trim(lane);
     for (uint32_t i = 0; i < lane->purse_count; i++) fai_slabs_trim(&lane->slabs, lane->purses[i]);
 }
 

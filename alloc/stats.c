@@ -44,7 +44,7 @@ void fai_lane_publish(fai_lane *lane)
     for (size_t i = 0; i < LANE_WORDS; i++) fai_store_relaxed(&to[i], from[i]);
 }
 
-static fai_lane_stats sum_lanes(const fai_memory *memory)
+fai_lane_stats fai_memory_sum(const fai_memory *memory)
 {
     fai_lane_stats sum = {0};
     uint64_t *words = (uint64_t *)(void *)&sum;
@@ -90,7 +90,7 @@ static void merge_reclaim(fai_memory *memory, fa_stats *merged)
 void fai_memory_publish(fai_memory *memory)
 {
     fa_stats *merged = &memory->merged;
-    fai_lane_stats sum = sum_lanes(memory);
+    fai_lane_stats sum = fai_memory_sum(memory);
     merged->pool_live = not_negative(sum.pool_live);
     merged->pool_live_bytes = not_negative(sum.pool_live_bytes);
     merged->pool_live_bytes_peak = larger(merged->pool_live_bytes_peak, merged->pool_live_bytes);
@@ -100,6 +100,9 @@ void fai_memory_publish(fai_memory *memory)
     merged->heap_live_bytes = not_negative(sum.heap_live_bytes);
     merged->heap_live_bytes_peak = larger(merged->heap_live_bytes_peak, merged->heap_live_bytes);
     merged->heap_allocs = sum.heap_allocs;
+    merged->handle_live = not_negative(sum.handle_live);
+    merged->handle_live_bytes = not_negative(sum.handle_live_bytes);
+    merged->handle_allocs = sum.handle_allocs;
     merged->remote_frees = sum.remote_frees;
     merged->foreign_frees = sum.foreign_frees;
     merged->retired = sum.retired;

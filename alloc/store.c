@@ -51,6 +51,13 @@ void fai_store_give(fai_lane *lane, void *p)
         fai_outbox_add(lane, owner, p, fai_store_size(lane->memory, p));
 }
 
+bool fai_store_has(const fai_memory *memory, const void *p)
+{
+    uint32_t info = info_of(memory, p);
+    if (fai_info_kind(info) != FAI_KIND_SPAN) return fai_info_kind(info) == FAI_KIND_STORE;
+    return fai_slab_of(&memory->blocks, p)->account == FAI_KIND_STORE;
+}
+
 size_t fai_store_size(const fai_memory *memory, const void *p)
 {
     uint32_t info = info_of(memory, p);

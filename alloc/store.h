@@ -16,5 +16,8 @@ void fai_store_give(fai_lane *lane, void *p);
 /// [owner] The same for memory that this lane took itself.
 void fai_store_give_own(fai_lane *lane, void *p);
 
+/// [any] Whether p lies in the first unit of what a store gave out; p is in the address range.
+bool fai_store_has(const fai_memory *memory, const void *p);
+
 /// [any] Bytes that may be used at p, at least those asked for; p was taken and not given back.
 size_t fai_store_size(const fai_memory *memory, const void *p);

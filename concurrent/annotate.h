@@ -21,6 +21,9 @@
 #define fai_allow(p, size) ((void)(p), (void)(size))
 #endif
 
+/// A function whose plain accesses ThreadSanitizer does not see: it says why that does no harm.
+#define FAI_UNSEEN_BY_TSAN __attribute__((no_sanitize("thread"), noinline))
+
 #if defined(__SANITIZE_THREAD__) || FAI_HAS_FEATURE(thread_sanitizer)
 #include <sanitizer/tsan_interface.h>
 #define FAI_TSAN 1

@@ -4,4 +4,5 @@ set(fa_examples
     budgets
     diagnostics
     first_tick
+    handles
     promotion)

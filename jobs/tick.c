@@ -350,6 +350,16 @@ fa_status fa_frame_end_summary(fa_system *fa, fa_frame_result *result)
     return result != NULL ? end(fa, result, false) : FA_ERROR_INVALID;
 }
 
+fa_status fa_handles_compact(fa_system *fa, size_t max_bytes, uint32_t max_moves, fa_handle_compaction *result)
+{
+    if (result != NULL) *result = (fa_handle_compaction){0};
+    if (fa == NULL) return FA_ERROR_INVALID;
+    const fai_worker *w = fai_self(fa);
+    if (w == NULL || !fai_worker_is_main(w)) return FA_ERROR_WRONG_THREAD;
+    if (fa->open || w->context != NULL || w->idle) return FA_ERROR_STATE;
+    return fai_handles_compact(&fa->memory, max_bytes, max_moves, result);
+}
+
 uint64_t fa_frame_number(const fa_system *fa)
 {
     return fa != NULL ? fai_load_relaxed(&fa->memory.frame_number) : 0;

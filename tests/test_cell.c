@@ -469,6 +469,28 @@ static void backlog_is_bounded(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+/// Nothing is left to record with when the first object is retired.
+static void what_is_retired_at_the_memory_limit_comes_free(const test_case *at)
+{
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.attached_max = 0;
+    config.memory_max = (at->workers + 3) * 2 * MIB;
+    fa_system *fa = create(&config);
+    fa_worker *w = fa_self(fa);
+    static void *objects[20000];
+    uint32_t count = 0, retired = 0;
+    while (count < 20000 && (objects[count] = fa_pool_alloc(w, 4096)) != NULL) count++;
+    assert_in_range(count, 500, 19999);
+    for (double give_up = seconds_now() + 10; retired < count || stats_of(fa).backlog > 0;) {
+        assert_true(seconds_now() < give_up);
+        while (retired < count && fa_retire(w, objects[retired]) == FA_OK) retired++;
+        begin(fa);
+        end(fa);
+    }
+    destroy_quiet(fa, &to);
+}
+
 int main(int argc, char **argv)
 {
     const test_entry entries[] = {
@@ -480,6 +502,7 @@ int main(int argc, char **argv)
         EACH(an_attached_reader_blocks_reclamation),
         EACH(attached_threads_read_and_write),
         EACH(backlog_is_bounded),
+        EACH_OF(what_is_retired_at_the_memory_limit_comes_free, "02", "ny"),
     };
     return RUN_MATRIX("cell", entries, argc, argv);
 }

@@ -105,6 +105,7 @@ static void defaults(const test_case *at)
     assert_int_equal(config.frame_bytes_max, 0);
     assert_int_equal(config.prefault_bytes, 0);
     assert_int_equal(config.retained_max, 65536);
+    assert_int_equal(config.handles_max, 1u << 20);
     assert_true(config.huge_pages);
     assert_false(config.pin_workers);
     assert_int_equal(config.checked, FA_ASSERTIONS);
@@ -205,6 +206,7 @@ static void out_of_range(const test_case *at)
     REFUSED(config.prefault_bytes = config.reserve_bytes + BLOCK);
     REFUSED(config.retained_max = (1u << 24) + 1);
     REFUSED(config.strict = (fa_strict)3);
+    REFUSED(config.handles_max = (1u << 24) - 1);
     good.memory_max = lanes * BLOCK;
     REFUSED(config.prefault_bytes = config.memory_max + BLOCK);
     REFUSED(config.frame_bytes_max = config.memory_max + 1);
@@ -223,6 +225,7 @@ static void edges_of_ranges(const test_case *at)
     config.deque_capacity = at->checked ? 16 : 65536;
     config.reserve_bytes = 64 * MIB;
     config.retained_max = at->checked ? 0 : 1u << 24;
+    config.handles_max = at->checked ? 0 : (1u << 24) - 2;
     config.prefault_bytes = 4 * MIB;
     config.huge_pages = false;
     config.pin_workers = true;

@@ -6,6 +6,7 @@
 #include <framealloc/base.h>
 #include <framealloc/diagnostics.h>
 #include <framealloc/frame.h>
+#include <framealloc/handle.h>
 #include <framealloc/jobs.h>
 #include <framealloc/pool.h>
 #include <framealloc/promote.h>

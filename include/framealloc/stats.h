@@ -24,6 +24,10 @@ typedef struct fa_stats {
     uint64_t heap_allocs;
     uint64_t remote_frees;  // objects freed by another lane
     uint64_t foreign_frees; // objects freed by unattached threads
+    // objects behind handles, see handle.h for more
+    uint64_t handle_live;
+    uint64_t handle_live_bytes;
+    uint64_t handle_allocs;
     // system memory
     uint64_t memory_bytes; // taken from the system now, blocks in use or kept; what describes them (1 %) and
                            // the lanes themselves (32 KiB each, and their deques) come on top

@@ -36,6 +36,9 @@ typedef struct fa_config {
     uint64_t frame_bytes_max; // most bytes that one lane may allocate in one frame, 0 = unlimited (default)
     uint64_t prefault_bytes;  // memory touched at creation, multiple of 2 MiB, default 0
     uint32_t retained_max;    // most promotions per frame, 0 to 16777216, default 65536
+    uint32_t
+        handles_max; // most objects behind handles at one time, 0 to 16777214, default 1048576; each takes 56 bytes of
+                     // address range, and of memory once it is used
     uint64_t promotion_bytes_max; // most bytes promoted per frame, 0 = unlimited (default)
     uint64_t promotion_size_max;  // largest object that is promoted, bytes, 0 = any (default)
     bool huge_pages;              // ask for transparent huge pages; default true
@@ -50,7 +53,7 @@ typedef struct fa_config {
 FA_API fa_config fa_config_default(void);
 
 /// [any] For tools and small programs: no workers, 2 attached threads, 1 MiB of frame memory a lane and frame, 256 queued jobs, 1024
-/// promotions a frame, an address range of 1 GiB, no huge pages.
+/// promotions a frame, 4096 handles, an address range of 1 GiB, no huge pages.
 FA_API fa_config fa_config_minimal(void);
 
 /// [any] For a process that has its machine to itself: 64 MiB touched ahead, 16384 queued jobs a lane, workers that look for work for 50 µs

@@ -44,6 +44,9 @@ struct fa_worker {
     const uint32_t *unit_info; // per unit: lane << 24 | tag << 16 | kind << 8 | class; read with a relaxed atomic load
     uint32_t index;            // lane number; 0 is the main lane, workers follow, then attached threads
     fa_system *system;
+    struct fa_handle_slot *handle_slots; // see handle.h
+    uintptr_t handle_base;               // what places of handles count from
+    uint32_t handle_count;               // slots in the table
     // owner: the lane's thread
     uint32_t pool_info;     // unit_info >> 8 of this lane's pool slabs under its current tag
     fa_magazine *magazines; // FA_CLASS_COUNT of them, of that tag
