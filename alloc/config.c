@@ -24,6 +24,8 @@ fa_config fa_config_default(void)
         .retained_max = 65536,
         .promotion_bytes_max = 0,
         .promotion_size_max = 0,
+        .tick_late_ms = 0,
+        .tick_hooks = false,
         .huge_pages = true,
         .pin_workers = false,
         .checked = FA_ASSERTIONS,
@@ -85,6 +87,7 @@ static const char *check_counts(const fa_config *c)
         {c->frames_in_flight >= 1 && c->frames_in_flight <= FA_FRAMES_IN_FLIGHT_MAX, "frames_in_flight is 1 to 16"},
         {capacity >= 16 && capacity <= 65536 && (capacity & (capacity - 1)) == 0,
          "deque_capacity is a power of two, 16 to 65536"},
+        {c->tick_late_ms <= 3600000, "tick_late_ms is 0 to 3600000"},
         {c->search_spin_us <= 1000000, "search_spin_us is 0 to 1000000"},
         {c->retained_max <= 1u << 24, "retained_max is 0 to 16777216"});
 }

@@ -98,6 +98,7 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
     memory->lane_count = lane_count;
     memory->lane_bytes = lane_bytes;
     memory->frame_open = FAI_NO_SLOT;
+    memory->hooks = config->tick_hooks ? FAI_HOOKS_DECLARED : FAI_HOOKS_NONE;
     if (!fai_blocks_init(&memory->blocks, config)) return FA_ERROR_MEMORY;
     memory->lanes = map_zeroed(lane_count * lane_bytes);
     memory->outboxes = map_zeroed(lane_count * outbox_bytes(lane_count));

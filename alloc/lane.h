@@ -171,6 +171,9 @@ typedef struct fai_lane {
     fai_mailbox mailbox;
 } fai_lane;
 
+/// Tick hooks: nobody spoke of them, they were declared, they were called.
+enum { FAI_HOOKS_NONE, FAI_HOOKS_DECLARED, FAI_HOOKS_CALLED };
+
 /// All memory of a system; first member of fa_system.
 typedef struct fai_memory {
     // immutable after init
@@ -206,6 +209,7 @@ typedef struct fai_memory {
     FAI_ATOMIC(uint32_t)
     lanes_used; // lanes from this number on were never claimed, and the boundary need not look at them
     FAI_ATOMIC(uint32_t) labelled;   // 1: some lane has had a label
+    FAI_ATOMIC(uint32_t) hooks; // FAI_HOOKS_…, written by the main lane
     FAI_ATOMIC(uint32_t) frame_open; // slot of the open frame, FAI_NO_SLOT if none
 } fai_memory;
 
@@ -461,3 +465,6 @@ void fai_memory_reclaim_all(fai_memory *memory);
 /// [any] Reports to the configured sink. `lane` may be NULL. printf-like message; note and help are static.
 __attribute__((format(printf, 6, 7))) void fai_report(const fai_memory *memory, const fai_lane *lane, const char *code,
                                                       const char *note, const char *help, const char *message, ...);
+
+/// [own] Something that needs a frame was asked for outside one: FA001, or FA101 when declared tick hooks never came.
+void fai_report_outside(const fai_lane *lane, const char *what);

@@ -9,8 +9,7 @@
 
 fa_status fai_submit_outside_frame(const fai_worker *w)
 {
-    fai_report(&fai_worker_system(w)->memory, &w->lane, "FA001", "a job belongs to the frame of its submitter",
-               "begin a frame; an attached thread calls fa_frame_hold()", "job submitted outside a frame");
+    fai_report_outside(&w->lane, "job submitted");
     return FA_ERROR_STATE;
 }
 

@@ -5,7 +5,7 @@
 
 #include "jobs/wake.h"
 
-/// [own] Reports that jobs cannot be started outside a frame (FA001); returns FA_ERROR_STATE.
+/// [own] Reports that jobs cannot be started outside a frame (FA001, FA101); returns FA_ERROR_STATE.
 fa_status fai_submit_outside_frame(const fai_worker *w);
 
 /// [own] Adds a complete job to the private part of the deque and counts it; false when the deque is full.

@@ -11,4 +11,5 @@
 #include <framealloc/stats.h>
 #include <framealloc/system.h>
 #include <framealloc/tag.h>
+#include <framealloc/tick.h>
 #include <framealloc/worker.h>

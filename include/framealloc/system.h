@@ -21,6 +21,8 @@
 ///
 ///     FA001  memory or a job asked for outside a frame
 ///     FA003  frame memory is exhausted: once a frame and lane
+///     FA101  the same as FA001 when tick hooks were declared and never called
+///     FA102  a tick hook was missed, or called at the wrong moment; see tick.h
 ///     FA201  a free of something that is no live object
 ///     FA302  a tag's hard budget refuses: once a frame and tag
 ///     FA303  a tag's soft budget was crossed
@@ -67,6 +69,8 @@ typedef struct fa_config {
     uint32_t retained_max;    // most promotions per frame, 0 to 16777216, default 65536
     uint64_t promotion_bytes_max; // most bytes promoted per frame, 0 = unlimited (default)
     uint64_t promotion_size_max;  // largest object that is promoted, bytes, 0 = any (default)
+    uint32_t tick_late_ms;        // FA102 when no tick hook comes for so long and jobs are not done, at most 3600000; 0 (default): never
+    bool tick_hooks;              // ticks are driven by the hooks of tick.h: FA101 when they never come; default false
     bool huge_pages;              // ask for transparent huge pages; default true
     bool pin_workers;             // pin worker i to the i-th usable CPU; default false
     bool checked;                 // fill, verify and diagnose at every step; default true in builds with assertions
