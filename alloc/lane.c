@@ -7,6 +7,7 @@
 #include "concurrent/annotate.h"
 #include "concurrent/check.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -87,6 +88,7 @@ static void release(fai_memory *memory)
 {
     fai_blocks_exit(&memory->blocks);
     fai_depot_exit(&memory->depot);
+    fai_sites_exit(&memory->sites);
     unmap_lanes(memory);
 }
 
@@ -107,6 +109,7 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
     memory->retentions = map_zeroed(sizeof *memory->retentions);
     if (!memory->lanes || !memory->outboxes || !memory->ledgers || !memory->labels || !memory->retentions ||
         !fai_depot_init(&memory->depot) ||
+        !fai_sites_init(&memory->sites, config) ||
         !fai_blocks_prefault(&memory->blocks, (uint32_t)(config->prefault_bytes >> FAI_BLOCK_SHIFT))) {
         release(memory);
         return FA_ERROR_MEMORY;
@@ -119,11 +122,27 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
     return FA_OK;
 }
 
-static void report_leaks(const fai_memory *memory)
+typedef struct leak_note {
+    char text[4096];
+    size_t length;
+} leak_note;
+
+static void add_leak_line(const char *line, void *context)
+{
+    leak_note *note = context;
+    size_t size = sizeof note->text, left = size - note->length;
+    int written = snprintf(note->text + note->length, left, "\n        %s", line);
+    note->length = written >= 0 && (size_t)written < left ? note->length + (size_t)written : size - 1;
+}
+
+static void report_leaks(fai_memory *memory)
 {
     const fa_stats *stats = &memory->merged;
     if (stats->pool_live == 0 && stats->heap_live == 0) return;
-    fai_report(memory, fai_memory_lane(memory, 0), "FA910", "they are released with the system",
+    leak_note note = {.text = "they are released with the system"};
+    note.length = strlen(note.text);
+    if (fai_memory_has_records(memory)) fai_leaks_print(memory, add_leak_line, &note);
+    fai_report(memory, fai_memory_lane(memory, 0), "FA910", note.text,
                "free pool and heap objects, and drop cells, before fa_destroy()",
                "never freed: %llu pool objects (%llu bytes), %llu heap objects (%llu bytes)",
                (unsigned long long)stats->pool_live, (unsigned long long)stats->pool_live_bytes,
@@ -136,8 +155,10 @@ void fai_memory_exit(fai_memory *memory)
     for (uint32_t i = 0; i < memory->lane_count; i++) fai_outbox_post_all(fai_memory_lane(memory, i));
     for (uint32_t i = 0; i < memory->lane_count; i++) {
         fai_mailbox_drain(fai_memory_lane(memory, i));
+        fai_quarantine_empty(fai_memory_lane(memory, i));
         fai_lane_publish(fai_memory_lane(memory, i));
     }
+    fai_records_verify_all(memory);
     fai_memory_publish(memory);
     report_leaks(memory);
     release(memory);

@@ -22,6 +22,7 @@
 
 #include "alloc/arena.h"
 #include "alloc/label.h"
+#include "alloc/records.h"
 #include "alloc/remote.h"
 #include "concurrent/check.h"
 #include "concurrent/rcu.h"
@@ -146,6 +147,9 @@ typedef struct fai_lane {
     fai_open_phase phases[FA_PHASE_DEPTH];
     fai_ledger *ledgers; // one per frame slot
     fai_slabs slabs;
+    void **quarantine; // ring of objects freed last, checked systems only
+    uint32_t quarantine_next;
+    uint32_t quarantined;
     fai_outbox outbox;
     fai_stash stash;
     fai_retained_list retained[FA_FRAMES_IN_FLIGHT_MAX];
@@ -187,6 +191,7 @@ typedef struct fai_memory {
     fai_retentions *retentions;
     fai_blocks blocks;
     fai_depot depot;
+    fai_sites sites;
     // owner: the main lane
     fai_grace grace;
     fai_retired_list gathered; // versions that wait for a grace period to begin
@@ -209,7 +214,7 @@ typedef struct fai_memory {
     FAI_ATOMIC(uint32_t)
     lanes_used; // lanes from this number on were never claimed, and the boundary need not look at them
     FAI_ATOMIC(uint32_t) labelled;   // 1: some lane has had a label
-    FAI_ATOMIC(uint32_t) hooks; // FAI_HOOKS_…, written by the main lane
+    FAI_ATOMIC(uint32_t) hooks;      // FAI_HOOKS_…, written by the main lane
     FAI_ATOMIC(uint32_t) frame_open; // slot of the open frame, FAI_NO_SLOT if none
 } fai_memory;
 
@@ -415,6 +420,14 @@ void fai_lane_trim(fai_lane *lane);
 
 /// [owner] Returns what the magazines of a tag hold to their slabs; whether there was anything.
 bool fai_lane_flush_tag(fai_lane *lane, uint32_t tag);
+/// [owner] Gives a freed and filled object back to its slab, in checked systems after others were; and all that wait for that.
+void fai_quarantine_put(fai_lane *lane, void *p);
+void fai_quarantine_empty(fai_lane *lane);
+
+static inline bool fai_memory_has_records(const fai_memory *memory)
+{
+    return memory->blocks.records != NULL;
+}
 
 /// [own] Whether p is a whole pool or heap object of this system, and which it is.
 fai_kind fai_memory_kind_of(const fai_memory *memory, const void *p);

@@ -4,4 +4,5 @@ set(fa_examples
     budgets
     first_tick
     game_loop
+    leak_hunt
     promotion)

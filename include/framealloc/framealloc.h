@@ -4,6 +4,7 @@
 #pragma once
 
 #include <framealloc/base.h>
+#include <framealloc/debug.h>
 #include <framealloc/frame.h>
 #include <framealloc/jobs.h>
 #include <framealloc/pool.h>

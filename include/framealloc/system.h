@@ -71,6 +71,10 @@ typedef struct fa_config {
     uint64_t promotion_size_max;  // largest object that is promoted, bytes, 0 = any (default)
     uint32_t tick_late_ms;        // FA102 when no tick hook comes for so long and jobs are not done, at most 3600000; 0 (default): never
     bool tick_hooks;              // ticks are driven by the hooks of tick.h: FA101 when they never come; default false
+    uint32_t backtraces;          // checked: return addresses kept per allocation site, 0 (default) and 1 the caller's, up to 16 by
+                                  // backtrace(), which costs every pool and heap allocation some µs
+    uint32_t backtrace_sites;     // checked: sites told apart, 0 to 65535 (200 bytes each when used), default 4096
+    uint32_t quarantine;          // checked: freed objects of up to 32 KiB that a lane does not use again yet, 0 (default) to 65536
     bool huge_pages;              // ask for transparent huge pages; default true
     bool pin_workers;             // pin worker i to the i-th usable CPU; default false
     bool checked;                 // fill, verify and diagnose at every step; default true in builds with assertions
