@@ -27,6 +27,7 @@ fa_config fa_config_default(void)
         .backtraces = 0,
         .backtrace_sites = 4096,
         .quarantine = 0,
+        .drain_objects_max = 0,
         .tick_late_ms = 0,
         .tick_hooks = false,
         .huge_pages = true,

@@ -211,7 +211,8 @@ bool fai_lane_claim(fai_lane *lane)
 static void service(fai_lane *lane)
 {
     fai_store_relaxed(&lane->service_due, 0u);
-    fai_mailbox_drain(lane);
+    bool kept = fai_mailbox_drain_bounded(lane);
+    if (kept) fai_store_relaxed(&lane->attention, 1u);
     fai_lane_publish(lane);
 }
 
@@ -337,15 +338,24 @@ static void reset_main_scope(fai_lane *main_lane)
         fai_lane_rewind_scope(main_lane, empty);
 }
 
+/// A limit that refused memory makes this boundary take everything home.
+static void note_refusals(fai_memory *memory)
+{
+    uint64_t refused = fai_load_relaxed(&memory->blocks.refused);
+    fai_store_relaxed(&memory->drain_all, (uint32_t)(refused != memory->refused_seen));
+    memory->refused_seen = refused;
+}
+
 void fai_memory_boundary(fai_memory *memory)
 {
     fai_lane *main_lane = fai_memory_lane(memory, 0);
     fai_store_relaxed(&memory->frame_open, FAI_NO_SLOT);
     reset_main_scope(main_lane);
+    note_refusals(memory);
     fai_memory_reclaim(memory);
     fai_outbox_post_all(main_lane);
     for (uint32_t i = 1; i < fai_memory_lanes_used(memory); i++) service_other(memory, fai_memory_lane(memory, i));
-    fai_mailbox_drain(main_lane);
+    (void)fai_mailbox_drain_bounded(main_lane);
     fai_memory_gather(memory, main_lane);
     trim_main(main_lane);
     fai_memory_start_grace(memory);

@@ -82,6 +82,7 @@ typedef struct fai_lane_stats {
     int64_t heap_live, heap_live_bytes;
     uint64_t heap_allocs;
     uint64_t remote_frees, foreign_frees;
+    uint64_t frees_kept;
     uint64_t retired;
 } fai_lane_stats;
 
@@ -199,7 +200,8 @@ typedef struct fai_memory {
     uint64_t gathered_frame;   // frame at whose boundary the oldest was gathered
     uint64_t waiting_frame;
     uint64_t retired, reclaimed;
-    fa_promotion *items; // of the last result
+    uint64_t refused_seen; // blocks.refused at the last boundary
+    fa_promotion *items;   // of the last result
     uint32_t item_capacity;
     fai_retained **sorted; // work space of the promotion
     uint32_t sorted_capacity;
@@ -214,6 +216,7 @@ typedef struct fai_memory {
     FAI_ATOMIC(uint32_t)
     lanes_used; // lanes from this number on were never claimed, and the boundary need not look at them
     FAI_ATOMIC(uint32_t) labelled;   // 1: some lane has had a label
+    FAI_ATOMIC(uint32_t) drain_all;  // 1: memory was refused, boundaries take everything home
     FAI_ATOMIC(uint32_t) hooks;      // FAI_HOOKS_…, written by the main lane
     FAI_ATOMIC(uint32_t) frame_open; // slot of the open frame, FAI_NO_SLOT if none
 } fai_memory;
@@ -440,6 +443,8 @@ void fai_outbox_add(fai_lane *lane, uint32_t owner, void *p, size_t bytes);
 void fai_outbox_post_all(fai_lane *lane);
 /// [owner] Takes home all that others freed, or only until the magazine has something.
 void fai_mailbox_drain(fai_lane *lane);
+/// [owner] At a boundary: the same up to config.drain_objects_max; whether some are left.
+bool fai_mailbox_drain_bounded(fai_lane *lane);
 void fai_mailbox_refill(fai_lane *lane, const fa_magazine *magazine);
 static inline bool fai_mailbox_is_empty(const fai_mailbox *mailbox)
 {

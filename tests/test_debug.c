@@ -541,9 +541,12 @@ SITE(0)
 SITE(1)
 SITE(2)
 SITE(3)
-SITE(4) SITE(5) SITE(6) SITE(7)
+SITE(4)
+SITE(5)
+SITE(6)
+SITE(7)
 
-    static void sites_are_bounded(const test_case *at)
+static void sites_are_bounded(const test_case *at)
 {
     static void *(*const sites[])(fa_worker *) = {site_0, site_1, site_2, site_3, site_4, site_5, site_6, site_7};
     for (uint32_t limit = 0; limit <= 64; limit = limit == 0 ? 3 : limit == 3 ? 64 : 65) {

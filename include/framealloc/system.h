@@ -69,6 +69,9 @@ typedef struct fa_config {
     uint32_t retained_max;    // most promotions per frame, 0 to 16777216, default 65536
     uint64_t promotion_bytes_max; // most bytes promoted per frame, 0 = unlimited (default)
     uint64_t promotion_size_max;  // largest object that is promoted, bytes, 0 = any (default)
+    uint32_t drain_objects_max;   // frees by other lanes that a boundary takes home for a lane, in packets of 61; what is left waits for
+                                  // the next (fa_stats.frees_kept), a quarter of it is taken at least, and everything when memory was
+                                  // refused: with F such frees a frame no more than 4 F wait. 0 (default): everything, at every boundary
     uint32_t tick_late_ms;        // FA102 when no tick hook comes for so long and jobs are not done, at most 3600000; 0 (default): never
     bool tick_hooks;              // ticks are driven by the hooks of tick.h: FA101 when they never come; default false
     uint32_t backtraces;          // checked: return addresses kept per allocation site, 0 (default) and 1 the caller's, up to 16 by
