@@ -28,6 +28,7 @@ fa_config fa_config_default(void)
         .backtrace_sites = 4096,
         .quarantine = 0,
         .drain_objects_max = 0,
+        .transfers_max = 1024,
         .tick_late_ms = 0,
         .tick_hooks = false,
         .huge_pages = true,
@@ -94,6 +95,7 @@ static const char *check_counts(const fa_config *c)
         {c->backtraces <= FA_BACKTRACE_MAX, "backtraces is 0 to 16"},
         {c->backtrace_sites <= 65535, "backtrace_sites is 0 to 65535"},
         {c->quarantine <= 65536, "quarantine is 0 to 65536"},
+        {c->transfers_max <= 65535, "transfers_max is 0 to 65535"},
         {c->tick_late_ms <= 3600000, "tick_late_ms is 0 to 3600000"},
         {c->search_spin_us <= 1000000, "search_spin_us is 0 to 1000000"},
         {c->retained_max <= 1u << 24, "retained_max is 0 to 16777216"});

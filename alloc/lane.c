@@ -89,6 +89,7 @@ static void release(fai_memory *memory)
     fai_blocks_exit(&memory->blocks);
     fai_depot_exit(&memory->depot);
     fai_sites_exit(&memory->sites);
+    fai_transfers_exit(&memory->transfers);
     unmap_lanes(memory);
 }
 
@@ -108,8 +109,8 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
     memory->labels = map_zeroed(sizeof *memory->labels);
     memory->retentions = map_zeroed(sizeof *memory->retentions);
     if (!memory->lanes || !memory->outboxes || !memory->ledgers || !memory->labels || !memory->retentions ||
-        !fai_depot_init(&memory->depot) ||
-        !fai_sites_init(&memory->sites, config) ||
+        !fai_depot_init(&memory->depot) || !fai_sites_init(&memory->sites, config) ||
+        !fai_transfers_init(&memory->transfers, config->transfers_max) ||
         !fai_blocks_prefault(&memory->blocks, (uint32_t)(config->prefault_bytes >> FAI_BLOCK_SHIFT))) {
         release(memory);
         return FA_ERROR_MEMORY;

@@ -24,6 +24,7 @@
 #include "alloc/label.h"
 #include "alloc/records.h"
 #include "alloc/remote.h"
+#include "alloc/transfer.h"
 #include "concurrent/check.h"
 #include "concurrent/rcu.h"
 
@@ -151,6 +152,7 @@ typedef struct fai_lane {
     void **quarantine; // ring of objects freed last, checked systems only
     uint32_t quarantine_next;
     uint32_t quarantined;
+    uint32_t transfer_hint; // slot to look at first
     fai_outbox outbox;
     fai_stash stash;
     fai_retained_list retained[FA_FRAMES_IN_FLIGHT_MAX];
@@ -193,6 +195,7 @@ typedef struct fai_memory {
     fai_blocks blocks;
     fai_depot depot;
     fai_sites sites;
+    fai_transfers transfers;
     // owner: the main lane
     fai_grace grace;
     fai_retired_list gathered; // versions that wait for a grace period to begin

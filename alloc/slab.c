@@ -419,7 +419,7 @@ void fai_span_give(fai_slabs *slabs, uint32_t unit)
     FA_ASSERT(span->kind == FAI_KIND_SPAN || span->kind == FAI_KIND_FRAME);
     clear_records(slabs->blocks, unit, 2);
     set_unit_info(slabs->blocks, unit, 1, 0);
-    if (!span->capacity) {
+    if (!fai_span_is_whole(span)) {
         units_give(slabs, unit, span->units);
         return;
     }

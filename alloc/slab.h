@@ -100,6 +100,12 @@ static inline bool fai_kind_is_slab(fai_kind kind)
     return kind == FAI_KIND_POOL || kind == FAI_KIND_HEAP || kind == FAI_KIND_STORE;
 }
 
+/// Whether a span is made of whole blocks, and so no part of a block that a lane serves others from.
+static inline bool fai_span_is_whole(const fai_slab *span)
+{
+    return span->capacity != 0;
+}
+
 /// [any] The descriptor of the slab or span that an address lies in; the address is in the range and in one.
 static inline fai_slab *fai_slab_of(const fai_blocks *blocks, const void *p)
 {

@@ -4,5 +4,6 @@ set(fa_examples
     budgets
     first_tick
     game_loop
+    handover
     leak_hunt
     promotion)

@@ -13,4 +13,5 @@
 #include <framealloc/system.h>
 #include <framealloc/tag.h>
 #include <framealloc/tick.h>
+#include <framealloc/transfer.h>
 #include <framealloc/worker.h>
