@@ -87,6 +87,47 @@ static void by_default_everything_is_taken(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+typedef struct provision {
+    load *all;
+    uint32_t lane;
+} provision;
+
+static void provide(fa_worker *w, void *arg)
+{
+    const provision *from = arg;
+    if (w->index != from->lane) return;
+    for (int i = 0; i < LOAD; i++) {
+        from->all->objects[i] = fa_pool_alloc(w, 64);
+        EXPECT(from->all->objects[i] != NULL);
+    }
+}
+
+/// A worker that sleeps is looked after at every boundary until nothing waits for it.
+static void a_sleeping_owner_gets_all_in_the_end(const test_case *at)
+{
+    static load all;
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.drain_objects_max = 300;
+    fa_system *fa = create(&config);
+    all = (load){.by = 0};
+    provision from = {&all, at->workers};
+    begin(fa);
+    everyone(fa, provide, &from);
+    end(fa);
+    begin(fa);
+    free_load(fa_self(fa), &all);
+    end(fa);
+    assert_true(stats_of(fa).frees_kept > LOAD / 2);
+    for (int i = 0; i < 40; i++) {
+        begin(fa);
+        end(fa);
+    }
+    assert_int_equal(stats_of(fa).frees_kept, 0);
+    assert_int_equal(stats_of(fa).pool_live, 0);
+    destroy_quiet(fa, &to);
+}
+
 /// Traffic that never stops: what waits settles at a few frames' worth.
 static void what_waits_is_bounded(const test_case *at)
 {
@@ -175,6 +216,7 @@ int main(int argc, char **argv)
     static const test_entry entries[] = {
         EACH_OF(a_boundary_takes_no_more_than_it_may, "124", "ny"),
         EACH_OF(by_default_everything_is_taken, "124", "ny"),
+        EACH_OF(a_sleeping_owner_gets_all_in_the_end, "124", "ny"),
         EACH_OF(what_waits_is_bounded, "124", "ny"),
         EACH_OF(strangers_frees_are_bounded_too, "02", "ny"),
         EACH_OF(a_refusal_takes_everything_home, "12", "ny"),
