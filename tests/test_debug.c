@@ -108,6 +108,35 @@ static void rollback_and_scope_end_poison(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+typedef struct job_memory {
+    atomic_uintptr_t of[16];
+    atomic_uint count;
+} job_memory;
+
+static void use_job_memory(fa_worker *w, void *arg)
+{
+    job_memory *all = arg;
+    void *p = fa_scope_alloc(w, 200);
+    EXPECT(p != NULL && fa_check(w->system, p, 200) == FA_OK);
+    atomic_store(&all->of[atomic_fetch_add(&all->count, 1u)], (uintptr_t)p);
+}
+
+/// Scope memory is the job's: it ends when the job returns, though its frame goes on.
+static void a_jobs_memory_is_poisoned_when_it_returns(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    job_memory all = {0};
+    fa_counter counter = FA_COUNTER_INIT;
+    begin(fa);
+    for (int i = 0; i < 16; i++)
+        assert_int_equal(fa_submit_counted(fa_self(fa), &counter, use_job_memory, &all), FA_OK);
+    assert_int_equal(fa_wait(fa_self(fa), &counter), FA_OK);
+    for (int i = 0; i < 16; i++) assert_stale(fa, &to, (void *)atomic_load(&all.of[i]), 200);
+    end(fa);
+    destroy_quiet(fa, &to);
+}
+
 static void only_what_was_used_is_filled(const test_case *at)
 {
     if (WITH_ASAN) return; // beyond the used part nothing may be touched at all
@@ -769,6 +798,7 @@ int main(int argc, char **argv)
         EACH_OF(freed_objects_are_poisoned, "02", "y"),
         EACH_OF(frame_memory_is_poisoned_on_every_worker, "0124", "y"),
         EACH_OF(rollback_and_scope_end_poison, "02", "y"),
+        EACH_OF(a_jobs_memory_is_poisoned_when_it_returns, "0124", "y"),
         EACH_OF(only_what_was_used_is_filled, "0", "y"),
         EACH_OF(an_overflow_is_found_at_the_free, "0124", "y"),
         EACH_OF(an_overflow_is_found_when_another_lane_frees, "0124", "y"),

@@ -46,7 +46,7 @@ FA_API bool fa_is_poisoned(const void *p, size_t size);
 FA_API fa_status fa_check(fa_system *fa, const void *p, size_t size);
 
 /// [main] Between frames: the sites of live pool and heap objects, most bytes first; the first `capacity` of them into out, how many there are in all
-/// into *count. Objects that attached threads allocate or free at this moment may or may not be counted. out may be NULL if capacity is 0.
+/// into *count. Objects that attached threads or jobs of overlapping frames allocate or free at this moment may or may not be counted. out may be NULL if capacity is 0.
 /// FA_ERROR_STATE: a frame is open. FA_ERROR_INVALID: NULL. FA_ERROR_UNSUPPORTED: the system is unchecked. FA_ERROR_WRONG_THREAD.
 FA_API fa_status fa_leaks_read(fa_system *fa, fa_leak *out, uint32_t capacity, uint32_t *count);
 
