@@ -170,6 +170,8 @@ static unsigned char *canary_of(void *p, size_t size, size_t room, size_t *lengt
 
 static size_t matching(const unsigned char *bytes, size_t size, unsigned char byte)
 {
+    if (size == 0) return 0;
+    if (bytes[0] == byte && memcmp(bytes, bytes + 1, size - 1) == 0) return size; // each is as the one before
     size_t n = 0;
     while (n < size && bytes[n] == byte) n++;
     return n;
