@@ -56,9 +56,10 @@ static void unmap_all(fai_blocks *blocks)
     if (blocks->unit_info != NULL) unmap(blocks->unit_info - INFO_SKEW, (units + INFO_SKEW) * sizeof(uint32_t));
     unmap(blocks->slabs, units * sizeof(fai_slab));
     unmap(blocks->used, word_count(blocks) * 3 * sizeof(uint64_t));
+    unmap(blocks->records, units * FAI_UNIT_RECORDS * sizeof(uint64_t));
 }
 
-static bool map_all(fai_blocks *blocks, uint64_t bytes)
+static bool map_all(fai_blocks *blocks, uint64_t bytes, bool checked)
 {
     blocks->bytes = (size_t)bytes;
     blocks->count = (uint32_t)(bytes >> FAI_BLOCK_SHIFT);
@@ -69,7 +70,10 @@ static bool map_all(fai_blocks *blocks, uint64_t bytes)
     blocks->unit_info = info != NULL ? info + INFO_SKEW : NULL;
     blocks->slabs = map(units * sizeof(fai_slab));
     blocks->used = map(word_count(blocks) * 3 * sizeof(uint64_t));
-    if (blocks->base && blocks->block_info && blocks->unit_info && blocks->slabs && blocks->used) return true;
+    blocks->records = checked ? map(units * FAI_UNIT_RECORDS * sizeof(uint64_t)) : NULL;
+    bool recorded = blocks->records != NULL || !checked;
+    if (blocks->base && blocks->block_info && blocks->unit_info && blocks->slabs && blocks->used && recorded)
+        return true;
     unmap_all(blocks);
     return false;
 }
@@ -78,7 +82,7 @@ bool fai_blocks_init(fai_blocks *blocks, const fa_config *config)
 {
     memset(blocks, 0, sizeof *blocks);
     uint64_t bytes = config->reserve_bytes;
-    while (!map_all(blocks, bytes)) {
+    while (!map_all(blocks, bytes, config->checked)) {
         bytes = bytes / 2 & ~(uint64_t)(FAI_BLOCK_BYTES - 1);
         if (bytes < RESERVE_MIN) return false;
     }

@@ -60,6 +60,7 @@ typedef struct fai_blocks {
     fai_block *block_info;
     uint32_t *unit_info; // shared: relaxed; written by the lane that has the block
     struct fai_slab *slabs;
+    FAI_ATOMIC(uint64_t) *records; // of objects, see records.h; NULL in unchecked systems
     FAI_ATOMIC(uint64_t) *used;
     FAI_ATOMIC(uint64_t) *resident;
     FAI_ATOMIC(uint64_t) *populated; // of the resident blocks: all pages are there

@@ -275,6 +275,19 @@ void fai_report(const fai_memory *memory, const fai_lane *lane, const char *code
     va_end(arguments);
 }
 
+void fai_report_outside(const fai_lane *lane, const char *what)
+{
+    if (fai_load_relaxed(&lane->memory->hooks) == FAI_HOOKS_DECLARED)
+        fai_report(lane->memory, lane, "FA101",
+                   "tick hooks were declared, but fa_tick_begin() was never called: there is no frame",
+                   "register fa_tick_begin() and fa_tick_end(), or their void (void *) forms, with the engine's loop",
+                   "%s outside a frame, and tick hooks are not installed", what);
+    else
+        fai_report(lane->memory, lane, "FA001",
+                   "jobs and frame memory belong to a frame, from fa_frame_begin() to fa_frame_end()",
+                   "begin a frame; an attached thread calls fa_frame_hold()", "%s outside a frame", what);
+}
+
 // What users call -------------------------------------------------------------------------------------------------------
 
 static bool is_code(const char *code)

@@ -140,8 +140,7 @@ void *fa_frame_alloc_slow(fa_worker *w, size_t size, size_t align)
     fai_lane *lane = fai_lane_of(w);
     if (!fai_lane_is_own(lane) || size == 0 || !align_is_valid(lane, align)) return NULL;
     if (lane->slot == FAI_NO_SLOT) {
-        fai_report(lane->memory, lane, "FA001", "frame memory exists between fa_frame_begin() and fa_frame_end() only",
-                   "begin a frame; an attached thread calls fa_frame_hold()", "frame allocation outside a frame");
+        fai_report_outside(lane, "frame allocation");
         return NULL;
     }
     if (fai_label_tag(lane->label) != 0 && !fai_lane_reserve_frame(lane, most_bytes(lane, size, align))) return NULL;

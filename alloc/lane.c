@@ -96,6 +96,8 @@ static void release(fai_memory *memory)
     fai_blocks_exit(&memory->blocks);
     fai_depot_exit(&memory->depot);
     fai_handles_exit(&memory->handles);
+    fai_sites_exit(&memory->sites);
+    fai_transfers_exit(&memory->transfers);
     unmap_lanes(memory);
 }
 
@@ -110,6 +112,7 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
     memory->frame_open = FAI_NO_SLOT;
     memory->gathered = (fai_retired_list){memory->retired_first[0], 0, FAI_RETIRED_FIRST};
     memory->waiting = (fai_retired_list){memory->retired_first[1], 0, FAI_RETIRED_FIRST};
+    memory->hooks = config->tick_hooks ? FAI_HOOKS_DECLARED : FAI_HOOKS_NONE;
     if (!fai_blocks_init(&memory->blocks, config)) return FA_ERROR_MEMORY;
     memory->lanes = map_zeroed(lane_count * lane_bytes);
     memory->outboxes = map_zeroed(lane_count * outbox_bytes(lane_count));
@@ -117,7 +120,8 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
     memory->labels = map_zeroed(sizeof *memory->labels);
     memory->retentions = map_zeroed(sizeof *memory->retentions);
     if (!memory->lanes || !memory->outboxes || !memory->ledgers || !memory->labels || !memory->retentions ||
-        !fai_depot_init(&memory->depot) ||
+        !fai_depot_init(&memory->depot) || !fai_sites_init(&memory->sites, config) ||
+        !fai_transfers_init(&memory->transfers, config->transfers_max) ||
         !fai_handles_init(&memory->handles, &memory->blocks, config->handles_max, lane_count) ||
         !fai_blocks_prefault(&memory->blocks, (uint32_t)(config->prefault_bytes >> FAI_BLOCK_SHIFT))) {
         release(memory);
@@ -131,15 +135,32 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
     return FA_OK;
 }
 
-static void report_leaks(const fai_memory *memory)
+typedef struct leak_note {
+    char text[4096];
+    size_t length;
+} leak_note;
+
+static void add_leak_line(const char *line, void *context)
+{
+    leak_note *note = context;
+    size_t size = sizeof note->text, left = size - note->length;
+    int written = snprintf(note->text + note->length, left, "\n        %s", line);
+    note->length = written >= 0 && (size_t)written < left ? note->length + (size_t)written : size - 1;
+}
+
+static void report_leaks(fai_memory *memory)
 {
     const fa_stats *stats = &memory->merged;
-    if (stats->pool_live != 0 || stats->heap_live != 0)
-        fai_report(memory, fai_memory_lane(memory, 0), "FA910", "they are released with the system",
+    if (stats->pool_live != 0 || stats->heap_live != 0) {
+        leak_note note = {.text = "they are released with the system"};
+        note.length = strlen(note.text);
+        if (fai_memory_has_records(memory)) fai_leaks_print(memory, add_leak_line, &note);
+        fai_report(memory, fai_memory_lane(memory, 0), "FA910", note.text,
                    "free pool and heap objects, and drop cells, before fa_destroy()",
                    "never freed: %llu pool objects (%llu bytes), %llu heap objects (%llu bytes)",
                    (unsigned long long)stats->pool_live, (unsigned long long)stats->pool_live_bytes,
                    (unsigned long long)stats->heap_live, (unsigned long long)stats->heap_live_bytes);
+    }
     if (stats->handle_live != 0)
         fai_report(memory, fai_memory_lane(memory, 0), "FA910", "their objects are released with the system",
                    "call fa_handle_free() before fa_destroy()", "never freed: %llu handles (%llu bytes)",
@@ -152,8 +173,10 @@ void fai_memory_exit(fai_memory *memory)
     for (uint32_t i = 0; i < memory->lane_count; i++) fai_outbox_post_all(fai_memory_lane(memory, i));
     for (uint32_t i = 0; i < memory->lane_count; i++) {
         fai_mailbox_drain(fai_memory_lane(memory, i));
+        fai_quarantine_empty(fai_memory_lane(memory, i));
         fai_lane_publish(fai_memory_lane(memory, i));
     }
+    fai_records_verify_all(memory);
     fai_memory_publish(memory);
     report_leaks(memory);
     release(memory);
@@ -275,7 +298,8 @@ bool fai_lane_claim(fai_lane *lane)
 static void service(fai_lane *lane)
 {
     fai_store_relaxed(&lane->service_due, 0u);
-    fai_mailbox_drain(lane);
+    bool kept = fai_mailbox_drain_bounded(lane);
+    if (kept) fai_store_relaxed(&lane->attention, 1u);
     fai_lane_publish(lane);
 }
 
@@ -414,15 +438,24 @@ static void reset_main_scope(fai_lane *main_lane)
         fai_lane_rewind_scope(main_lane, empty);
 }
 
+/// A limit that refused memory makes this boundary take everything home.
+static void note_refusals(fai_memory *memory)
+{
+    uint64_t refused = fai_load_relaxed(&memory->blocks.refused);
+    fai_store_relaxed(&memory->drain_all, (uint32_t)(refused != memory->refused_seen));
+    memory->refused_seen = refused;
+}
+
 void fai_memory_boundary(fai_memory *memory)
 {
     fai_lane *main_lane = fai_memory_lane(memory, 0);
     fai_store_relaxed(&memory->frame_open, FAI_NO_SLOT);
     reset_main_scope(main_lane);
+    note_refusals(memory);
     fai_memory_reclaim(memory);
     fai_outbox_post_all(main_lane);
     for (uint32_t i = 1; i < fai_memory_lanes_used(memory); i++) service_other(memory, fai_memory_lane(memory, i));
-    fai_mailbox_drain(main_lane);
+    (void)fai_mailbox_drain_bounded(main_lane);
     fai_memory_gather(memory, main_lane);
     trim_main(main_lane);
     fai_memory_start_grace(memory);

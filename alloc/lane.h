@@ -24,7 +24,9 @@
 #include "alloc/diagnose.h"
 #include "alloc/handle.h"
 #include "alloc/label.h"
+#include "alloc/records.h"
 #include "alloc/remote.h"
+#include "alloc/transfer.h"
 #include "concurrent/check.h"
 #include "concurrent/rcu.h"
 
@@ -88,6 +90,7 @@ typedef struct fai_lane_stats {
     int64_t handle_live, handle_live_bytes, handle_fixed, handle_pinned;
     uint64_t handle_allocs;
     uint64_t remote_frees, foreign_frees;
+    uint64_t frees_kept;
     uint64_t retired;
 } fai_lane_stats;
 
@@ -156,6 +159,10 @@ typedef struct fai_lane {
     fai_ledger *ledgers; // one per frame slot
     fai_slabs slabs;
     fai_handle_lane handles;
+    void **quarantine; // ring of objects freed last, checked systems only
+    uint32_t quarantine_next;
+    uint32_t quarantined;
+    uint32_t transfer_hint; // slot to look at first
     fai_outbox outbox;
     fai_stash stash;
     fai_retained_list retained[FA_FRAMES_IN_FLIGHT_MAX];
@@ -185,6 +192,9 @@ typedef struct fai_lane {
     fai_mailbox mailbox;
 } fai_lane;
 
+/// Tick hooks: nobody spoke of them, they were declared, they were called.
+enum { FAI_HOOKS_NONE, FAI_HOOKS_DECLARED, FAI_HOOKS_CALLED };
+
 /// All memory of a system; first member of fa_system.
 typedef struct fai_memory {
     // immutable after init
@@ -201,6 +211,8 @@ typedef struct fai_memory {
     const char *(*job_name)(const fai_lane *lane); // of the running job; set by the scheduler before any can run
     fai_diagnostics diagnostics;
     fai_handles handles;
+    fai_sites sites;
+    fai_transfers transfers;
     // owner: the main lane
     fai_grace grace;
     fai_retired_list gathered;                 // versions that wait for a grace period to begin
@@ -209,7 +221,8 @@ typedef struct fai_memory {
     uint64_t gathered_frame;                   // frame at whose boundary the oldest was gathered
     uint64_t waiting_frame;
     uint64_t retired, reclaimed;
-    fa_promotion *items; // of the last result
+    uint64_t refused_seen; // blocks.refused at the last boundary
+    fa_promotion *items;   // of the last result
     uint32_t item_capacity;
     fai_retained **sorted; // work space of the promotion
     uint32_t sorted_capacity;
@@ -224,6 +237,8 @@ typedef struct fai_memory {
     FAI_ATOMIC(uint32_t)
     lanes_used; // lanes from this number on were never claimed, and the boundary need not look at them
     FAI_ATOMIC(uint32_t) labelled;   // 1: some lane has had a label
+    FAI_ATOMIC(uint32_t) drain_all;  // 1: memory was refused, boundaries take everything home
+    FAI_ATOMIC(uint32_t) hooks;      // FAI_HOOKS_…, written by the main lane
     FAI_ATOMIC(uint32_t) frame_open; // slot of the open frame, FAI_NO_SLOT if none
 } fai_memory;
 
@@ -447,6 +462,14 @@ void fai_lane_trim(fai_lane *lane);
 
 /// [owner] Returns what the magazines of a tag hold to their slabs; whether there was anything.
 bool fai_lane_flush_tag(fai_lane *lane, uint32_t tag);
+/// [owner] Gives a freed and filled object back to its slab, in checked systems after others were; and all that wait for that.
+void fai_quarantine_put(fai_lane *lane, void *p);
+void fai_quarantine_empty(fai_lane *lane);
+
+static inline bool fai_memory_has_records(const fai_memory *memory)
+{
+    return memory->blocks.records != NULL;
+}
 
 /// [any] Whether p is a whole pool or heap object of this system, and which it is.
 fai_kind fai_memory_kind_of(const fai_memory *memory, const void *p);
@@ -469,6 +492,8 @@ void fai_outbox_add(fai_lane *lane, uint32_t owner, void *p, size_t bytes);
 void fai_outbox_post_all(fai_lane *lane);
 /// [owner] Takes home all that others freed, or only until the magazine has something.
 void fai_mailbox_drain(fai_lane *lane);
+/// [owner] At a boundary: the same up to config.drain_objects_max; whether some are left.
+bool fai_mailbox_drain_bounded(fai_lane *lane);
 void fai_mailbox_refill(fai_lane *lane, const fa_magazine *magazine);
 static inline bool fai_mailbox_is_empty(const fai_mailbox *mailbox)
 {
@@ -512,3 +537,6 @@ void fai_memory_reclaim_all(fai_memory *memory);
 /// printf-like message; note and help are static. The sink may call the library on this lane, so everything must be as other calls expect it.
 __attribute__((format(printf, 6, 7))) void fai_report(const fai_memory *memory, const fai_lane *lane, const char *code,
                                                       const char *note, const char *help, const char *message, ...);
+
+/// [own] Something that needs a frame was asked for outside one: FA001, or FA101 when declared tick hooks never came.
+void fai_report_outside(const fai_lane *lane, const char *what);

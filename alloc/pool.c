@@ -12,14 +12,16 @@
 
 #include <string.h>
 
-#define ALLOCATED_BYTE 0xcd
 #define FREED_BYTE 0xdd
 #define POOL_ALIGN_MAX 4096u
 
-static void mark_allocated(const fai_lane *lane, void *p, size_t size)
+/// `caller` asked for `size` bytes and gets `room`.
+static void mark_allocated(fai_lane *lane, void *p, size_t size, size_t room, fai_kind account, const void *caller)
 {
-    fai_allow(p, size);
-    if (lane->memory->config.checked) memset(p, ALLOCATED_BYTE, size);
+    if (lane->memory->config.checked)
+        fai_record_taken(lane, p, size, room, account, caller);
+    else
+        fai_allow(p, size);
 }
 
 static void mark_freed(const fai_lane *lane, void *p, size_t size)
@@ -45,7 +47,7 @@ static void *take_span(fai_lane *lane, size_t size, size_t align, fai_kind accou
     return fai_span_take(&lane->slabs, size, align, tag, FAI_KIND_SPAN, account);
 }
 
-static void *alloc_span(fai_lane *lane, size_t size, size_t align, fai_kind account)
+static void *alloc_span(fai_lane *lane, size_t size, size_t align, fai_kind account, const void *caller)
 {
     if (size > lane->memory->blocks.bytes) {
         fai_lane_report_refused(lane, size);
@@ -71,7 +73,7 @@ static void *alloc_span(fai_lane *lane, size_t size, size_t align, fai_kind acco
         lane->stats.heap_allocs++;
     }
     fai_lane_count_heap(lane, reserved);
-    mark_allocated(lane, p, size);
+    mark_allocated(lane, p, size, reserved, account, caller);
     return p;
 }
 
@@ -131,6 +133,16 @@ static uint32_t charge_objects(fai_lane *lane, uint32_t size_class, uint32_t wan
     return (uint32_t)(granted / size);
 }
 
+/// What is in quarantine is given up before an allocation is refused.
+static uint32_t take_objects(fai_lane *lane, fai_kind kind, uint32_t size_class, void **objects, uint32_t want)
+{
+    uint32_t tag = fai_label_tag(lane->label),
+             taken = fai_slabs_take(&lane->slabs, tag, kind, size_class, objects, want);
+    if (FA_LIKELY(taken > 0 || lane->quarantined == 0)) return taken;
+    fai_quarantine_empty(lane);
+    return fai_slabs_take(&lane->slabs, tag, kind, size_class, objects, want);
+}
+
 /// Fills an empty magazine half: first with what came home, then from slabs.
 static void refill(fai_lane *lane, fai_purse *purse, uint32_t size_class)
 {
@@ -151,8 +163,7 @@ static void refill(fai_lane *lane, fai_purse *purse, uint32_t size_class)
         fai_label_refund(lane, lane->label, FAI_USE_POOL, (uint64_t)granted * fai_class_size(size_class));
         return;
     }
-    uint32_t taken = fai_slabs_take(&lane->slabs, fai_label_tag(lane->label), FAI_KIND_POOL, size_class,
-                                    magazine->slots, granted);
+    uint32_t taken = take_objects(lane, FAI_KIND_POOL, size_class, magazine->slots, granted);
     magazine->state += taken;
     purse->taken[size_class] += taken;
     fai_label_refund(lane, lane->label, FAI_USE_POOL, (uint64_t)(granted - taken) * fai_class_size(size_class));
@@ -173,7 +184,7 @@ void *fa_pool_alloc_slow(fa_worker *w, size_t size, size_t align)
         return NULL;
     }
     uint32_t size_class = fai_class_aligned(size, align);
-    if (size_class == FA_CLASS_COUNT) return alloc_span(lane, size, align, FAI_KIND_POOL);
+    if (size_class == FA_CLASS_COUNT) return alloc_span(lane, size, align, FAI_KIND_POOL, __builtin_return_address(0));
     uint64_t denials = lane->denials;
     fai_purse *purse = current_purse(lane);
     void *p = NULL;
@@ -188,7 +199,8 @@ void *fa_pool_alloc_slow(fa_worker *w, size_t size, size_t align)
         if (lane->denials == denials) fai_lane_report_refused(lane, size);
         return NULL;
     }
-    if (lane->exact) mark_allocated(lane, p, size);
+    if (lane->exact)
+        mark_allocated(lane, p, size, fai_class_size(size_class), FAI_KIND_POOL, __builtin_return_address(0));
     return p;
 }
 
@@ -196,6 +208,7 @@ void fai_lane_trim(fai_lane *lane)
 {
     const fai_memory *memory = lane->memory;
     for (uint32_t i = 0; i < lane->purse_count; i++) flush_all(lane, fai_lane_purse(lane, lane->purses[i]));
+    fai_quarantine_empty(lane);
     // [frame.slot] acquire: the arenas of dead slots as the main lane reset them.
     uint32_t alive = fai_load_acquire(&memory->slots_alive);
     // A slot that is dead stays dead while this lane stands in a frame, or is the main lane's or in its hands; otherwise the main lane might
@@ -243,21 +256,36 @@ static void free_span(fai_lane *lane, void *p)
     }
     if (span->account == FAI_KIND_POOL || span->account == FAI_KIND_HEAP)
         fai_label_refund(lane, fai_label_make(span->tag, 0), use_of(span->account), span->size);
+    if (span->account != FAI_KIND_FRAME) fai_record_given(lane, p, span->size);
     mark_freed(lane, p, span->size);
     fai_span_give(&lane->slabs, span->head);
+}
+
+/// Whether p is an object of this lane's slabs that somebody has. One in quarantine is not; nor is one that fa_free_any() has linked into
+/// a mailbox, which must not be filled before it is taken out.
+static bool is_live(const fai_lane *lane, const void *p)
+{
+    if (!fai_slabs_is_taken(&lane->slabs, p)) return false;
+    return !lane->exact || (fai_record_is_live(lane->memory, p) && !fai_slab_is_posted(&lane->memory->blocks, p));
+}
+
+/// Before the slab, and with it the memory, may be another lane's, the object is checked and filled.
+static void give_exact(fai_lane *lane, void *p, size_t room)
+{
+    fai_record_given(lane, p, room);
+    mark_freed(lane, p, room);
+    fai_quarantine_put(lane, p);
 }
 
 static void free_pool_object(fai_lane *lane, void *p, uint32_t tag, uint32_t size_class)
 {
     fai_purse *purse = fai_lane_purse(lane, tag);
     if (lane->exact) {
-        if (!fai_slabs_is_taken(&lane->slabs, p)) {
+        if (!is_live(lane, p)) {
             report_invalid(lane, p);
             return;
         }
-        // Before the slab, and with it the memory, may be another lane's.
-        mark_freed(lane, p, fai_class_size(size_class));
-        (void)fai_slabs_give(&lane->slabs, p);
+        give_exact(lane, p, fai_class_size(size_class));
         purse->taken[size_class]--;
         fai_label_refund(lane, fai_label_make(tag, 0), FAI_USE_POOL, fai_class_size(size_class));
         return;
@@ -279,18 +307,26 @@ void fai_lane_free_own(fai_lane *lane, void *p, uint32_t info)
     switch (fai_info_kind(info)) {
         case FAI_KIND_POOL: free_pool_object(lane, p, fai_info_tag(info), size_class); return;
         case FAI_KIND_HEAP:
-            if (!fai_slabs_is_taken(&lane->slabs, p)) {
+            if (!is_live(lane, p)) {
                 report_invalid(lane, p);
                 return;
             }
             lane->stats.heap_live--;
             lane->stats.heap_live_bytes -= fai_class_size(size_class);
             fai_label_refund(lane, fai_label_make(fai_info_tag(info), 0), FAI_USE_HEAP, fai_class_size(size_class));
-            if (lane->exact) mark_freed(lane, p, fai_class_size(size_class));
-            (void)fai_slabs_give(&lane->slabs, p);
+            if (lane->exact)
+                give_exact(lane, p, fai_class_size(size_class));
+            else
+                (void)fai_slabs_give(&lane->slabs, p);
             return;
         case FAI_KIND_STORE: fai_store_give_own(lane, p); return;
         case FAI_KIND_SPAN:
+            if (lane->exact && fai_slab_is_posted(&lane->memory->blocks, p)) {
+                report_invalid(lane, p);
+                return;
+            }
+            free_span(lane, p);
+            return;
         case FAI_KIND_FRAME: free_span(lane, p); return;
         case FAI_KIND_ARENA:
         case FAI_KIND_NONE: report_invalid(lane, p); return;
@@ -402,7 +438,7 @@ void *fa_heap_alloc(fa_worker *w, size_t size, size_t align)
     if (align < FA_ALIGN_DEFAULT) align = FA_ALIGN_DEFAULT;
     uint32_t size_class = align <= POOL_ALIGN_MAX ? fai_class_aligned(size, align) : FA_CLASS_COUNT;
     if (!fai_mailbox_is_empty(&lane->mailbox)) fai_mailbox_drain(lane);
-    if (size_class == FA_CLASS_COUNT) return alloc_span(lane, size, align, FAI_KIND_HEAP);
+    if (size_class == FA_CLASS_COUNT) return alloc_span(lane, size, align, FAI_KIND_HEAP, __builtin_return_address(0));
     if (current_purse(lane) == NULL) {
         fai_lane_report_refused(lane, size);
         return NULL;
@@ -410,7 +446,7 @@ void *fa_heap_alloc(fa_worker *w, size_t size, size_t align)
     uint32_t bytes = fai_class_size(size_class);
     if (!fai_label_charge(lane, lane->label, FAI_USE_HEAP, bytes)) return NULL;
     void *p;
-    uint32_t taken = fai_slabs_take(&lane->slabs, fai_label_tag(lane->label), FAI_KIND_HEAP, size_class, &p, 1);
+    uint32_t taken = take_objects(lane, FAI_KIND_HEAP, size_class, &p, 1);
     fai_lane_report_damage(lane);
     if (taken == 0) {
         fai_label_refund(lane, lane->label, FAI_USE_HEAP, bytes);
@@ -422,7 +458,7 @@ void *fa_heap_alloc(fa_worker *w, size_t size, size_t align)
     lane->stats.heap_allocs++;
     lane->stats.heap_live++;
     lane->stats.heap_live_bytes += bytes;
-    if (lane->exact) mark_allocated(lane, p, size);
+    if (lane->exact) mark_allocated(lane, p, size, bytes, FAI_KIND_HEAP, __builtin_return_address(0));
     return p;
 }
 
@@ -437,7 +473,7 @@ void fa_free_any(fa_system *fa, void *p)
     fai_memory *memory = (fai_memory *)(void *)fa;
     if (fa == NULL || p == NULL) return;
     // Its first word will link it, so it must really be an object.
-    if (fai_memory_kind_of(memory, p) == FAI_KIND_NONE) {
+    if (fai_memory_kind_of(memory, p) == FAI_KIND_NONE || !fai_record_is_live(memory, p)) {
         if (!report_escaped(memory, NULL, p))
             fai_report(memory, NULL, "FA201", "it is no live object of this system", "free each object once",
                        "invalid free of %p", p);
@@ -463,5 +499,7 @@ size_t fa_usable_size(const fa_system *fa, const void *p)
                    "invalid use of %p, which is no live object", p);
         return 0;
     }
-    return object_size(memory, p, fai_load_relaxed(&memory->blocks.unit_info[fai_unit_of(&memory->blocks, p)]));
+    size_t size = object_size(memory, p, fai_load_relaxed(&memory->blocks.unit_info[fai_unit_of(&memory->blocks, p)]));
+    fai_record_use_all(memory, (void *)(uintptr_t)p, size); // who asks may write it all
+    return size;
 }

@@ -13,6 +13,9 @@
 // Packets that may be in use at one time: half a GiB of address space, enough for 64 million floating objects.
 #define DEPOT_PACKETS (UINT32_C(1) << 20)
 
+// A bounded drain takes at least one in so many of what waits: with F frees a frame no more than KEPT_PART * F ever wait.
+#define KEPT_PART 4u
+
 _Static_assert(DEPOT_PACKETS <= FAI_INDEX_MAX, "packets have numbers on an index stack");
 
 /// Makes the page faults of a batch of packets happen together, the first at creation.
@@ -215,4 +218,49 @@ void fai_mailbox_drain(fai_lane *lane)
         take(lane);
     }
     if (drained > 0) count_drain(lane, drained);
+}
+
+/// Puts what arrived behind what is there; how many objects there are in all.
+static uint64_t receive_packets(fai_lane *lane)
+{
+    fai_inbox_entry **end = &lane->stash.packets;
+    uint64_t count = 0;
+    for (int arrived = 0; arrived < 2; arrived++) {
+        for (; *end != NULL; end = &(*end)->next) count += ((const fai_packet *)(const void *)*end)->count;
+        if (arrived) break;
+        *end = fai_inbox_take_owner(&lane->mailbox.packets);
+        if (*end != NULL) FAI_COUNT(&lane->contention, inbox_drains, 1);
+    }
+    return count;
+}
+
+static uint64_t receive_objects(fai_lane *lane)
+{
+    fai_inbox_entry **end = &lane->stash.objects;
+    uint64_t count = 0;
+    for (int arrived = 0; arrived < 2; arrived++) {
+        for (; *end != NULL; end = &(*end)->next) count++;
+        if (arrived) break;
+        *end = fai_inbox_take_owner(&lane->mailbox.objects);
+    }
+    return count;
+}
+
+bool fai_mailbox_drain_bounded(fai_lane *lane)
+{
+    uint64_t limit = lane->memory->config.drain_objects_max;
+    lane->stats.frees_kept = 0;
+    if (FA_LIKELY(limit == 0) || fai_load_relaxed(&lane->memory->drain_all) != 0) {
+        fai_mailbox_drain(lane);
+        return false;
+    }
+    uint64_t waiting = receive_packets(lane) + receive_objects(lane);
+    if (limit < waiting / KEPT_PART) limit = waiting / KEPT_PART;
+    uint32_t drained = 0;
+    while (drained < limit && lane->stash.packets != NULL) drained += open_packet(lane);
+    while (drained < limit && lane->stash.objects != NULL) drained += open_object(lane);
+    if (drained > 0) count_drain(lane, drained);
+    FA_ASSERT(drained <= waiting);
+    lane->stats.frees_kept = waiting - drained;
+    return drained < waiting;
 }

@@ -148,6 +148,7 @@ static void *move_to_heap(fai_memory *memory, const fai_retained *item, fa_promo
     main_lane->stats.heap_live++;
     main_lane->stats.heap_live_bytes += (int64_t)span->size;
     main_lane->stats.heap_allocs++;
+    fai_record_promoted(main_lane, item->object, item->size, span->size);
     return item->object;
 }
 

@@ -28,6 +28,16 @@ uint32_t fai_class_size(uint32_t size_class)
     return (5 + step) << (doubling + 5);
 }
 
+static uint32_t class_units(uint32_t size_class)
+{
+    return fai_class_size(size_class) <= BIG_SIZE ? 1 : BIG_UNITS;
+}
+
+uint32_t fai_class_capacity(uint32_t size_class)
+{
+    return (uint32_t)(class_units(size_class) * FAI_UNIT_BYTES / fai_class_size(size_class));
+}
+
 uint32_t fai_class_aligned(size_t size, size_t align)
 {
     if (size > FA_CLASS_SIZE_MAX) return FA_CLASS_COUNT;
@@ -185,7 +195,7 @@ static void set_unit_info(fai_blocks *blocks, uint32_t unit, uint32_t count, uin
 static fai_slab *slab_make(fai_slabs *slabs, uint32_t tag, fai_kind kind, uint32_t size_class)
 {
     uint32_t size = fai_class_size(size_class);
-    uint32_t units = size <= BIG_SIZE ? 1 : BIG_UNITS;
+    uint32_t units = class_units(size_class);
     uint32_t unit = units_take(slabs, units, 1);
     if (unit == FAI_INDEX_NONE) return NULL;
     fai_slab *slab = &slabs->blocks->slabs[unit];
@@ -196,7 +206,7 @@ static fai_slab *slab_make(fai_slabs *slabs, uint32_t tag, fai_kind kind, uint32
     slab->size_class = size_class;
     slab->object_size = size;
     slab->reciprocal = (uint32_t)(((UINT64_C(1) << 32) + size - 1) / size);
-    slab->capacity = (uint32_t)(units * FAI_UNIT_BYTES / size);
+    slab->capacity = fai_class_capacity(size_class);
     slab->free_count = slab->capacity;
     slab->hint = 0;
     memset(slab->free_bits, 0xff, slab->capacity / 64 * sizeof(uint64_t));
@@ -206,10 +216,19 @@ static fai_slab *slab_make(fai_slabs *slabs, uint32_t tag, fai_kind kind, uint32
     return slab;
 }
 
+/// Units that hold no slab or span have no records.
+static void clear_records(const fai_blocks *blocks, uint32_t unit, uint32_t count)
+{
+    if (blocks->records == NULL) return;
+    FAI_ATOMIC(uint64_t) *records = blocks->records + (size_t)unit * FAI_UNIT_RECORDS;
+    for (uint32_t i = 0; i < count; i++) fai_store_relaxed(&records[i], UINT64_C(0));
+}
+
 static void slab_release(fai_slabs *slabs, fai_slab *slab)
 {
     FA_ASSERT(slab->free_count == slab->capacity);
     list_remove(slabs, slab);
+    clear_records(slabs->blocks, slab->head, slab->capacity);
     set_unit_info(slabs->blocks, slab->head, slab->units, 0);
     units_give(slabs, slab->head, slab->units);
 }
@@ -318,6 +337,13 @@ void fai_slab_unpost(fai_blocks *blocks, const void *p)
     (void)fai_and_relaxed(&slab->posted[index / 64], ~(UINT64_C(1) << index % 64));
 }
 
+bool fai_slab_is_posted(const fai_blocks *blocks, const void *p)
+{
+    const fai_slab *slab = fai_slab_of(blocks, p);
+    uint32_t index = posted_index(blocks, slab, p);
+    return (fai_load_relaxed(&slab->posted[index / 64]) >> index % 64 & 1) != 0;
+}
+
 bool fai_slabs_is_taken(const fai_slabs *slabs, const void *p)
 {
     const fai_slab *slab = fai_slab_of(slabs->blocks, p);
@@ -414,8 +440,9 @@ void fai_span_give(fai_slabs *slabs, uint32_t unit)
     fai_slab *span = &slabs->blocks->slabs[unit];
     FA_ASSERT(span->head == unit);
     FA_ASSERT(span->kind == FAI_KIND_SPAN || span->kind == FAI_KIND_FRAME);
+    clear_records(slabs->blocks, unit, 2);
     set_unit_info(slabs->blocks, unit, 1, 0);
-    if (!span->capacity) {
+    if (!fai_span_is_whole(span)) {
         units_give(slabs, unit, span->units);
         return;
     }

@@ -13,6 +13,8 @@
 #include "alloc/blocks.h"
 
 #define FAI_SLAB_BITS 4096
+/// Records of objects per unit (records.h), in checked systems.
+#define FAI_UNIT_RECORDS FAI_SLAB_BITS
 
 typedef struct fai_slab {
     uint32_t head; // first unit, set for every unit of the slab
@@ -67,6 +69,9 @@ void fai_slabs_add_tag(fai_slabs *slabs, uint32_t tag, fai_slab_lists *lists);
 
 uint32_t fai_class_size(uint32_t size_class);
 
+/// Objects in a slab of the class.
+uint32_t fai_class_capacity(uint32_t size_class);
+
 /// The smallest class of at least `size` whose objects are aligned to `align` (a power of two up to 4096); FA_CLASS_COUNT if there is none.
 uint32_t fai_class_aligned(size_t size, size_t align);
 
@@ -97,6 +102,12 @@ static inline bool fai_kind_is_slab(fai_kind kind)
     return kind == FAI_KIND_POOL || kind == FAI_KIND_HEAP || kind == FAI_KIND_STORE;
 }
 
+/// Whether a span is made of whole blocks, and so no part of a block that a lane serves others from.
+static inline bool fai_span_is_whole(const fai_slab *span)
+{
+    return span->capacity != 0;
+}
+
 /// [any] The descriptor of the slab or span that an address lies in; the address is in the range and in one.
 static inline fai_slab *fai_slab_of(const fai_blocks *blocks, const void *p)
 {
@@ -106,6 +117,7 @@ static inline fai_slab *fai_slab_of(const fai_blocks *blocks, const void *p)
 /// [any] Marks an object as on its way home, linked through its first word; false if it is already. And takes the mark off.
 bool fai_slab_post(fai_blocks *blocks, const void *p);
 void fai_slab_unpost(fai_blocks *blocks, const void *p);
+bool fai_slab_is_posted(const fai_blocks *blocks, const void *p);
 
 /// [any] Whether p is the start of an object of the slab or span; says nothing of whether it is free.
 bool fai_slab_is_object(const fai_blocks *blocks, const fai_slab *slab, const void *p);

@@ -105,6 +105,7 @@ void fai_memory_publish(fai_memory *memory)
     merged->handle_allocs = sum.handle_allocs;
     merged->remote_frees = sum.remote_frees;
     merged->foreign_frees = sum.foreign_frees;
+    merged->frees_kept = sum.frees_kept;
     merged->retired = sum.retired;
     merge_blocks(memory, merged);
     merge_reclaim(memory, merged);

@@ -15,10 +15,12 @@
 #define FAI_ASAN 1
 #define fai_forbid(p, size) __asan_poison_memory_region((p), (size))
 #define fai_allow(p, size) __asan_unpoison_memory_region((p), (size))
+#define fai_is_forbidden(p, size) (__asan_region_is_poisoned((p), (size)) != NULL)
 #else
 #define FAI_ASAN 0
 #define fai_forbid(p, size) ((void)(p), (void)(size))
 #define fai_allow(p, size) ((void)(p), (void)(size))
+#define fai_is_forbidden(p, size) ((void)(p), (void)(size), false)
 #endif
 
 /// A function whose plain accesses ThreadSanitizer does not see: it says why that does no harm.

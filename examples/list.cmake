@@ -5,4 +5,7 @@ set(fa_examples
     diagnostics
     first_tick
     handles
+    game_loop
+    handover
+    leak_hunt
     promotion)

@@ -11,8 +11,7 @@ __attribute__((noinline)) fa_status fai_submit_check(const fai_worker *w)
 {
     if (!fai_lane_is_own(&w->lane)) return FA_ERROR_WRONG_THREAD;
     if (w->lane.slot != FAI_NO_SLOT && w->lane.order != NULL) return FA_OK;
-    fai_report(&fai_worker_system(w)->memory, &w->lane, "FA001", "a job belongs to the frame of its submitter",
-               "begin a frame; an attached thread calls fa_frame_hold()", "job submitted outside a frame");
+    fai_report_outside(&w->lane, "job submitted");
     return FA_ERROR_STATE;
 }
 

@@ -36,6 +36,7 @@ static fa_status init(fa_system *fa, const fa_config *config)
     fa->lane_end = 1 + config->worker_count;
     fa->frame_slots = config->frames_in_flight;
     fa->checked = config->checked;
+    fa->hooks.late_ns = (uint64_t)config->tick_late_ms * 1000000;
     // With more lanes than CPUs a lane that spins takes the time of one that works.
     bool crowded = 1 + config->worker_count > fai_cpu_count();
     fa->spin_ns = crowded ? 0 : (uint64_t)config->search_spin_us * 1000;

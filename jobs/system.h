@@ -8,6 +8,7 @@
 #include "alloc/lane.h"
 #include "concurrent/inbox.h"
 #include "jobs/deque.h"
+#include "jobs/hooks.h"
 #include "jobs/sleepers.h"
 
 struct fai_main_job;
@@ -39,6 +40,7 @@ struct fa_system {
     FAI_ATOMIC(uint32_t) lane_end; // lanes ever used
     FAI_ATOMIC(uint32_t) stopping;
     FAI_ATOMIC(uint32_t) awaited_slot; // frame slot that the parked main lane waits for, FAI_NO_SLOT if none
+    fai_hooks hooks;
     // shared: holds
     FAI_OWN_LINE FAI_ATOMIC(uint64_t) frames[FA_FRAMES_IN_FLIGHT_MAX];
     // shared: main-thread jobs

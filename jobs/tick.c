@@ -404,7 +404,11 @@ static fa_status hold_attached(fai_worker *w, fa_frame *out)
         number = fa_frame_number(fa);
         slot = fai_frame_slot(fa, number);
         state = fai_load_relaxed(&fa->frames[slot]);
-        if (number == 0 || number_of(state) != number || (state & FAI_FRAME_OPEN) == 0) return FA_ERROR_STATE;
+        if (number == 0 || number_of(state) != number || (state & FAI_FRAME_OPEN) == 0) {
+            // That no frame is open this moment is nothing unusual for an attached thread; that none ever was is.
+            if (fai_load_relaxed(&fa->memory.hooks) == FAI_HOOKS_DECLARED) fai_report_outside(&w->lane, "frame held");
+            return FA_ERROR_STATE;
+        }
         FA_ASSERT((state & FAI_FRAME_HOLDS) < FAI_FRAME_HOLDS);
         // [frame.state] acquire: the slot as the main lane opened it.
     } while (!fai_cas_acquire(&fa->frames[slot], &state, state + 1));

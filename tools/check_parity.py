@@ -21,7 +21,7 @@ def numbers(part, first, last):
 
 
 PROMISES = ["C1", "C2", "C3", *numbers(1, 1, 29), *numbers(2, 1, 16), *numbers(3, 1, 21)]
-TEST = re.compile(r"^\s*(?:EACH|EACH_OF)\((\w+)|cmocka_unit_test(?:_\w+)?\((\w+)|^TEST\((\w+)\)", re.M)
+TEST = re.compile(r"(?:^|[\s,])(?:EACH|EACH_OF)\((\w+)|cmocka_unit_test(?:_\w+)?\((\w+)|^TEST\((\w+)\)", re.M)
 
 
 def read(path):

@@ -5,6 +5,7 @@
 
 #include <framealloc/base.h>
 #include <framealloc/diagnostics.h>
+#include <framealloc/debug.h>
 #include <framealloc/frame.h>
 #include <framealloc/handle.h>
 #include <framealloc/jobs.h>
@@ -13,4 +14,6 @@
 #include <framealloc/stats.h>
 #include <framealloc/system.h>
 #include <framealloc/tag.h>
+#include <framealloc/tick.h>
+#include <framealloc/transfer.h>
 #include <framealloc/worker.h>

@@ -28,6 +28,8 @@ typedef struct fa_stats {
     uint64_t handle_live;
     uint64_t handle_live_bytes;
     uint64_t handle_allocs;
+    uint64_t
+        frees_kept; // objects freed by others and left for a later boundary (drain_objects_max); they count as live
     // system memory
     uint64_t memory_bytes; // taken from the system now, blocks in use or kept; what describes them (1 %) and
                            // the lanes themselves (32 KiB each, and their deques) come on top

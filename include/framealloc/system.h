@@ -41,6 +41,19 @@ typedef struct fa_config {
                      // address range, and of memory once it is used
     uint64_t promotion_bytes_max; // most bytes promoted per frame, 0 = unlimited (default)
     uint64_t promotion_size_max;  // largest object that is promoted, bytes, 0 = any (default)
+    // frees by other lanes that a boundary takes home for a lane, in packets of 61; 0 (default): all. What is left waits for the next one
+    // (fa_stats.frees_kept), which takes a quarter of it at least, and everything when memory was refused: with F such frees a frame no
+    // more than 4 F wait
+    uint32_t drain_objects_max;
+    uint32_t transfers_max; // objects on their way by fa_transfer_send(), 0 to 65535, default 1024
+    bool tick_hooks;        // ticks are driven by the hooks of tick.h: FA101 when they never come; default false
+    uint32_t tick_late_ms;  // FA102 when none comes for so long and jobs wait, at most 3600000; 0 (default): never
+    // checked systems, see debug.h: return addresses kept per allocation site, 0 (default) and 1 the caller's, up to 16 by backtrace(), which
+    // costs every pool and heap allocation some µs; sites told apart, 0 to 65535, default 4096, 200 bytes each when used; freed
+    // objects of up to 32 KiB that a lane does not use again yet, 0 (default) to 65536
+    uint32_t backtraces;
+    uint32_t backtrace_sites;
+    uint32_t quarantine;
     bool huge_pages;              // ask for transparent huge pages; default true
     bool pin_workers;             // pin worker i to the i-th usable CPU; default false
     bool checked;                 // fill, verify and diagnose at every step; default true in builds with assertions
