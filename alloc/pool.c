@@ -246,6 +246,10 @@ static void report_invalid(const fai_lane *lane, const void *p)
 static void free_span(fai_lane *lane, void *p)
 {
     fai_slab *span = fai_slab_of(&lane->memory->blocks, p);
+    if (span->account == FAI_KIND_STORE) {
+        fai_store_give_own(lane, p);
+        return;
+    }
     int64_t size = (int64_t)span->size;
     if (span->account == FAI_KIND_POOL) {
         lane->stats.pool_live--;

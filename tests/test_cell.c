@@ -488,6 +488,7 @@ static void what_is_retired_at_the_memory_limit_comes_free(const test_case *at)
         begin(fa);
         end(fa);
     }
+    assert_reported(&to, 301, sink_count(&to, 301)); // nothing else
     destroy_quiet(fa, &to);
 }
 

@@ -2000,7 +2000,7 @@ static void sinks_hear_before_the_program_stops(const test_case *at)
 #define FA001_TEXT                                                                                                     \
     "[framealloc][FA001] error: frame allocation outside a frame\n"                                                    \
     "  context: before the first frame, main\n"                                                                        \
-    "  note: frame memory exists between fa_frame_begin() and fa_frame_end() only\n"                                   \
+    "  note: jobs and frame memory belong to a frame, from fa_frame_begin() to fa_frame_end()\n"                       \
     "  help: begin a frame; an attached thread calls fa_frame_hold()\n"
 
 static void default_sink_writes_to_stderr(const test_case *at)

@@ -204,6 +204,7 @@ static void a_refusal_takes_everything_home(const test_case *at)
     end(fa);
     assert_true(stats_of(fa).frees_kept > 0);
     assert_null(fa_heap_alloc(fa_self(fa), 65 * MIB, 16));
+    assert_reported(&to, 301, 1);
     begin(fa);
     end(fa);
     assert_int_equal(stats_of(fa).frees_kept, 0);
