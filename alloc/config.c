@@ -7,6 +7,7 @@
 #define RESERVE_DEFAULT ((uint64_t)64 << 30)
 #define RESERVE_MIN ((uint64_t)64 << 20)
 #define RESERVE_MAX ((uint64_t)1 << 40)
+#define STREAM_BYTES_DEFAULT ((uint64_t)256 << 20)
 
 fa_config fa_config_default(void)
 {
@@ -24,6 +25,8 @@ fa_config fa_config_default(void)
         .retained_max = 65536,
         .promotion_bytes_max = 0,
         .promotion_size_max = 0,
+        .stream_bytes_max = 0,
+        .streams_max = 16384,
         .huge_pages = true,
         .pin_workers = false,
         .checked = FA_ASSERTIONS,
@@ -42,6 +45,7 @@ fa_config fa_config_minimal(void)
     config.reserve_bytes = (uint64_t)1 << 30;
     config.frame_bytes_max = (uint64_t)1 << 20;
     config.retained_max = 1024;
+    config.streams_max = 1024;
     config.huge_pages = false;
     return config;
 }
@@ -53,6 +57,7 @@ fa_config fa_config_high_performance(void)
     config.search_spin_us = 50;
     config.prefault_bytes = (uint64_t)64 << 20;
     config.retained_max = 1u << 20;
+    config.streams_max = 65536;
     config.checked = false;
     return config;
 }
@@ -86,7 +91,8 @@ static const char *check_counts(const fa_config *c)
         {capacity >= 16 && capacity <= 65536 && (capacity & (capacity - 1)) == 0,
          "deque_capacity is a power of two, 16 to 65536"},
         {c->search_spin_us <= 1000000, "search_spin_us is 0 to 1000000"},
-        {c->retained_max <= 1u << 24, "retained_max is 0 to 16777216"});
+        {c->retained_max <= 1u << 24, "retained_max is 0 to 16777216"},
+        {c->streams_max <= FA_STREAMS_MAX, "streams_max is 0 to 1048576"});
 }
 
 static const char *check_sizes(const fa_config *c)
@@ -101,7 +107,9 @@ static const char *check_sizes(const fa_config *c)
         {is_block_multiple(c->prefault_bytes) && c->prefault_bytes <= c->reserve_bytes && c->prefault_bytes <= limit,
          "prefault_bytes is a multiple of 2 MiB, at most reserve_bytes and memory_max"},
         {c->frame_bytes_max <= c->reserve_bytes && c->frame_bytes_max <= limit,
-         "frame_bytes_max is at most reserve_bytes and memory_max"});
+         "frame_bytes_max is at most reserve_bytes and memory_max"},
+        {c->stream_bytes_max <= c->reserve_bytes && c->stream_bytes_max <= limit,
+         "stream_bytes_max is at most reserve_bytes and memory_max"});
 }
 
 fa_status fai_config_check(const fa_config *config, fa_config *resolved)
@@ -118,6 +126,8 @@ fa_status fai_config_check(const fa_config *config, fa_config *resolved)
     }
     const char *broken = check_counts(resolved);
     if (broken == NULL) broken = check_sizes(resolved);
+    if (broken == NULL && resolved->stream_bytes_max == 0)
+        resolved->stream_bytes_max = resolved->memory_max != 0 ? resolved->memory_max / 4 : STREAM_BYTES_DEFAULT;
     if (broken == NULL) return FA_OK;
     fai_config_report(resolved, broken);
     return FA_ERROR_INVALID;

@@ -85,6 +85,7 @@ static void unmap_lanes(fai_memory *memory)
 
 static void release(fai_memory *memory)
 {
+    fai_streams_exit(memory);
     fai_blocks_exit(&memory->blocks);
     fai_depot_exit(&memory->depot);
     unmap_lanes(memory);
@@ -105,7 +106,7 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
     memory->labels = map_zeroed(sizeof *memory->labels);
     memory->retentions = map_zeroed(sizeof *memory->retentions);
     if (!memory->lanes || !memory->outboxes || !memory->ledgers || !memory->labels || !memory->retentions ||
-        !fai_depot_init(&memory->depot) ||
+        !fai_depot_init(&memory->depot) || !fai_streams_init(memory) ||
         !fai_blocks_prefault(&memory->blocks, (uint32_t)(config->prefault_bytes >> FAI_BLOCK_SHIFT))) {
         release(memory);
         return FA_ERROR_MEMORY;

@@ -23,6 +23,7 @@
 #include "alloc/arena.h"
 #include "alloc/label.h"
 #include "alloc/remote.h"
+#include "alloc/stream.h"
 #include "concurrent/check.h"
 #include "concurrent/rcu.h"
 
@@ -156,6 +157,7 @@ typedef struct fai_lane {
     fai_slab_lists *tagged[FAI_NAMES_MAX]; // the purses by tag, NULL where there is none
     fai_purse untagged;
     uint64_t exhausted_frame; // frame in which FA003 was last reported
+    uint64_t stream_clock;    // last use of a stream that this lane noted
     fa_contention contention;
     // shared
     FAI_OWN_LINE FAI_ATOMIC(uint32_t) state;
@@ -169,6 +171,7 @@ typedef struct fai_lane {
     fai_lane_stats published;                    // each field: relaxed, written by whoever services
     FAI_ATOMIC(uint64_t) at_hand[FAI_NAMES_MAX]; // by tag: bytes in magazines; relaxed, likewise
     fai_mailbox mailbox;
+    FAI_ATOMIC(uint64_t) stream_plan; // see evict.c
 } fai_lane;
 
 /// All memory of a system; first member of fa_system.
@@ -197,6 +200,7 @@ typedef struct fai_memory {
     uint32_t sorted_capacity;
     fa_stats merged;                                // being built; the scheduler fills in its part before a boundary
     uint64_t frame_blocks[FA_FRAMES_IN_FLIGHT_MAX]; // that the slot's arenas kept when it last retired
+    fai_streams streams;                            // see stream.h for what is shared
     // shared: double buffer, see stats.c
     FAI_OWN_LINE FAI_ATOMIC(uint64_t) stats_version;
     fa_stats stats[2];

@@ -16,6 +16,7 @@
 #define FA_WORKERS_MAX 192u
 #define FA_ATTACHED_MAX 62u
 #define FA_FRAMES_IN_FLIGHT_MAX 16u
+#define FA_STREAMS_MAX (1u << 20)
 
 /// Something that went wrong in the caller's use of the library, or a limit that was reached.
 ///
@@ -24,6 +25,7 @@
 ///     FA201  a free of something that is no live object
 ///     FA302  a tag's hard budget refuses: once a frame and tag
 ///     FA303  a tag's soft budget was crossed
+///     FA402  the budget of streams, or their number, is used up: when refusals are a power of two
 ///     FA903  an alignment or destination that cannot be had
 ///     FA904  promotions lost: no memory at the destination, or more in a frame than retained_max
 ///     FA905  a wait that could never end
@@ -67,6 +69,10 @@ typedef struct fa_config {
     uint32_t retained_max;    // most promotions per frame, 0 to 16777216, default 65536
     uint64_t promotion_bytes_max; // most bytes promoted per frame, 0 = unlimited (default)
     uint64_t promotion_size_max;  // largest object that is promoted, bytes, 0 = any (default)
+    uint64_t stream_bytes_max;    // budget of streams, at most reserve_bytes and memory_max; 0 (default): a quarter of
+                                  // memory_max, or 256 MiB if that is 0
+    uint32_t streams_max;         // most streams at one time, 0 to FA_STREAMS_MAX, default 16384; 128 bytes of address
+                                  // space each, memory for those used
     bool huge_pages;              // ask for transparent huge pages; default true
     bool pin_workers;             // pin worker i to the i-th usable CPU; default false
     bool checked;                 // fill, verify and diagnose at every step; default true in builds with assertions
