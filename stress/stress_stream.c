@@ -19,7 +19,7 @@
 #include <string.h>
 
 #define PLACES 96
-#define QUEUE 32
+#define QUEUE 8
 #define LOADERS 2
 #define PINS 24 // kept over frames
 #define JOBS_MAX 24
