@@ -1103,6 +1103,31 @@ static void reservers_never_overshoot(const test_case *at)
     assert_int_equal(sink_count(&to, 910), 1);
 }
 
+static void reserve_and_free(fa_worker *w, void *arg)
+{
+    contest *with = arg;
+    for (uint32_t i = 0; i < with->tries; i++) {
+        fa_stream stream;
+        EXPECT(fa_stream_reserve(w, with->size + i % 5, FA_STREAM_NORMAL, NULL, &stream) == FA_OK);
+        EXPECT(fa_stream_free(w, stream) == FA_OK);
+    }
+}
+
+/// No reservation and no return of one is lost, however many meet.
+static void traffic_leaves_the_budget_exact(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_streams(at, &to, MIB);
+    contest with = {.fa = fa, .size = 100, .tries = (uint32_t)ROUNDS(200000)};
+    begin(fa);
+    everyone(fa, reserve_and_free, &with);
+    end(fa);
+    assert_int_equal(streams_of(fa).reserved_bytes, 0);
+    assert_true(streams_of(fa).reserved_peak <= 104 * (at->workers + 1));
+    assert_no_streams(fa);
+    destroy_quiet(fa, &to);
+}
+
 typedef struct taking {
     fa_system *fa;
     atomic_uint won, full, busy, evicted;
@@ -1485,6 +1510,7 @@ int main(int argc, char **argv)
         EACH_OF(what_is_left_is_reported, "02", "ny"),
         EACH_OF(a_reader_keeps_what_it_read, "02", "ny"),
         EACH(reservers_never_overshoot),
+        EACH(traffic_leaves_the_budget_exact),
         EACH(evictors_share_the_victims),
         EACH_OF(a_plan_that_fails_is_not_seen, "124", "ny"),
         EACH_OF(a_plan_and_a_pin_exclude_each_other, "124", "ny"),
