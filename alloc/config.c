@@ -7,6 +7,7 @@
 #define RESERVE_DEFAULT ((uint64_t)64 << 30)
 #define RESERVE_MIN ((uint64_t)64 << 20)
 #define RESERVE_MAX ((uint64_t)1 << 40)
+#define STREAM_BYTES_DEFAULT ((uint64_t)256 << 20)
 
 fa_config fa_config_default(void)
 {
@@ -32,6 +33,8 @@ fa_config fa_config_default(void)
         .transfers_max = 1024,
         .tick_late_ms = 0,
         .tick_hooks = false,
+        .stream_bytes_max = 0,
+        .streams_max = 16384,
         .huge_pages = true,
         .pin_workers = false,
         .checked = FA_ASSERTIONS,
@@ -52,6 +55,7 @@ fa_config fa_config_minimal(void)
     config.frame_bytes_max = (uint64_t)1 << 20;
     config.retained_max = 1024;
     config.handles_max = 4096;
+    config.streams_max = 1024;
     config.huge_pages = false;
     return config;
 }
@@ -63,6 +67,7 @@ fa_config fa_config_high_performance(void)
     config.search_spin_us = 50;
     config.prefault_bytes = (uint64_t)64 << 20;
     config.retained_max = 1u << 20;
+    config.streams_max = 65536;
     config.checked = false;
     return config;
 }
@@ -104,7 +109,8 @@ static const char *check_counts(const fa_config *c)
         {c->retained_max <= 1u << 24, "retained_max is 0 to 16777216"},
         {(uint32_t)c->strict <= FA_STRICT_STOP_ON_WARNING,
          "strict is FA_STRICT_WARN, FA_STRICT_STOP_ON_ERROR or FA_STRICT_STOP_ON_WARNING"},
-        {c->handles_max <= FAI_HANDLES_MAX, "handles_max is 0 to 16777214"});
+        {c->handles_max <= FAI_HANDLES_MAX, "handles_max is 0 to 16777214"},
+        {c->streams_max <= FA_STREAMS_MAX, "streams_max is 0 to 1048576"});
 }
 
 static const char *check_sizes(const fa_config *c)
@@ -119,7 +125,9 @@ static const char *check_sizes(const fa_config *c)
         {is_block_multiple(c->prefault_bytes) && c->prefault_bytes <= c->reserve_bytes && c->prefault_bytes <= limit,
          "prefault_bytes is a multiple of 2 MiB, at most reserve_bytes and memory_max"},
         {c->frame_bytes_max <= c->reserve_bytes && c->frame_bytes_max <= limit,
-         "frame_bytes_max is at most reserve_bytes and memory_max"});
+         "frame_bytes_max is at most reserve_bytes and memory_max"},
+        {c->stream_bytes_max <= c->reserve_bytes && c->stream_bytes_max <= limit,
+         "stream_bytes_max is at most reserve_bytes and memory_max"});
 }
 
 fa_status fai_config_check(const fa_config *config, fa_config *resolved)
@@ -137,6 +145,8 @@ fa_status fai_config_check(const fa_config *config, fa_config *resolved)
     const char *broken = check_counts(resolved);
     if (broken == NULL) broken = check_sizes(resolved);
     if (broken == NULL) {
+        if (resolved->stream_bytes_max == 0)
+            resolved->stream_bytes_max = resolved->memory_max != 0 ? resolved->memory_max / 4 : STREAM_BYTES_DEFAULT;
         fai_config_read_strict(resolved);
         return FA_OK;
     }

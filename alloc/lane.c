@@ -93,6 +93,7 @@ static void unmap_lanes(fai_memory *memory)
 
 static void release(fai_memory *memory)
 {
+    fai_streams_exit(memory);
     fai_blocks_exit(&memory->blocks);
     fai_depot_exit(&memory->depot);
     fai_handles_exit(&memory->handles);
@@ -121,7 +122,7 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
     memory->retentions = map_zeroed(sizeof *memory->retentions);
     if (!memory->lanes || !memory->outboxes || !memory->ledgers || !memory->labels || !memory->retentions ||
         !fai_depot_init(&memory->depot) || !fai_sites_init(&memory->sites, config) ||
-        !fai_transfers_init(&memory->transfers, config->transfers_max) ||
+        !fai_transfers_init(&memory->transfers, config->transfers_max) || !fai_streams_init(memory) ||
         !fai_handles_init(&memory->handles, &memory->blocks, config->handles_max, lane_count) ||
         !fai_blocks_prefault(&memory->blocks, (uint32_t)(config->prefault_bytes >> FAI_BLOCK_SHIFT))) {
         release(memory);

@@ -27,6 +27,7 @@
 #include "alloc/records.h"
 #include "alloc/remote.h"
 #include "alloc/transfer.h"
+#include "alloc/stream.h"
 #include "concurrent/check.h"
 #include "concurrent/rcu.h"
 
@@ -176,6 +177,7 @@ typedef struct fai_lane {
     uint64_t exhausted_frame; // frame in which FA003 was last reported
     uint64_t refused_frame;   // and FA301
     uint32_t damage_seen;     // slabs.damaged when FA901 was last reported
+    uint64_t stream_clock;    // last use of a stream that this lane noted
     fa_contention contention;
     // shared
     FAI_OWN_LINE FAI_ATOMIC(uint32_t) state;
@@ -190,6 +192,7 @@ typedef struct fai_lane {
     fai_lane_stats published;                    // each field: relaxed, written by whoever services
     FAI_ATOMIC(uint64_t) at_hand[FAI_NAMES_MAX]; // by tag: bytes in magazines; relaxed, likewise
     fai_mailbox mailbox;
+    FAI_ATOMIC(uint64_t) stream_plan; // see evict.c
 } fai_lane;
 
 /// Tick hooks: nobody spoke of them, they were declared, they were called.
@@ -228,6 +231,7 @@ typedef struct fai_memory {
     uint32_t sorted_capacity;
     fa_stats merged;                                // being built; the scheduler fills in its part before a boundary
     uint64_t frame_blocks[FA_FRAMES_IN_FLIGHT_MAX]; // that the slot's arenas kept when it last retired
+    fai_streams streams;                            // see stream.h for what is shared
     // shared: double buffer, see stats.c
     FAI_OWN_LINE FAI_ATOMIC(uint64_t) stats_version;
     fa_stats stats[2];

@@ -87,6 +87,19 @@ static void merge_reclaim(fai_memory *memory, fa_stats *merged)
     merged->backlog_frames = oldest != 0 ? fai_load_relaxed(&memory->frame_number) - oldest : 0;
 }
 
+static void merge_streams(const fai_memory *memory, fa_stats *merged)
+{
+    fa_stream_stats streams = {0};
+    (void)fa_stream_stats_read((const fa_system *)(const void *)memory, &streams);
+    merged->streams = streams.streams;
+    merged->stream_reserved_bytes = streams.reserved_bytes;
+    merged->stream_reserved_bytes_peak = streams.reserved_peak;
+    merged->stream_loaded_bytes = streams.loaded_bytes;
+    merged->stream_leaving_bytes = streams.leaving_bytes;
+    merged->stream_evictions = streams.evictions;
+    merged->stream_refused = streams.refused;
+}
+
 void fai_memory_publish(fai_memory *memory)
 {
     fa_stats *merged = &memory->merged;
@@ -108,6 +121,7 @@ void fai_memory_publish(fai_memory *memory)
     merged->frees_kept = sum.frees_kept;
     merged->retired = sum.retired;
     merge_blocks(memory, merged);
+    merge_streams(memory, merged);
     merge_reclaim(memory, merged);
 
     uint64_t version = fai_load_relaxed(&memory->stats_version) + 1;

@@ -4,8 +4,9 @@ set(fa_examples
     budgets
     diagnostics
     first_tick
-    handles
     game_loop
+    handles
     handover
     leak_hunt
-    promotion)
+    promotion
+    streaming)

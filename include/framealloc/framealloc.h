@@ -12,6 +12,7 @@
 #include <framealloc/pool.h>
 #include <framealloc/promote.h>
 #include <framealloc/stats.h>
+#include <framealloc/stream.h>
 #include <framealloc/system.h>
 #include <framealloc/tag.h>
 #include <framealloc/tick.h>

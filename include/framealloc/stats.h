@@ -30,6 +30,14 @@ typedef struct fa_stats {
     uint64_t handle_allocs;
     uint64_t
         frees_kept; // objects freed by others and left for a later boundary (drain_objects_max); they count as live
+    // streams (stream.h)
+    uint64_t streams;               // that are not gone
+    uint64_t stream_reserved_bytes; // counted against stream_bytes_max
+    uint64_t stream_reserved_bytes_peak;
+    uint64_t stream_loaded_bytes;  // ready, or loaded so far
+    uint64_t stream_leaving_bytes; // evicted or freed, not yet given back
+    uint64_t stream_evictions;     // since creation
+    uint64_t stream_refused;
     // system memory
     uint64_t memory_bytes; // taken from the system now, blocks in use or kept; what describes them (1 %) and
                            // the lanes themselves (32 KiB each, and their deques) come on top

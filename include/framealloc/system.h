@@ -17,6 +17,7 @@
 #define FA_WORKERS_MAX 192u
 #define FA_ATTACHED_MAX 62u
 #define FA_FRAMES_IN_FLIGHT_MAX 16u
+#define FA_STREAMS_MAX (1u << 20)
 
 /// Every field is honoured or the configuration is refused. Sizes are bytes.
 typedef struct fa_config {
@@ -54,6 +55,10 @@ typedef struct fa_config {
     uint32_t backtraces;
     uint32_t backtrace_sites;
     uint32_t quarantine;
+    uint64_t stream_bytes_max;    // budget of streams, at most reserve_bytes and memory_max; 0 (default): a quarter of
+                                  // memory_max, or 256 MiB if that is 0
+    uint32_t streams_max;         // most streams at one time, 0 to FA_STREAMS_MAX, default 16384; 128 bytes of address
+                                  // space each, memory for those used
     bool huge_pages;              // ask for transparent huge pages; default true
     bool pin_workers;             // pin worker i to the i-th usable CPU; default false
     bool checked;                 // fill, verify and diagnose at every step; default true in builds with assertions
