@@ -111,15 +111,23 @@ static void free_all(fai_memory *memory, fai_retired_list *list)
     list->count = 0;
 }
 
+static bool is_waiting(const fai_memory *memory)
+{
+    return memory->waiting.count > 0 || fai_arenas_are_waiting(memory);
+}
+
 void fai_memory_reclaim(fai_memory *memory)
 {
     for (uint32_t i = 1; i < fai_memory_lanes_used(memory); i++) gather_offered(memory, fai_memory_lane(memory, i));
-    if (memory->waiting.count > 0 && fai_grace_is_done_any(&memory->grace)) free_all(memory, &memory->waiting);
+    if (!is_waiting(memory) || !fai_grace_is_done_any(&memory->grace)) return;
+    free_all(memory, &memory->waiting);
+    fai_arenas_release_waiting(memory);
 }
 
 void fai_memory_start_grace(fai_memory *memory)
 {
-    if (memory->waiting.count > 0 || memory->gathered.count == 0) return;
+    if (is_waiting(memory)) return;
+    if (!fai_arenas_gather(memory) && memory->gathered.count == 0) return;
     fai_grace_start_owner(&memory->grace);
     fai_retired_list empty = memory->waiting;
     memory->waiting = memory->gathered;

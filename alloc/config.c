@@ -24,6 +24,9 @@ fa_config fa_config_default(void)
         .retained_max = 65536,
         .promotion_bytes_max = 0,
         .promotion_size_max = 0,
+        .groups_max = 1024,
+        .scratch_max = 64,
+        .scratch_bytes = (uint64_t)1 << 20,
         .huge_pages = true,
         .pin_workers = false,
         .checked = FA_ASSERTIONS,
@@ -86,7 +89,8 @@ static const char *check_counts(const fa_config *c)
         {capacity >= 16 && capacity <= 65536 && (capacity & (capacity - 1)) == 0,
          "deque_capacity is a power of two, 16 to 65536"},
         {c->search_spin_us <= 1000000, "search_spin_us is 0 to 1000000"},
-        {c->retained_max <= 1u << 24, "retained_max is 0 to 16777216"});
+        {c->retained_max <= 1u << 24, "retained_max is 0 to 16777216"},
+        {c->groups_max <= 32768, "groups_max is 0 to 32768"}, {c->scratch_max <= 4096, "scratch_max is 0 to 4096"});
 }
 
 static const char *check_sizes(const fa_config *c)
@@ -101,7 +105,9 @@ static const char *check_sizes(const fa_config *c)
         {is_block_multiple(c->prefault_bytes) && c->prefault_bytes <= c->reserve_bytes && c->prefault_bytes <= limit,
          "prefault_bytes is a multiple of 2 MiB, at most reserve_bytes and memory_max"},
         {c->frame_bytes_max <= c->reserve_bytes && c->frame_bytes_max <= limit,
-         "frame_bytes_max is at most reserve_bytes and memory_max"});
+         "frame_bytes_max is at most reserve_bytes and memory_max"},
+        {c->scratch_bytes >= FA_ALIGN_DEFAULT && c->scratch_bytes <= c->reserve_bytes,
+         "scratch_bytes is 16 to reserve_bytes"});
 }
 
 fa_status fai_config_check(const fa_config *config, fa_config *resolved)

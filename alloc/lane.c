@@ -87,6 +87,7 @@ static void release(fai_memory *memory)
 {
     fai_blocks_exit(&memory->blocks);
     fai_depot_exit(&memory->depot);
+    fai_arenas_unmap(memory);
     unmap_lanes(memory);
 }
 
@@ -105,7 +106,7 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
     memory->labels = map_zeroed(sizeof *memory->labels);
     memory->retentions = map_zeroed(sizeof *memory->retentions);
     if (!memory->lanes || !memory->outboxes || !memory->ledgers || !memory->labels || !memory->retentions ||
-        !fai_depot_init(&memory->depot) ||
+        !fai_depot_init(&memory->depot) || !fai_arenas_init(memory) ||
         !fai_blocks_prefault(&memory->blocks, (uint32_t)(config->prefault_bytes >> FAI_BLOCK_SHIFT))) {
         release(memory);
         return FA_ERROR_MEMORY;
@@ -132,6 +133,7 @@ static void report_leaks(const fai_memory *memory)
 void fai_memory_exit(fai_memory *memory)
 {
     fai_memory_reclaim_all(memory);
+    fai_arenas_end(memory);
     for (uint32_t i = 0; i < memory->lane_count; i++) fai_outbox_post_all(fai_memory_lane(memory, i));
     for (uint32_t i = 0; i < memory->lane_count; i++) {
         fai_mailbox_drain(fai_memory_lane(memory, i));
@@ -182,6 +184,8 @@ bool fai_lane_claim(fai_lane *lane)
     if (fai_load_relaxed(&lane->state) != FAI_LANE_IDLE) return false;
     note_used(lane);
     if (!claim(lane, FAI_LANE_RUNNING, &lane->contention)) return false;
+    // [arena.unlink] seq_cst: the claim before any look at an arena; pairs with the fence of who unlinks one and then looks for lanes.
+    fai_fence_after_rmw_seq_cst();
     fai_store_relaxed(&lane->claims, fai_load_relaxed(&lane->claims) + 1);
     return true;
 }

@@ -23,6 +23,7 @@
 #include "alloc/arena.h"
 #include "alloc/label.h"
 #include "alloc/remote.h"
+#include "alloc/shared_arena.h"
 #include "concurrent/check.h"
 #include "concurrent/rcu.h"
 
@@ -80,6 +81,8 @@ typedef struct fai_lane_stats {
     uint64_t pool_allocs, pool_refills;
     int64_t heap_live, heap_live_bytes;
     uint64_t heap_allocs;
+    int64_t group_objects, group_bytes, scratch_bytes;
+    uint64_t group_refused, scratch_refused;
     uint64_t remote_frees, foreign_frees;
     uint64_t retired;
 } fai_lane_stats;
@@ -126,6 +129,7 @@ typedef struct fai_lane {
     uint64_t serial;       // of the running job on this lane, 0 outside jobs
     uint64_t serial_last;
     uint32_t depth;       // nesting level of jobs, 0 outside
+    uint32_t in_arena;    // depth of allocations from shared arenas that may call a sink
     bool changed;         // something that statistics show may have changed since they were published
     bool exact;           // every allocation takes the slow path: checked or instrumented
     uint64_t checkpoints; // taken so far
@@ -184,6 +188,7 @@ typedef struct fai_memory {
     fai_retentions *retentions;
     fai_blocks blocks;
     fai_depot depot;
+    fai_arena_registry arenas; // see there who owns what
     // owner: the main lane
     fai_grace grace;
     fai_retired_list gathered; // versions that wait for a grace period to begin

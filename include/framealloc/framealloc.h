@@ -5,9 +5,11 @@
 
 #include <framealloc/base.h>
 #include <framealloc/frame.h>
+#include <framealloc/group.h>
 #include <framealloc/jobs.h>
 #include <framealloc/pool.h>
 #include <framealloc/promote.h>
+#include <framealloc/scratch.h>
 #include <framealloc/stats.h>
 #include <framealloc/system.h>
 #include <framealloc/tag.h>

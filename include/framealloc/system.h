@@ -20,18 +20,18 @@
 /// Something that went wrong in the caller's use of the library, or a limit that was reached.
 ///
 ///     FA001  memory or a job asked for outside a frame
-///     FA003  frame memory is exhausted: once a frame and lane
-///     FA201  a free of something that is no live object
+///     FA003  frame memory is exhausted, once a frame and lane; a scratch pool is full, once between resets
+///     FA201  a free of something that is no live object; a group or scratch pool that is gone, in checked systems
 ///     FA302  a tag's hard budget refuses: once a frame and tag
 ///     FA303  a tag's soft budget was crossed
-///     FA903  an alignment or destination that cannot be had
+///     FA903  an alignment, destination or cleanup that cannot be had
 ///     FA904  promotions lost: no memory at the destination, or more in a frame than retained_max
 ///     FA905  a wait that could never end
 ///     FA906  fa_frame_begin() has waited 1 s for a frame that is held
 ///     FA907  a configuration was refused, and why
 ///     FA908  a thread ended while attached, or the main thread before fa_destroy()
 ///     FA909  fa_destroy() refused: a thread is still attached
-///     FA910  objects that were never freed, at fa_destroy()
+///     FA910  objects or groups that were never freed, at fa_destroy()
 ///     FA912  no such tag, or one too many
 ///     FA913  a tag or phase that was not ended where it should have been
 typedef struct fa_diagnostic {
@@ -65,6 +65,9 @@ typedef struct fa_config {
     uint64_t frame_bytes_max; // most bytes that one lane may allocate in one frame, 0 = unlimited (default)
     uint64_t prefault_bytes;  // memory touched at creation, multiple of 2 MiB, default 0
     uint32_t retained_max;    // most promotions per frame, 0 to 16777216, default 65536
+    uint32_t groups_max;      // groups that may live at one time, 0 to 32768, default 1024
+    uint32_t scratch_max;     // names of scratch pools, 0 to 4096, default 64
+    uint64_t scratch_bytes;   // capacity of a scratch pool that asks for none, 16 to reserve_bytes, default 1 MiB
     uint64_t promotion_bytes_max; // most bytes promoted per frame, 0 = unlimited (default)
     uint64_t promotion_size_max;  // largest object that is promoted, bytes, 0 = any (default)
     bool huge_pages;              // ask for transparent huge pages; default true
