@@ -3,4 +3,6 @@
 set(fa_examples
     budgets
     first_tick
-    promotion)
+    level_loading
+    promotion
+    scratch)
