@@ -130,7 +130,7 @@ static void free_all(fai_memory *memory, fai_retired_list *list)
 /// Whether a grace period was asked for that has not been used yet.
 static bool is_waiting(const fai_memory *memory)
 {
-    return memory->waiting.count > 0 || memory->streams.waiting != FAI_INDEX_NONE;
+    return memory->waiting.count > 0 || memory->streams.waiting != FAI_INDEX_NONE || fai_arenas_are_waiting(memory);
 }
 
 void fai_memory_reclaim(fai_memory *memory)
@@ -139,13 +139,14 @@ void fai_memory_reclaim(fai_memory *memory)
     if (!is_waiting(memory) || !fai_grace_is_done_any(&memory->grace)) return;
     free_all(memory, &memory->waiting);
     fai_streams_reclaim(memory);
+    fai_arenas_release_waiting(memory);
 }
 
 void fai_memory_start_grace(fai_memory *memory)
 {
     if (is_waiting(memory)) return;
-    bool streams = fai_streams_gather(memory);
-    if (!streams && memory->gathered.count == 0) return;
+    bool streams = fai_streams_gather(memory), arenas = fai_arenas_gather(memory);
+    if (!streams && !arenas && memory->gathered.count == 0) return;
     fai_grace_start_owner(&memory->grace);
     fai_retired_list empty = memory->waiting;
     memory->waiting = memory->gathered;

@@ -35,6 +35,9 @@ fa_config fa_config_default(void)
         .tick_hooks = false,
         .stream_bytes_max = 0,
         .streams_max = 16384,
+        .groups_max = 1024,
+        .scratch_max = 64,
+        .scratch_bytes = (uint64_t)1 << 20,
         .huge_pages = true,
         .pin_workers = false,
         .checked = FA_ASSERTIONS,
@@ -110,7 +113,8 @@ static const char *check_counts(const fa_config *c)
         {(uint32_t)c->strict <= FA_STRICT_STOP_ON_WARNING,
          "strict is FA_STRICT_WARN, FA_STRICT_STOP_ON_ERROR or FA_STRICT_STOP_ON_WARNING"},
         {c->handles_max <= FAI_HANDLES_MAX, "handles_max is 0 to 16777214"},
-        {c->streams_max <= FA_STREAMS_MAX, "streams_max is 0 to 1048576"});
+        {c->streams_max <= FA_STREAMS_MAX, "streams_max is 0 to 1048576"},
+        {c->groups_max <= 32768, "groups_max is 0 to 32768"}, {c->scratch_max <= 4096, "scratch_max is 0 to 4096"});
 }
 
 static const char *check_sizes(const fa_config *c)
@@ -127,7 +131,9 @@ static const char *check_sizes(const fa_config *c)
         {c->frame_bytes_max <= c->reserve_bytes && c->frame_bytes_max <= limit,
          "frame_bytes_max is at most reserve_bytes and memory_max"},
         {c->stream_bytes_max <= c->reserve_bytes && c->stream_bytes_max <= limit,
-         "stream_bytes_max is at most reserve_bytes and memory_max"});
+         "stream_bytes_max is at most reserve_bytes and memory_max"},
+        {c->scratch_bytes >= FA_ALIGN_DEFAULT && c->scratch_bytes <= c->reserve_bytes,
+         "scratch_bytes is 16 to reserve_bytes"});
 }
 
 fa_status fai_config_check(const fa_config *config, fa_config *resolved)

@@ -99,6 +99,7 @@ static void release(fai_memory *memory)
     fai_handles_exit(&memory->handles);
     fai_sites_exit(&memory->sites);
     fai_transfers_exit(&memory->transfers);
+    fai_arenas_unmap(memory);
     unmap_lanes(memory);
 }
 
@@ -123,6 +124,7 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
     if (!memory->lanes || !memory->outboxes || !memory->ledgers || !memory->labels || !memory->retentions ||
         !fai_depot_init(&memory->depot) || !fai_sites_init(&memory->sites, config) ||
         !fai_transfers_init(&memory->transfers, config->transfers_max) || !fai_streams_init(memory) ||
+        !fai_arenas_init(memory) ||
         !fai_handles_init(&memory->handles, &memory->blocks, config->handles_max, lane_count) ||
         !fai_blocks_prefault(&memory->blocks, (uint32_t)(config->prefault_bytes >> FAI_BLOCK_SHIFT))) {
         release(memory);
@@ -171,6 +173,7 @@ static void report_leaks(fai_memory *memory)
 void fai_memory_exit(fai_memory *memory)
 {
     fai_memory_reclaim_all(memory);
+    fai_arenas_end(memory);
     for (uint32_t i = 0; i < memory->lane_count; i++) fai_outbox_post_all(fai_memory_lane(memory, i));
     for (uint32_t i = 0; i < memory->lane_count; i++) {
         fai_mailbox_drain(fai_memory_lane(memory, i));
@@ -292,6 +295,8 @@ bool fai_lane_claim(fai_lane *lane)
     if (fai_load_relaxed(&lane->state) != FAI_LANE_IDLE) return false;
     note_used(lane);
     if (!claim(lane, FAI_LANE_RUNNING, &lane->contention)) return false;
+    // [arena.unlink] seq_cst: the claim before any look at an arena; pairs with the fence of who unlinks one and then looks for lanes.
+    fai_fence_after_rmw_seq_cst();
     fai_store_relaxed(&lane->claims, fai_load_relaxed(&lane->claims) + 1);
     return true;
 }

@@ -26,8 +26,9 @@
 #include "alloc/label.h"
 #include "alloc/records.h"
 #include "alloc/remote.h"
-#include "alloc/transfer.h"
+#include "alloc/shared_arena.h"
 #include "alloc/stream.h"
+#include "alloc/transfer.h"
 #include "concurrent/check.h"
 #include "concurrent/rcu.h"
 
@@ -90,6 +91,8 @@ typedef struct fai_lane_stats {
     uint64_t heap_allocs;
     int64_t handle_live, handle_live_bytes, handle_fixed, handle_pinned;
     uint64_t handle_allocs;
+    int64_t group_objects, group_bytes, scratch_bytes;
+    uint64_t group_refused, scratch_refused;
     uint64_t remote_frees, foreign_frees;
     uint64_t frees_kept;
     uint64_t retired;
@@ -138,6 +141,7 @@ typedef struct fai_lane {
     uint64_t serial;       // of the running job on this lane, 0 outside jobs
     uint64_t serial_last;
     uint32_t depth;       // nesting level of jobs, 0 outside
+    uint32_t in_arena;    // depth of allocations from shared arenas that may call a sink
     bool changed;         // something that statistics show may have changed since they were published
     bool exact;           // every allocation takes the slow path: checked or instrumented
     bool checked;         // the system is
@@ -216,6 +220,7 @@ typedef struct fai_memory {
     fai_handles handles;
     fai_sites sites;
     fai_transfers transfers;
+    fai_arena_registry arenas; // see there who owns what
     // owner: the main lane
     fai_grace grace;
     fai_retired_list gathered;                 // versions that wait for a grace period to begin

@@ -9,10 +9,12 @@
 
 static bool retain_is_valid(fai_lane *lane, const fa_retain *retain, size_t align)
 {
-    if (retain != NULL && (uint32_t)retain->to <= FA_RETAIN_HEAP && (retain->to != FA_RETAIN_POOL || align <= 4096))
+    if (retain != NULL && (uint32_t)retain->to <= FA_RETAIN_SCRATCH &&
+        (retain->to != FA_RETAIN_POOL || align <= 4096) && (retain->to != FA_RETAIN_SCRATCH || retain->cell == NULL))
         return true;
-    fai_report(lane->memory, lane, "FA903", "the destination is unknown, or the pool cannot give this alignment",
-               "choose a destination of fa_retain_to; above 4096 bytes of alignment the heap",
+    fai_report(lane->memory, lane, "FA903",
+               "the destination is unknown, the pool cannot give this alignment, or scratch memory was to go to a cell",
+               "choose a destination of fa_retain_to; above 4096 bytes of alignment, and for cells, the heap",
                "retained allocation refused");
     return false;
 }
@@ -152,6 +154,16 @@ static void *move_to_heap(fai_memory *memory, const fai_retained *item, fa_promo
     return item->object;
 }
 
+/// Room in the item's scratch pool, NULL and the reason if there is none.
+static void *take_scratch(fai_lane *main_lane, const fai_retained *item, fa_promotion_status *status)
+{
+    fai_arena_answer answer;
+    void *p = fai_scratch_take(main_lane, item->retain.scratch, item->size, item->align, &answer);
+    if (answer == FAI_ARENA_GONE) *status = FA_PROMOTION_NO_SCRATCH;
+    if (answer == FAI_ARENA_FULL) *status = FA_PROMOTION_SCRATCH_FULL;
+    return p;
+}
+
 /// A copy at the destination, under the tag of the original.
 static void *copy_out(fai_memory *memory, const fai_retained *item, fa_promotion_status *status)
 {
@@ -160,8 +172,9 @@ static void *copy_out(fai_memory *memory, const fai_retained *item, fa_promotion
     if (label != before) fai_lane_switch_label(main_lane, label);
     uint64_t denied = main_lane->denials, refused_frame = main_lane->refused_frame;
     main_lane->refused_frame = fai_load_relaxed(&memory->frame_number); // FA904 will say it
-    void *p = item->retain.to == FA_RETAIN_POOL ? fa_pool_alloc_aligned(&main_lane->hot, item->size, item->align)
-                                                : fa_heap_alloc(&main_lane->hot, item->size, item->align);
+    void *p = item->retain.to == FA_RETAIN_SCRATCH ? take_scratch(main_lane, item, status)
+              : item->retain.to == FA_RETAIN_POOL  ? fa_pool_alloc_aligned(&main_lane->hot, item->size, item->align)
+                                                   : fa_heap_alloc(&main_lane->hot, item->size, item->align);
     main_lane->refused_frame = refused_frame;
     if (p == NULL && main_lane->denials != denied) *status = FA_PROMOTION_BUDGET;
     if (main_lane->label != before) fai_lane_switch_label(main_lane, before);
@@ -214,9 +227,15 @@ static fa_promotion_status judge(const fai_memory *memory, const fai_retained *i
 
 const char *fa_promotion_text(fa_promotion_status status)
 {
-    static const char *const texts[FA_PROMOTION_STATUSES] = {
-        "promoted",  "dropped",           "no memory at the destination", "the tag's budget refused",
-        "too large", "beyond the limits", "the cell could not take it"};
+    static const char *const texts[FA_PROMOTION_STATUSES] = {"promoted",
+                                                             "dropped",
+                                                             "no memory at the destination",
+                                                             "the tag's budget refused",
+                                                             "too large",
+                                                             "beyond the limits",
+                                                             "no such scratch pool",
+                                                             "the scratch pool is full",
+                                                             "the cell could not take it"};
     return (uint32_t)status < FA_PROMOTION_STATUSES ? texts[status] : "unknown status";
 }
 
@@ -306,6 +325,9 @@ static void add_up(fai_memory *memory, fa_frame_result *result, const fa_promoti
     } else if (item->destination == FA_RETAIN_POOL) {
         result->to_pool++;
         result->pool_bytes += item->size;
+    } else if (item->destination == FA_RETAIN_SCRATCH) {
+        result->to_scratch++;
+        result->scratch_bytes += item->size;
     } else {
         result->to_heap++;
         result->heap_bytes += item->size;
@@ -337,7 +359,7 @@ static void report_lost(fai_memory *memory, uint32_t lost, uint64_t number)
 
 static uint64_t promoted_bytes(const fa_frame_result *result)
 {
-    return result->pool_bytes + result->heap_bytes;
+    return result->pool_bytes + result->heap_bytes + result->scratch_bytes;
 }
 
 void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_frame_result *result, bool listed)
@@ -374,7 +396,7 @@ void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_f
     }
     result->failed += lost;
     result->by_status[FA_PROMOTION_MEMORY] += lost;
-    memory->merged.promoted += result->to_pool - before.to_pool + result->to_heap - before.to_heap;
+    memory->merged.promoted += result->by_status[FA_PROMOTED] - before.by_status[FA_PROMOTED];
     memory->merged.promoted_bytes += promoted_bytes(result) - promoted_bytes(&before);
     memory->merged.promotion_failed += result->failed - before.failed;
     for (uint32_t i = 0; i < fai_memory_lanes_used(memory); i++) fai_memory_lane(memory, i)->retained[slot].count = 0;
@@ -386,14 +408,14 @@ void fai_memory_drop_unclaimed(fai_memory *memory, fa_frame_result *result)
     for (uint32_t i = 0; i < result->count; i++) {
         const fa_promotion *item = &result->items[i];
         if (item->status != FA_PROMOTED || item->cell != NULL) continue;
-        bool to_pool = item->destination == FA_RETAIN_POOL;
-        *(to_pool ? &result->to_pool : &result->to_heap) -= 1;
-        *(to_pool ? &result->pool_bytes : &result->heap_bytes) -= item->size;
+        bool to_pool = item->destination == FA_RETAIN_POOL, to_scratch = item->destination == FA_RETAIN_SCRATCH;
+        *(to_pool ? &result->to_pool : to_scratch ? &result->to_scratch : &result->to_heap) -= 1;
+        *(to_pool ? &result->pool_bytes : to_scratch ? &result->scratch_bytes : &result->heap_bytes) -= item->size;
         result->by_status[FA_PROMOTED]--;
         result->by_status[FA_PROMOTION_DROPPED]++;
         result->discarded++;
         result->discarded_bytes += item->size;
-        give_back(memory, item->to);
+        if (!to_scratch) give_back(memory, item->to); // that stays taken until the pool is reset
     }
     result->count = 0;
     result->items = NULL;

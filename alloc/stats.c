@@ -116,6 +116,14 @@ void fai_memory_publish(fai_memory *memory)
     merged->handle_live = not_negative(sum.handle_live);
     merged->handle_live_bytes = not_negative(sum.handle_live_bytes);
     merged->handle_allocs = sum.handle_allocs;
+    merged->groups = fai_load_relaxed(&memory->arenas.groups);
+    merged->group_objects = not_negative(sum.group_objects);
+    merged->group_bytes = not_negative(sum.group_bytes);
+    merged->group_refused = sum.group_refused;
+    merged->scratch_pools = fai_load_relaxed(&memory->arenas.pools);
+    merged->scratch_capacity = fai_load_relaxed(&memory->arenas.pool_capacity);
+    merged->scratch_bytes = not_negative(sum.scratch_bytes);
+    merged->scratch_refused = sum.scratch_refused;
     merged->remote_frees = sum.remote_frees;
     merged->foreign_frees = sum.foreign_frees;
     merged->frees_kept = sum.frees_kept;

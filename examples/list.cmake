@@ -8,5 +8,7 @@ set(fa_examples
     handles
     handover
     leak_hunt
+    level_loading
     promotion
+    scratch
     streaming)

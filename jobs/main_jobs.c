@@ -14,9 +14,13 @@ static void wake_main(fai_worker *w)
     // [sleepers.announce] seq_cst: the job before the look at whether the main lane sleeps.
     fai_fence_seq_cst();
     if (fai_lane_set_has(&sleepers->waiting, 0) && fai_lane_set_remove(&sleepers->waiting, 0)) fai_wake_lane(w, 0);
-    if (!fai_lane_set_has(&sleepers->idle, 0) || !fai_lane_set_remove(&sleepers->idle, 0)) return;
-    (void)fai_add_relaxed(&sleepers->searching, 1u); // whoever removes an idle lane counts it
-    fai_wake_lane(w, 0);
+    if (!fai_lane_set_has(&sleepers->idle, 0)) return;
+    // Whoever removes an idle lane counts it, and counts it before: the lane takes itself off the count as soon as it finds itself removed.
+    (void)fai_add_relaxed(&sleepers->searching, 1u);
+    if (fai_lane_set_remove(&sleepers->idle, 0))
+        fai_wake_lane(w, 0);
+    else
+        fai_search_end(w);
 }
 
 bool fai_main_jobs_submit(fai_worker *w, const fai_job *job)

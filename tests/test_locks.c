@@ -169,6 +169,8 @@ typedef struct hot_world {
     uint32_t lanes;
     void *objects[LANES_MOST][OBJECTS];
     fa_cell cells[HOT_CELLS];
+    fa_group group; // all lanes allocate from them
+    fa_scratch pool;
     atomic_uint done; // lanes that have ended their loops
     atomic_uint ran;
 } hot_world;
@@ -205,6 +207,21 @@ static void hot_memory(fa_worker *w)
         EXPECT(p != NULL && q != NULL);
         fa_pool_free(w, p);
         fa_heap_free(w, q);
+    }
+}
+
+static void hot_arenas(fa_worker *w)
+{
+    for (uint32_t i = 0; i < 3000; i++) {
+        EXPECT(fa_group_alloc(w, hot.group, 16 + i % 500, (size_t)1 << i % 8) != NULL);
+        EXPECT(fa_scratch_alloc(w, hot.pool, 16 + i % 300, 0) != NULL);
+        if (i % 100 != 0) continue;
+        fa_group own;
+        EXPECT(fa_group_create(w, "own", &own) == FA_OK);
+        EXPECT(fa_group_alloc(w, own, 5000, 0) != NULL);
+        EXPECT(fa_group_free(w, own) == FA_OK);
+        EXPECT(fa_scratch_find(w, "hot").id == hot.pool.id);
+        EXPECT(fa_scratch_reset(w, hot.pool) == FA_OK);
     }
 }
 
@@ -249,6 +266,7 @@ static void hot_loops(fa_worker *w, void *arg)
     is_lane = true;
     is_hot = true;
     hot_memory(w);
+    hot_arenas(w);
     hot_cells(w);
     hot_jobs(w);
     is_hot = false;
@@ -264,6 +282,8 @@ static void no_futex_in_hot_loops(const test_case *at)
     fa_system *fa = create_case(at, &to);
     memset(&hot, 0, sizeof hot);
     hot.lanes = at->workers + 1;
+    assert_int_equal(fa_group_create(fa_self(fa), "hot", &hot.group), FA_OK);
+    assert_int_equal(fa_scratch_create(fa_self(fa), "hot", 64 * MIB, &hot.pool), FA_OK);
     flag_lanes(fa);
     for (int frame = 0; frame < 5; frame++) {
         atomic_store(&hot.done, 0u);
@@ -274,6 +294,7 @@ static void no_futex_in_hot_loops(const test_case *at)
     assert_int_equal(atomic_load(&hot_futexes), 0);
     assert_int_equal(atomic_load(&locks), 0);
     begin(fa);
+    assert_int_equal(fa_group_free(fa_self(fa), hot.group), FA_OK);
     for (uint32_t lane = 0; lane < hot.lanes; lane++)
         for (uint32_t i = 0; i < OBJECTS; i++) fa_pool_free(fa_self(fa), hot.objects[lane][i]);
     for (int i = 0; i < HOT_CELLS; i++) assert_int_equal(fa_cell_drop(fa_self(fa), &hot.cells[i]), FA_OK);

@@ -488,7 +488,7 @@ static void refused(const test_case *at)
     assert_reported(&to, 1, 1);
     begin(fa);
     assert_null(fa_frame_retained(w, 16, 16, NULL));
-    assert_null(retain(w, 16, 16, (fa_retain_to)3, 0, 0, NULL));
+    assert_null(retain(w, 16, 16, (fa_retain_to)(FA_RETAIN_SCRATCH + 1), 0, 0, NULL));
     assert_null(retain(w, 16, 16, (fa_retain_to)77, 0, 0, NULL));
     assert_null(retain(w, 16, 8192, FA_RETAIN_POOL, 0, 0, NULL));
     assert_null(retain(w, 16, 0, FA_RETAIN_HEAP, 0, 0, NULL));

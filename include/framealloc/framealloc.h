@@ -8,9 +8,11 @@
 #include <framealloc/debug.h>
 #include <framealloc/frame.h>
 #include <framealloc/handle.h>
+#include <framealloc/group.h>
 #include <framealloc/jobs.h>
 #include <framealloc/pool.h>
 #include <framealloc/promote.h>
+#include <framealloc/scratch.h>
 #include <framealloc/stats.h>
 #include <framealloc/stream.h>
 #include <framealloc/system.h>

@@ -8,6 +8,7 @@
 // Desnoyers et al., "User-Level Implementations of Read-Copy Update", IEEE TPDS 2012).
 #pragma once
 
+#include <framealloc/scratch.h>
 #include <framealloc/tag.h>
 
 /// A shared pointer to a pool or heap object. Owned by the caller: it may lie anywhere (also in a promoted object), but
@@ -44,15 +45,17 @@ typedef enum fa_retain_to {
     FA_RETAIN_DISCARD, // die with the frame, but be listed
     FA_RETAIN_POOL,    // free with fa_pool_free()
     FA_RETAIN_HEAP,    // free with fa_heap_free()
+    FA_RETAIN_SCRATCH, // goes when its scratch pool is reset or removed
 } fa_retain_to;
 
 /// What is to happen to a retained allocation when its frame retires.
 typedef struct fa_retain {
     fa_retain_to to;
-    fa_cell *cell;    // if not NULL: the promoted object is published there; the cell must live until then
-    uint64_t user;    // handed back in the result
-    uint64_t key;     // sort key of the result, smallest first; equal keys go in the order of submission
-    const char *type; // static; handed back in the result; may be NULL
+    fa_cell *cell;      // if not NULL: the promoted object is published there; the cell must live until then
+    uint64_t user;      // handed back in the result
+    uint64_t key;       // sort key of the result, smallest first; equal keys go in the order of submission
+    const char *type;   // static; handed back in the result; may be NULL
+    fa_scratch scratch; // of FA_RETAIN_SCRATCH: the pool; must exist when the frame retires
 } fa_retain;
 
 /// How long something is wanted, for those who would rather say that than where it goes.
@@ -60,6 +63,7 @@ typedef enum fa_importance {
     FA_EPHEMERAL,  // FA_RETAIN_DISCARD
     FA_REUSABLE,   // FA_RETAIN_POOL
     FA_PERSISTENT, // FA_RETAIN_HEAP
+    FA_SCRATCH,    // FA_RETAIN_SCRATCH; name the pool in `scratch`
 } fa_importance;
 
 /// [any] What an importance stands for; set the other fields as needed. A value that is none is ephemeral.
@@ -67,14 +71,19 @@ static inline fa_retain fa_retain_for(fa_importance importance)
 {
     fa_retain retain = {importance == FA_REUSABLE     ? FA_RETAIN_POOL
                         : importance == FA_PERSISTENT ? FA_RETAIN_HEAP
+                        : importance == FA_SCRATCH    ? FA_RETAIN_SCRATCH
                                                       : FA_RETAIN_DISCARD,
-                        NULL, 0, 0, NULL};
+                        NULL,
+                        0,
+                        0,
+                        NULL,
+                        {0}};
     return retain;
 }
 
 /// [own] `size` bytes of zeroed frame memory, to be promoted as `retain` says when the frame retires. Objects above 512 KiB
 /// that go to the heap are handed over without a copy. NULL: as fa_frame_alloc_aligned(); also when `retain` is NULL or invalid, or
-/// asks the pool for an alignment above 4096 (FA903).
+/// asks the pool for an alignment above 4096, or scratch memory for a cell (FA903).
 FA_API void *fa_frame_retained(fa_worker *w, size_t size, size_t align, const fa_retain *retain);
 
 /// [own] The same with a type, which the result names unless `retain` names one. What fa_frame_retained_new() expands to.
@@ -102,11 +111,13 @@ typedef enum fa_promotion_status {
     FA_PROMOTED,          // at `to`; still yours to free unless it went to a cell
     FA_PROMOTION_DROPPED, // FA_RETAIN_DISCARD; or no cell and no list in which the caller would find it
     // Failures: gone with the frame.
-    FA_PROMOTION_MEMORY,    // the destination had no memory: memory_max or the system refused
-    FA_PROMOTION_BUDGET,    // a budget of its tag refused
-    FA_PROMOTION_TOO_LARGE, // above promotion_size_max
-    FA_PROMOTION_LIMIT,     // beyond retained_max or promotion_bytes_max of its frame, in the order of the result
-    FA_PROMOTION_INTERNAL,  // the version that its cell held could not be retired: no memory to note that
+    FA_PROMOTION_MEMORY,       // the destination had no memory: memory_max or the system refused
+    FA_PROMOTION_BUDGET,       // a budget of its tag refused
+    FA_PROMOTION_TOO_LARGE,    // above promotion_size_max
+    FA_PROMOTION_LIMIT,        // beyond retained_max or promotion_bytes_max of its frame, in the order of the result
+    FA_PROMOTION_NO_SCRATCH,   // no such scratch pool when the frame retired
+    FA_PROMOTION_SCRATCH_FULL, // the scratch pool has no room
+    FA_PROMOTION_INTERNAL,     // the version that its cell held could not be retired: no memory to note that
     FA_PROMOTION_STATUSES
 } fa_promotion_status;
 
@@ -145,10 +156,12 @@ typedef struct fa_frame_result {
     uint32_t discarded;
     uint32_t to_pool;
     uint32_t to_heap;
+    uint32_t to_scratch;
     uint32_t failed;
     uint64_t discarded_bytes;
     uint64_t pool_bytes;
     uint64_t heap_bytes;
+    uint64_t scratch_bytes;
     uint64_t failed_bytes;
     uint32_t moved; // promoted without a copy
     uint32_t by_status[FA_PROMOTION_STATUSES];

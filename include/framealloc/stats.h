@@ -38,6 +38,15 @@ typedef struct fa_stats {
     uint64_t stream_leaving_bytes; // evicted or freed, not yet given back
     uint64_t stream_evictions;     // since creation
     uint64_t stream_refused;
+    // groups and scratch pools, of all lanes
+    uint64_t groups;           // live
+    uint64_t group_objects;    // whose memory is not on its way home yet; so are bytes
+    uint64_t group_bytes;      // rounded up to 16 each, with padding
+    uint64_t group_refused;    // allocations that a limit or the system refused, since creation
+    uint64_t scratch_pools;    // live
+    uint64_t scratch_capacity; // of them, bytes
+    uint64_t scratch_bytes;    // allocated, as group_bytes
+    uint64_t scratch_refused;  // allocations, as above or because the pool was full
     // system memory
     uint64_t memory_bytes; // taken from the system now, blocks in use or kept; what describes them (1 %) and
                            // the lanes themselves (32 KiB each, and their deques) come on top

@@ -40,6 +40,9 @@ typedef struct fa_config {
     uint32_t
         handles_max; // most objects behind handles at one time, 0 to 16777214, default 1048576; each takes 56 bytes of
                      // address range, and of memory once it is used
+    uint32_t groups_max;      // groups that may live at one time, 0 to 32768, default 1024
+    uint32_t scratch_max;     // names of scratch pools, 0 to 4096, default 64
+    uint64_t scratch_bytes;   // capacity of a scratch pool that asks for none, 16 to reserve_bytes, default 1 MiB
     uint64_t promotion_bytes_max; // most bytes promoted per frame, 0 = unlimited (default)
     uint64_t promotion_size_max;  // largest object that is promoted, bytes, 0 = any (default)
     // frees by other lanes that a boundary takes home for a lane, in packets of 61; 0 (default): all. What is left waits for the next one
