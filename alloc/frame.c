@@ -153,6 +153,33 @@ void fa_scope_end(fa_scope *scope)
     if (!fai_mark_is(scope->mark, fai_lane_scope_mark(lane))) fai_lane_rewind_scope(lane, scope->mark);
 }
 
+// Arrays ----------------------------------------------------------------------------------------------------------------
+
+void *fa_refuse_array(fa_worker *w, size_t count, size_t size)
+{
+    if (w == NULL) return NULL;
+    fai_report(fai_lane_of(w)->memory, fai_lane_of(w), "FA911", "the number of bytes does not fit in size_t",
+               "check the count before you allocate", "an array of %zu elements of %zu bytes cannot be had", count,
+               size);
+    return NULL;
+}
+
+bool fa_frame_alloc_batch(fa_worker *w, size_t n, size_t size, size_t align, void **out)
+{
+    if (w == NULL || out == NULL || size == 0) return false;
+    if (!align_is_valid(fai_lane_of(w), align)) return false;
+    if (n == 0) return true;
+    if (align < FA_ALIGN_DEFAULT) align = FA_ALIGN_DEFAULT;
+    size_t stride, bytes;
+    if (__builtin_add_overflow(size, align - 1, &stride) || __builtin_mul_overflow(stride & ~(align - 1), n, &bytes))
+        return fa_refuse_array(w, n, size) != NULL;
+    stride &= ~(align - 1);
+    unsigned char *p = fa_frame_alloc_aligned(w, bytes, align);
+    if (p == NULL) return false;
+    for (size_t i = 0; i < n; i++) out[i] = p + i * stride;
+    return true;
+}
+
 // Checkpoints -----------------------------------------------------------------------------------------------------------
 
 fa_checkpoint fa_checkpoint_take(fa_worker *w)

@@ -32,6 +32,7 @@
 ///     FA908  a thread ended while attached, or the main thread before fa_destroy()
 ///     FA909  fa_destroy() refused: a thread is still attached
 ///     FA910  objects that were never freed, at fa_destroy()
+///     FA911  an array whose size does not fit in size_t
 ///     FA912  no such tag, or one too many
 ///     FA913  a tag or phase that was not ended where it should have been
 typedef struct fa_diagnostic {
