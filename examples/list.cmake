@@ -3,4 +3,5 @@
 set(fa_examples
     budgets
     first_tick
-    promotion)
+    promotion
+    speculation)

@@ -5,6 +5,7 @@
 
 #include <framealloc/base.h>
 #include <framealloc/frame.h>
+#include <framealloc/guard.h>
 #include <framealloc/jobs.h>
 #include <framealloc/pool.h>
 #include <framealloc/promote.h>
