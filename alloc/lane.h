@@ -129,6 +129,7 @@ typedef struct fai_lane {
     bool changed;         // something that statistics show may have changed since they were published
     bool exact;           // every allocation takes the slow path: checked or instrumented
     uint64_t checkpoints; // taken so far
+    uint64_t storages;    // of collections, stamped so far
     fai_stale *stale;     // which of them were rolled back past, rising
     uint32_t stale_count;
     uint32_t stale_capacity;

@@ -2,6 +2,7 @@
 # package.
 set(fa_examples
     budgets
+    collections
     first_tick
     promotion
     speculation)

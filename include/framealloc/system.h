@@ -20,8 +20,9 @@
 /// Something that went wrong in the caller's use of the library, or a limit that was reached.
 ///
 ///     FA001  memory or a job asked for outside a frame
+///     FA002  a collection used after its memory ended (checked systems)
 ///     FA003  frame memory is exhausted: once a frame and lane
-///     FA201  a free of something that is no live object
+///     FA201  a free of something that is no live object; a collection used on another lane than its own (checked systems)
 ///     FA302  a tag's hard budget refuses: once a frame and tag
 ///     FA303  a tag's soft budget was crossed
 ///     FA903  an alignment or destination that cannot be had

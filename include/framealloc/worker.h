@@ -34,7 +34,7 @@ typedef struct fa_magazine {
     void *slots[FA_MAGAZINE_SLOTS];
 } fa_magazine;
 
-struct fa_worker {
+struct FA_CAPABILITY fa_worker {
     // owner: the lane's thread
     unsigned char *frame_cursor;
     unsigned char *frame_end;
