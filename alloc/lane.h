@@ -441,6 +441,10 @@ void fai_memory_publish(fai_memory *memory);
 fai_arena *fai_lane_store_frame(fai_lane *lane);
 void fai_lane_load_frame(fai_lane *lane);
 
+/// [own] Grows the newest allocation where it is; false: it is not the newest, or there is no room in its block.
+bool fai_lane_extend_frame(fai_lane *lane, void *p, size_t old_size, size_t new_size);
+bool fai_lane_extend_scope(fai_lane *lane, void *p, size_t old_size, size_t new_size);
+
 /// [main] Promotes what the frame retained.
 void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_frame_result *result, bool listed);
 /// [own] Forgets what the current job retained since the list had `count` entries.

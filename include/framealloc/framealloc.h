@@ -3,6 +3,7 @@
 // All of framealloc.
 #pragma once
 
+#include <framealloc/allocator.h>
 #include <framealloc/base.h>
 #include <framealloc/frame.h>
 #include <framealloc/guard.h>
