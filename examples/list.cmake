@@ -1,5 +1,4 @@
-# The examples that are one file each, C and public headers only: built with the tree, and by tests/outside.cmake against the installed
-# package.
+# The examples that are one file each, public headers only: built with the tree, and by tests/outside.cmake against the installed package.
 set(fa_examples
     allocator_table
     budgets
@@ -7,3 +6,6 @@ set(fa_examples
     first_tick
     promotion
     speculation)
+# In C++, built where there is a compiler for it.
+set(fa_examples_cxx
+    pmr)
