@@ -141,6 +141,20 @@ void *fai_arena_alloc(fai_arena *arena, fai_slabs *slabs, size_t size, size_t al
     }
 }
 
+bool fai_arena_extend(fai_arena *arena, void *p, size_t old_size, size_t new_size)
+{
+    FA_ASSERT(p != NULL && old_size <= new_size);
+    const size_t below = FA_ALIGN_DEFAULT - 1;
+    unsigned char *start = p;
+    if (arena->ordinal == 0 || old_size > FAI_ARENA_SPAN_MIN || new_size > FAI_ARENA_SPAN_MIN) return false;
+    if ((uintptr_t)start + ((old_size + below) & ~below) != (uintptr_t)arena->cursor) return false;
+    size_t rounded = (new_size + below) & ~below;
+    if (rounded > (size_t)(arena->end - start)) return false;
+    arena->cursor = start + rounded;
+    fai_allow(start, new_size);
+    return true;
+}
+
 fa_arena_mark fai_arena_mark(const fai_arena *arena)
 {
     return (fa_arena_mark){arena->cursor, arena->ordinal, arena->span_count};

@@ -36,6 +36,9 @@ void fai_arena_init(fai_arena *arena);
 /// `size` bytes at `align` (a power of two). `limit` is the most bytes that the arena may hold, 0 = unlimited. NULL when refused.
 void *fai_arena_alloc(fai_arena *arena, fai_slabs *slabs, size_t size, size_t align, size_t limit);
 
+/// Grows the newest allocation of the current block, p of old_size bytes, where it is; false: it is not the newest, or there is no room.
+bool fai_arena_extend(fai_arena *arena, void *p, size_t old_size, size_t new_size);
+
 fa_arena_mark fai_arena_mark(const fai_arena *arena);
 
 /// Whether `a` lies before `b`, both marks of this arena.

@@ -188,6 +188,60 @@ void fa_scope_end(fa_scope *scope)
     if (!fai_mark_is(scope->mark, fai_lane_scope_mark(lane))) fai_lane_rewind_scope(lane, scope->mark);
 }
 
+// In place --------------------------------------------------------------------------------------------------------------
+
+static bool extend(const fai_lane *lane, fai_arena *arena, unsigned char *p, size_t old_size, size_t new_size)
+{
+    if (!fai_arena_extend(arena, p, old_size, new_size)) return false;
+    fill_new(lane, p + old_size, new_size - old_size);
+    return true;
+}
+
+bool fai_lane_extend_frame(fai_lane *lane, void *p, size_t old_size, size_t new_size)
+{
+    if (lane->slot == FAI_NO_SLOT) return false;
+    fai_arena *arena = fai_lane_store_frame(lane);
+    uint64_t more = (uint64_t)(new_size - old_size) + FA_ALIGN_DEFAULT; // at most
+    bool paid = fai_label_tag(lane->label) == 0 || new_size > FAI_ARENA_SPAN_MIN || fai_lane_reserve_frame(lane, more);
+    bool extended = paid && extend(lane, arena, p, old_size, new_size);
+    fai_lane_load_frame(lane);
+    return extended;
+}
+
+bool fai_lane_extend_scope(fai_lane *lane, void *p, size_t old_size, size_t new_size)
+{
+    bool extended = extend(lane, store_scope(lane), p, old_size, new_size);
+    load_scope(lane);
+    return extended;
+}
+
+// Arrays ----------------------------------------------------------------------------------------------------------------
+
+void *fa_refuse_array(fa_worker *w, size_t count, size_t size)
+{
+    if (w == NULL) return NULL;
+    fai_report(fai_lane_of(w)->memory, fai_lane_of(w), "FA914", "the number of bytes does not fit in size_t",
+               "check the count before you allocate", "an array of %zu elements of %zu bytes cannot be had", count,
+               size);
+    return NULL;
+}
+
+bool fa_frame_alloc_batch(fa_worker *w, size_t n, size_t size, size_t align, void **out)
+{
+    if (w == NULL || out == NULL || size == 0) return false;
+    if (!align_is_valid(fai_lane_of(w), align)) return false;
+    if (n == 0) return true;
+    if (align < FA_ALIGN_DEFAULT) align = FA_ALIGN_DEFAULT;
+    size_t stride, bytes;
+    if (__builtin_add_overflow(size, align - 1, &stride) || __builtin_mul_overflow(stride & ~(align - 1), n, &bytes))
+        return fa_refuse_array(w, n, size) != NULL;
+    stride &= ~(align - 1);
+    unsigned char *p = fa_frame_alloc_aligned(w, bytes, align);
+    if (p == NULL) return false;
+    for (size_t i = 0; i < n; i++) out[i] = p + i * stride;
+    return true;
+}
+
 // Checkpoints -----------------------------------------------------------------------------------------------------------
 
 fa_checkpoint fa_checkpoint_take(fa_worker *w)

@@ -146,6 +146,7 @@ typedef struct fai_lane {
     bool exact;           // every allocation takes the slow path: checked or instrumented
     bool checked;         // the system is
     uint64_t checkpoints; // taken so far
+    uint64_t storages;    // of collections, stamped so far
     fai_stale *stale;     // which of them were rolled back past, rising
     uint32_t stale_count;
     uint32_t stale_capacity;
@@ -521,6 +522,10 @@ void fai_memory_publish(fai_memory *memory);
 /// [owner] The lane's arena of its frame, with the window stored back, and the other way round.
 fai_arena *fai_lane_store_frame(fai_lane *lane);
 void fai_lane_load_frame(fai_lane *lane);
+
+/// [own] Grows the newest allocation where it is; false: it is not the newest, or there is no room in its block.
+bool fai_lane_extend_frame(fai_lane *lane, void *p, size_t old_size, size_t new_size);
+bool fai_lane_extend_scope(fai_lane *lane, void *p, size_t old_size, size_t new_size);
 
 /// [main] Promotes what the frame retained.
 void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_frame_result *result, bool listed);

@@ -427,6 +427,108 @@ void fa_pool_free_slow(fa_worker *w, void *p)
     if (p != NULL && fai_lane_is_own(lane)) (void)fai_lane_free(lane, p, FAI_KIND_POOL);
 }
 
+// Batches ---------------------------------------------------------------------------------------------------------------
+
+/// Takes what the magazine has of `want` objects. The count of those handed out is the upper part of the word.
+static size_t pop_many(fa_magazine *magazine, size_t want, void **out)
+{
+    uint32_t count = fa_magazine_count(magazine);
+    uint32_t take = want < count ? (uint32_t)want : count;
+    memcpy(out, magazine->slots + (count - take), take * sizeof *out);
+    magazine->state += (uint64_t)take * 0xff;
+    return take;
+}
+
+/// Up to `want` objects straight from slabs, as far as the tag's budget goes.
+static size_t cut_many(fai_lane *lane, fai_purse *purse, uint32_t size_class, size_t want, void **out)
+{
+    uint32_t ask = want < UINT32_MAX ? (uint32_t)want : UINT32_MAX, granted = charge_objects(lane, size_class, ask);
+    if (granted == 0) return 0;
+    uint32_t taken = take_objects(lane, FAI_KIND_POOL, size_class, out, granted);
+    purse->taken[size_class] += taken;
+    purse->magazines[size_class].state += (uint64_t)taken << 8; // handed out past the magazine
+    fai_label_refund(lane, lane->label, FAI_USE_POOL, (uint64_t)(granted - taken) * fai_class_size(size_class));
+    return taken;
+}
+
+/// Up to `want` objects: what is at hand, what came home, then from slabs.
+static size_t take_many(fai_lane *lane, uint32_t size_class, size_t want, void **out)
+{
+    fai_purse *purse = current_purse(lane);
+    if (purse == NULL) return 0;
+    fa_magazine *magazine = &purse->magazines[size_class];
+    size_t got = pop_many(magazine, want, out);
+    if (got == want) return got;
+    lane->stats.pool_refills++;
+    lane->changed = true;
+    lane->pool_used = true;
+    purse->classes |= UINT64_C(1) << size_class;
+    if (lane->exact) fai_mailbox_drain(lane);
+    while (got < want) {
+        if (!lane->exact) fai_mailbox_refill(lane, magazine);
+        size_t more = pop_many(magazine, want - got, out + got);
+        if (more == 0) more = cut_many(lane, purse, size_class, want - got, out + got);
+        if (more == 0) break;
+        got += more;
+    }
+    FA_ASSERT(got <= want);
+    return got;
+}
+
+static size_t spans_many(fai_lane *lane, size_t n, size_t size, size_t align, void **out, const void *caller)
+{
+    size_t got = 0;
+    while (got < n && (out[got] = alloc_span(lane, size, align, FAI_KIND_POOL, caller)) != NULL) got++;
+    return got;
+}
+
+bool fa_pool_alloc_batch(fa_worker *w, size_t n, size_t size, size_t align, void **out)
+{
+    if (w == NULL || out == NULL || size == 0) return false;
+    fai_lane *lane = fai_lane_of(w);
+    if (!fai_lane_is_own(lane)) return false;
+    if (align == 0 || (align & (align - 1)) != 0 || align > POOL_ALIGN_MAX) {
+        report_align(lane, align);
+        return false;
+    }
+    const void *caller = __builtin_return_address(0);
+    uint64_t denials = lane->denials;
+    uint32_t size_class = fai_class_aligned(size, align);
+    bool small = size_class != FA_CLASS_COUNT;
+    size_t got = small ? take_many(lane, size_class, n, out) : spans_many(lane, n, size, align, out, caller);
+    if (lane->exact && small)
+        for (size_t i = 0; i < got; i++)
+            mark_allocated(lane, out[i], size, fai_class_size(size_class), FAI_KIND_POOL, caller);
+    fai_lane_report_damage(lane);
+    if (got == n) return true;
+    fa_pool_free_batch(w, got, out);
+    if (small) // they were never handed out
+        w->magazines[size_class].state -= (uint64_t)got << 8;
+    else
+        lane->stats.pool_allocs -= got;
+    if (small && lane->denials == denials) fai_lane_report_refused(lane, size);
+    return false;
+}
+
+void fa_pool_free_batch(fa_worker *w, size_t n, void *const *objects)
+{
+    if (w == NULL || objects == NULL) return;
+    uint64_t last_unit = UINT64_MAX; // neighbours in the array are often neighbours in memory
+    fa_magazine *magazine = NULL;    // of the objects in that unit, if this lane owns them
+    for (size_t i = 0; i < n; i++) {
+        uint64_t unit = (uint64_t)((uintptr_t)objects[i] - w->region_base) >> FA_UNIT_SHIFT;
+        if (unit != last_unit) {
+            uint32_t info = unit < w->region_units ? fai_load_relaxed(&w->unit_info[unit]) : 0;
+            magazine = info >> 8 == w->pool_info ? &w->magazines[info & 0xff] : NULL;
+            last_unit = unit;
+        }
+        if (FA_UNLIKELY(magazine == NULL || !fa_magazine_push(magazine, objects[i]))) {
+            fa_pool_free_slow(w, objects[i]);
+            last_unit = UINT64_MAX; // a flush may have given the slab back
+        }
+    }
+}
+
 // The heap --------------------------------------------------------------------------------------------------------------
 
 void *fa_heap_alloc(fa_worker *w, size_t size, size_t align)

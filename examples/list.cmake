@@ -1,7 +1,8 @@
-# The examples that are one file each, C and public headers only: built with the tree, and by tests/outside.cmake against the installed
-# package.
+# The examples that are one file each, public headers only: built with the tree, and by tests/outside.cmake against the installed package.
 set(fa_examples
+    allocator_table
     budgets
+    collections
     diagnostics
     first_tick
     game_loop
@@ -11,4 +12,8 @@ set(fa_examples
     level_loading
     promotion
     scratch
+    speculation
     streaming)
+# In C++, built where there is a compiler for it.
+set(fa_examples_cxx
+    pmr)

@@ -115,6 +115,7 @@ static void table_of_codes(const test_case *at)
         {"FA911", FA_SEVERITY_WARNING, "unknown strict mode"},
         {"FA912", FA_SEVERITY_ERROR, "no such tag"},
         {"FA913", FA_SEVERITY_WARNING, "tag or phase left open"},
+        {"FA914", FA_SEVERITY_ERROR, "a size that cannot be had"},
     };
     uint32_t count = 0;
     const fa_code *codes = fa_code_list(&count);

@@ -389,10 +389,15 @@ static void bad_arguments(fa_worker *w, void *arg)
         EXPECT(fa_frame_alloc_aligned(w, SIZE_MAX - below, 64) == NULL);
         EXPECT(fa_scope_alloc(w, SIZE_MAX - below) == NULL);
     }
+    EXPECT(fa_frame_alloc_aligned(w, 16, SIZE_MAX / 2 + 1) == NULL);
+}
+
+static void bad_arrays(fa_worker *w, void *arg)
+{
+    (void)arg;
     EXPECT(fa_frame_alloc_array(w, SIZE_MAX / 2, 3, 16) == NULL);
     EXPECT(fa_frame_alloc_array(w, SIZE_MAX / 16 + 2, 16, 16) == NULL); // the product wraps to 16
     EXPECT(fa_scope_alloc_array(w, SIZE_MAX / 16 + 2, 16, 16) == NULL);
-    EXPECT(fa_frame_alloc_aligned(w, 16, SIZE_MAX / 2 + 1) == NULL);
 }
 
 static void bad_alignments(fa_worker *w, void *arg)
@@ -414,6 +419,8 @@ static void refused_requests(const test_case *at)
     unsigned char *before = fa_frame_alloc(w, 32);
     everyone(fa, bad_arguments, NULL);
     assert_reported(&to, 3, at->workers + 1);
+    everyone(fa, bad_arrays, NULL);
+    assert_reported(&to, 914, 3 * (at->workers + 1));
     everyone(fa, bad_alignments, NULL);
     assert_reported(&to, 903, 22 * (at->workers + 1));
     assert_ptr_equal(fa_frame_alloc(w, 32), before + 32); // nothing was taken meanwhile

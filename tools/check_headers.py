@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Compiles every public header alone, as C17 and as C++17, with all warnings as errors.
+"""Compiles every public header alone, as C17 and as C++17 (.hpp as C++17 only), with all warnings as errors.
 
 usage: check_headers.py --cc CC [--cxx CXX] [ROOT] | --cc CC --self-test
 """
@@ -23,11 +23,15 @@ def compile_header(command, include, name):
     return "" if result.returncode == 0 else f"{name} as {command[-1]}:\n{result.stderr}"
 
 
+def is_cxx(language):
+    return "-xc++" in language
+
+
 def check(include, languages):
     folder = os.path.join(include, "framealloc")
-    names = sorted(name for name in os.listdir(folder) if name.endswith(".h"))
-    return len(names), list(filter(None, (compile_header(language, include, name)
-                                          for name in names for language in languages)))
+    names = sorted(name for name in os.listdir(folder) if name.endswith((".h", ".hpp")))
+    return len(names), list(filter(None, (compile_header(language, include, name) for name in names
+                                          for language in languages if name.endswith(".h") or is_cxx(language))))
 
 
 def self_test(languages):
@@ -39,15 +43,21 @@ def self_test(languages):
         "struct twice {\n    int x;\n};\n": True,
     }
     failures = []
-    for text, wrong in cases.items():
+    cxx_only = {
+        "#pragma once\n#include <memory>\nnamespace fa {\nusing pointer = std::unique_ptr<int>;\n}\n": False,
+        "#pragma once\nnamespace fa {\nint x = nullptr;\n}\n": True,
+    }
+    for text, wrong in (cases | cxx_only).items():
         with tempfile.TemporaryDirectory() as include:
             os.mkdir(os.path.join(include, "framealloc"))
-            with open(os.path.join(include, "framealloc", "planted.h"), "w", encoding="utf-8") as file:
+            name = "planted.hpp" if text in cxx_only else "planted.h"
+            with open(os.path.join(include, "framealloc", name), "w", encoding="utf-8") as file:
                 file.write(text)
             errors = check(include, languages)[1]
-            if len(errors) != (len(languages) if wrong else 0):
+            asked = sum(map(is_cxx, languages)) if text in cxx_only else len(languages)
+            if len(errors) != (asked if wrong else 0):
                 failures.append(f"{text!r}: {errors}")
-    print(*failures, f"check_headers: {sum(cases.values())} planted violations, {len(failures)} failures", sep="\n")
+    print(*failures, f"check_headers: {sum(cases.values()) + sum(cxx_only.values())} planted violations, {len(failures)} failures", sep="\n")
     return bool(failures)
 
 

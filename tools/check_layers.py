@@ -5,7 +5,7 @@
     jobs -> alloc -> concurrent -> include          arrows go down only, and files do not include in circles
     jobs sees of alloc one header: alloc/lane.h
     only concurrent knows Concurrency Kit, liburcu, C atomics, threads and futexes
-    public headers include framealloc/ and headers of the C standard that C++ has too
+    public headers include framealloc/ and headers of the C standard that C++ has too, .hpp those of the C++ standard as well
     programs (examples, tests, stress, bench) use the public headers, and files of their own folder;
     tests/test_NOUN.c may also include the internal header of that NOUN, and tests those of the examples they test
 
@@ -29,6 +29,7 @@ FOREIGN = re.compile(r"ck_\w+\.h|urcu\b.*")  # of these, what programs may not u
 STANDARD = {name + ".h" for name in
             "assert complex ctype errno fenv float inttypes limits locale math setjmp signal stdarg stdbool stddef "
             "stdint stdio stdlib string tgmath time uchar wchar wctype".split()}
+STANDARD_CXX = set("cstddef cstdint memory memory_resource new type_traits utility".split())  # what .hpp may use; extend
 SOURCE = (".c", ".h", ".cpp", ".hpp", ".cc")
 INCLUDE = re.compile(r"^[ \t]*#[ \t]*include(?:_next)?\b[ \t]*(.*)$", re.M)
 COMMENT = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.S)
@@ -66,7 +67,8 @@ def judge_system(folder, path, name):
     if path.startswith("concurrent/tsan/"):
         return None
     if folder == "include":
-        return None if name in STANDARD else "public headers include only framealloc/ and the C standard library"
+        allowed = STANDARD | STANDARD_CXX if path.endswith(".hpp") else STANDARD
+        return None if name in allowed else "public headers include only framealloc/ and the C standard library"
     if folder in PROGRAMS:
         return "programs do not use the library's substrate" if FOREIGN.fullmatch(name) else None
     if folder != "concurrent" and SUBSTRATE.fullmatch(name):
@@ -154,6 +156,7 @@ def check(root):
 GOOD = {
     "include/framealloc/a.h": "#include <stddef.h>\n",
     "include/framealloc/b.h": "#include <framealloc/a.h>\n",
+    "include/framealloc/c.hpp": "#include <framealloc/b.h>\n#include <memory>\n#include <stddef.h>\n",
     "concurrent/inbox.h": "#include <framealloc/a.h>\n#include <ck_stack.h>\n#include <stdatomic.h>\n",
     "alloc/lane.h": '#include "concurrent/inbox.h"\n// #include <pthread.h>\n/* #include "jobs/deque.h" */\n',
     "alloc/pool.h": '#include "alloc/lane.h"\n#include <sys/mman.h>\n',
@@ -176,6 +179,8 @@ PLANTED = [  # file, text, words of the message
     ("alloc/heap.c", '/* " */\n#include <pthread.h>\n', "only concurrent/"),
     ("include/framealloc/c.h", "#include <pthread.h>\n", "C standard library"),
     ("include/framealloc/c.h", "#include <stdatomic.h>\n", "C standard library"),
+    ("include/framealloc/c.h", "#include <memory>\n", "C standard library"),
+    ("include/framealloc/d.hpp", "#include <mutex>\n", "C standard library"),
     ("include/framealloc/c.h", '#include "framealloc/a.h"\n', "<framealloc/"),
     ("include/framealloc/c.h", "#include <framealloc/none.h>\n", "no such public header"),
     ("alloc/heap.c", '#include "pool.h"\n', "from the top of the tree"),

@@ -30,6 +30,21 @@
 
 #define FA_API FA_EXTERN_C __attribute__((visibility("default")))
 #define FA_MUST_CHECK __attribute__((warn_unused_result))
+
+/// Clang's thread-safety analysis, for programs that define FA_THREAD_SAFETY before they include framealloc and compile with -Wthread-safety:
+/// a lane is a capability that a function holds for the fa_worker it was handed. FA_NEEDS_LANE(w) marks functions that need it, among them all
+/// that change a collection; calling one with another lane's context is then a warning. Jobs are declared with FA_JOB(name);
+/// FA_HOLDS_LANE marks what grants it (fa_lane_assume()). Empty elsewhere.
+#if defined(FA_THREAD_SAFETY) && defined(__clang__)
+#define FA_CAPABILITY __attribute__((capability("lane")))
+#define FA_NEEDS_LANE(w) __attribute__((requires_capability(w)))
+#define FA_HOLDS_LANE(w) __attribute__((assert_capability(w)))
+#else
+#define FA_CAPABILITY
+#define FA_NEEDS_LANE(w)
+#define FA_HOLDS_LANE(w)
+#endif
+
 #define FA_LIKELY(x) __builtin_expect(!!(x), 1)
 #define FA_UNLIKELY(x) __builtin_expect(!!(x), 0)
 

@@ -65,7 +65,8 @@ typedef enum fa_severity {
     X(FA912, FA_SEVERITY_ERROR, "no such tag",                                                                         \
       "a tag was begun that does not exist or cannot be made; the current one stays")                                  \
     X(FA913, FA_SEVERITY_WARNING, "tag or phase left open",                                                            \
-      "a tag or phase was not ended where it should have been, or ended where none was begun")
+      "a tag or phase was not ended where it should have been, or ended where none was begun")                         \
+    X(FA914, FA_SEVERITY_ERROR, "a size that cannot be had", "count times size does not fit in size_t")
 
 /// Which kind of lane a thread is.
 typedef enum fa_lane_kind {

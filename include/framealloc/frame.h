@@ -69,13 +69,17 @@ static inline void *fa_frame_alloc_aligned(fa_worker *w, size_t size, size_t ali
     return fa_frame_alloc_slow(w, size, align);
 }
 
-/// [own] `count` elements of `size` bytes; NULL also when the product overflows.
+/// [own] `count` elements of `size` bytes, uninitialised; NULL also when the product overflows (FA914).
 static inline void *fa_frame_alloc_array(fa_worker *w, size_t count, size_t size, size_t align)
 {
     size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes)) bytes = SIZE_MAX;
+    if (FA_UNLIKELY(__builtin_mul_overflow(count, size, &bytes))) return fa_refuse_array(w, count, size);
     return fa_frame_alloc_aligned(w, bytes, align);
 }
+
+/// [own] `n` objects of `size` bytes at `align` (a power of two) into out[0 … n), side by side in one piece of frame memory; all or none.
+/// n = 0 is granted and touches nothing. False, `out` untouched: as fa_frame_alloc_array(), and when `w` or `out` is NULL.
+FA_API bool fa_frame_alloc_batch(fa_worker *w, size_t n, size_t size, size_t align, void **out);
 
 /// [own] Scope memory, as fa_frame_alloc() but also outside a frame, not counted against frame_bytes_max, and freed at the end of the enclosing FA_SCOPE, rollback or job; on the main
 /// lane and attached threads outside a job at the latest at the frame's end or at fa_quiescent().
@@ -97,7 +101,7 @@ static inline void *fa_scope_alloc_aligned(fa_worker *w, size_t size, size_t ali
 static inline void *fa_scope_alloc_array(fa_worker *w, size_t count, size_t size, size_t align)
 {
     size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes)) bytes = SIZE_MAX;
+    if (FA_UNLIKELY(__builtin_mul_overflow(count, size, &bytes))) return fa_refuse_array(w, count, size);
     return fa_scope_alloc_aligned(w, bytes, align);
 }
 
@@ -109,11 +113,24 @@ static inline void *fa_scope_alloc_array(fa_worker *w, size_t count, size_t size
 #define FA_CAST(T, p) ((T)(p))
 #endif
 
-/// Typed forms: a T, or n of them, uninitialised. NULL as above.
+/// [own] Zeroed forms of the array functions.
+static inline void *fa_frame_alloc_zeroed(fa_worker *w, size_t count, size_t size, size_t align)
+{
+    return fa_zero(fa_frame_alloc_array(w, count, size, align), count, size);
+}
+
+static inline void *fa_scope_alloc_zeroed(fa_worker *w, size_t count, size_t size, size_t align)
+{
+    return fa_zero(fa_scope_alloc_array(w, count, size, align), count, size);
+}
+
+/// Typed forms: a T, or n of them, uninitialised or zeroed. NULL as above.
 #define fa_frame_new(w, T) FA_CAST(T *, fa_frame_alloc_aligned((w), sizeof(T), FA_ALIGNOF(T)))
 #define fa_frame_array(w, T, n) FA_CAST(T *, fa_frame_alloc_array((w), (n), sizeof(T), FA_ALIGNOF(T)))
 #define fa_scope_new(w, T) FA_CAST(T *, fa_scope_alloc_aligned((w), sizeof(T), FA_ALIGNOF(T)))
 #define fa_scope_array(w, T, n) FA_CAST(T *, fa_scope_alloc_array((w), (n), sizeof(T), FA_ALIGNOF(T)))
+#define fa_frame_zeroed(w, T, n) FA_CAST(T *, fa_frame_alloc_zeroed((w), (n), sizeof(T), FA_ALIGNOF(T)))
+#define fa_scope_zeroed(w, T, n) FA_CAST(T *, fa_scope_alloc_zeroed((w), (n), sizeof(T), FA_ALIGNOF(T)))
 
 /// How far an arena is filled: a cursor in its block-th block, and how many spans of their own it has.
 typedef struct fa_arena_mark {

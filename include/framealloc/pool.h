@@ -31,11 +31,11 @@ static inline void *fa_pool_alloc_aligned(fa_worker *w, size_t size, size_t alig
     return fa_pool_alloc_slow(w, size, align);
 }
 
-/// [own] `count` elements of `size` bytes; NULL also when the product overflows.
+/// [own] `count` elements of `size` bytes, uninitialised; NULL also when the product overflows (FA914).
 static inline void *fa_pool_alloc_array(fa_worker *w, size_t count, size_t size, size_t align)
 {
     size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes)) bytes = SIZE_MAX;
+    if (FA_UNLIKELY(__builtin_mul_overflow(count, size, &bytes))) return fa_refuse_array(w, count, size);
     return fa_pool_alloc_aligned(w, bytes, align);
 }
 
@@ -50,6 +50,15 @@ static inline void fa_pool_free(fa_worker *w, void *p)
     }
     fa_pool_free_slow(w, p);
 }
+
+/// [own] `n` objects of `size` bytes at `align` (1 to 4096, a power of two) into out[0 … n), all or none; each is freed on its own or with
+/// fa_pool_free_batch(). n = 0 is granted and touches nothing. False: as fa_pool_alloc_aligned(), and when `w` or `out` is NULL; nothing is
+/// allocated then, and what `out` holds is undefined.
+FA_API bool fa_pool_alloc_batch(fa_worker *w, size_t n, size_t size, size_t align, void **out);
+
+/// [own] As fa_pool_free() for each of `objects`, NULLs among them included; all or some may have been allocated on other lanes. Nothing
+/// happens when `w` or `objects` is NULL.
+FA_API void fa_pool_free_batch(fa_worker *w, size_t n, void *const *objects);
 
 /// [own] Large or long-lived objects: any size, any power-of-two alignment (16 when 0 is passed). Up to 32 KiB from slabs
 /// of their own, then in units of 64 KiB, above 2 MiB in blocks of 2 MiB. NULL when a limit or the system refuses, the
@@ -67,6 +76,25 @@ FA_API void fa_free_any(fa_system *fa, void *p);
 /// notice an object of the caller's own lane that was freed (FA201, 0).
 FA_API size_t fa_usable_size(const fa_system *fa, const void *p);
 
+/// [own] `count` elements of `size` bytes; NULL also when the product overflows (FA914).
+static inline void *fa_heap_alloc_array(fa_worker *w, size_t count, size_t size, size_t align)
+{
+    size_t bytes;
+    if (FA_UNLIKELY(__builtin_mul_overflow(count, size, &bytes))) return fa_refuse_array(w, count, size);
+    return fa_heap_alloc(w, bytes, align);
+}
+
+/// [own] Zeroed forms of the array functions.
+static inline void *fa_pool_alloc_zeroed(fa_worker *w, size_t count, size_t size, size_t align)
+{
+    return fa_zero(fa_pool_alloc_array(w, count, size, align), count, size);
+}
+
+static inline void *fa_heap_alloc_zeroed(fa_worker *w, size_t count, size_t size, size_t align)
+{
+    return fa_zero(fa_heap_alloc_array(w, count, size, align), count, size);
+}
+
 #ifdef __cplusplus
 #define FA_POOL_CAST(T, p) (static_cast<T>(p))
 #define FA_POOL_ALIGNOF(T) alignof(T)
@@ -75,7 +103,10 @@ FA_API size_t fa_usable_size(const fa_system *fa, const void *p);
 #define FA_POOL_ALIGNOF(T) _Alignof(T)
 #endif
 
-/// Typed forms: a T, or n of them, uninitialised. NULL as above.
+/// Typed forms: a T, or n of them, uninitialised or zeroed. NULL as above.
 #define fa_pool_new(w, T) FA_POOL_CAST(T *, fa_pool_alloc_aligned((w), sizeof(T), FA_POOL_ALIGNOF(T)))
 #define fa_pool_array(w, T, n) FA_POOL_CAST(T *, fa_pool_alloc_array((w), (n), sizeof(T), FA_POOL_ALIGNOF(T)))
 #define fa_heap_new(w, T) FA_POOL_CAST(T *, fa_heap_alloc((w), sizeof(T), FA_POOL_ALIGNOF(T)))
+#define fa_heap_array(w, T, n) FA_POOL_CAST(T *, fa_heap_alloc_array((w), (n), sizeof(T), FA_POOL_ALIGNOF(T)))
+#define fa_pool_zeroed(w, T, n) FA_POOL_CAST(T *, fa_pool_alloc_zeroed((w), (n), sizeof(T), FA_POOL_ALIGNOF(T)))
+#define fa_heap_zeroed(w, T, n) FA_POOL_CAST(T *, fa_heap_alloc_zeroed((w), (n), sizeof(T), FA_POOL_ALIGNOF(T)))

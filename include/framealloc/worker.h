@@ -16,6 +16,8 @@
 
 #include <framealloc/base.h>
 
+#include <string.h>
+
 /// Size classes of the pool: 16 to 128 bytes in steps of 16, then four per doubling up to 32 KiB.
 #define FA_CLASS_COUNT 40
 #define FA_CLASS_SIZE_MAX 32768u
@@ -32,7 +34,7 @@ typedef struct fa_magazine {
     void *slots[FA_MAGAZINE_SLOTS];
 } fa_magazine;
 
-struct fa_worker {
+struct FA_CAPABILITY fa_worker {
     // owner: the lane's thread
     unsigned char *frame_cursor;
     unsigned char *frame_end;
@@ -51,6 +53,15 @@ struct fa_worker {
     uint32_t pool_info;     // unit_info >> 8 of this lane's pool slabs under its current tag
     fa_magazine *magazines; // FA_CLASS_COUNT of them, of that tag
 };
+
+/// [own] Reports an array whose size does not fit in size_t (FA914); returns NULL. For the inlined functions that find out.
+FA_API void *fa_refuse_array(fa_worker *w, size_t count, size_t size);
+
+/// Zeroes `count` elements of `size` bytes that were just allocated at p; NULL stays NULL.
+static inline void *fa_zero(void *p, size_t count, size_t size)
+{
+    return p != NULL ? memset(p, 0, count * size) : NULL;
+}
 
 static inline uint32_t fa_magazine_count(const fa_magazine *magazine)
 {

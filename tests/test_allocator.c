@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT
+//
+// Allocator tables over frame, scope, pool and heap memory: the same promises for all, growth in place where there is a top, and refusals
+// that leave the old block alone.
+#include "support.h"
+
+typedef fa_allocator table_of(fa_worker *w);
+static table_of *const tables[] = {fa_allocator_frame, fa_allocator_scope, fa_allocator_pool, fa_allocator_heap};
+#define TABLES (sizeof tables / sizeof tables[0])
+enum { FRAME, SCOPE, POOL, HEAP };
+
+/// A string that grows, in memory of each kind.
+static void grow_and_shrink(fa_worker *w, void *arg)
+{
+    (void)arg;
+    for (size_t t = 0; t < TABLES; t++) {
+        fa_allocator a = tables[t](w);
+        for (size_t align = 0; align <= 256; align = align == 0 ? 8 : align * 4) {
+            unsigned char *p = NULL;
+            size_t size = 0;
+            for (size_t wanted = 1; wanted < 300000; wanted = wanted * 3 / 2 + 1) {
+                unsigned char *q = fa_realloc_with(&a, p, size, wanted, align);
+                EXPECT(q != NULL);
+                if (q == NULL) return;
+                EXPECT(align == 0 || (uintptr_t)q % align == 0);
+                for (size_t i = 0; i < size; i += 101) EXPECT(q[i] == (unsigned char)(i * 7));
+                for (size_t i = 0; i < wanted; i++) q[i] = (unsigned char)(i * 7);
+                p = q;
+                size = wanted;
+            }
+            for (size_t wanted = size; wanted > 0; wanted = wanted * 2 / 5) {
+                p = fa_realloc_with(&a, p, size, wanted, align);
+                EXPECT(p != NULL);
+                if (p == NULL) return;
+                for (size_t i = 0; i < wanted; i += 101) EXPECT(p[i] == (unsigned char)(i * 7));
+                size = wanted;
+            }
+            void *other = fa_alloc_with(&a, 100, align);
+            EXPECT(other != NULL);
+            fa_free_with(&a, other, 100);
+            EXPECT(fa_realloc_with(&a, p, size, 0, align) == NULL); // freed
+        }
+    }
+}
+
+static void contents_and_alignment_are_kept(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    for (int round = 0; round < 3; round++) {
+        begin(fa);
+        everyone(fa, grow_and_shrink, NULL);
+        end(fa);
+        assert_int_equal(stats_of(fa).pool_live + stats_of(fa).heap_live, 0);
+    }
+    destroy_quiet(fa, &to);
+}
+
+static void the_top_grows_in_place(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    begin(fa);
+    for (size_t t = FRAME; t <= SCOPE; t++) {
+        fa_allocator a = tables[t](w);
+        unsigned char *p = fa_alloc_with(&a, 10, 16), *q = p;
+        fill(p, 10, 1);
+        size_t size = 10;
+        for (size_t wanted = 20; wanted < 200000; wanted += 1234) {
+            q = fa_realloc_with(&a, p, size, wanted, 16);
+            assert_ptr_equal(q, p);
+            fill(q + size, wanted - size, 2);
+            size = wanted;
+        }
+        assert_true(is_filled(p, 10, 1));
+        void *next = fa_alloc_with(&a, 16, 16); // right behind: nothing was left over, nothing overlaps
+        assert_ptr_equal(next, p + ((size + 15) & ~(size_t)15));
+        q = fa_realloc_with(&a, p, size, size + 100, 16);
+        assert_ptr_not_equal(q, p); // no longer at the top
+        assert_true(is_filled(q, 10, 1));
+        assert_ptr_equal(fa_realloc_with(&a, q, size + 100, 50, 16), q); // smaller: in place
+        assert_ptr_equal(fa_realloc_with(&a, p, size, size, 16), p);
+        assert_ptr_not_equal(fa_realloc_with(&a, next, 16, 16, 1 << 20), next); // an alignment it does not have
+    }
+    end(fa);
+    destroy_quiet(fa, &to);
+}
+
+static void objects_stay_while_they_fit(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    for (size_t t = POOL; t <= HEAP; t++) {
+        fa_allocator a = tables[t](w);
+        unsigned char *p = fa_alloc_with(&a, 900, 16); // of 1024 bytes
+        fill(p, 900, 1);
+        size_t usable = fa_usable_size(fa, p);
+        assert_ptr_equal(fa_realloc_with(&a, p, 900, usable, 16), p);
+        assert_ptr_equal(fa_realloc_with(&a, p, usable, usable / 2 + 1, 16), p);
+        unsigned char *q = fa_realloc_with(&a, p, usable / 2 + 1, 40, 16); // much smaller: gives memory back
+        assert_ptr_not_equal(q, p);
+        assert_true(fa_usable_size(fa, q) < 64 && is_filled(q, 40, 1));
+        q = fa_realloc_with(&a, q, 40, 100000, 16);
+        assert_true(is_filled(q, 40, 1));
+        fa_free_with(&a, q, 100000);
+        begin(fa);
+        end(fa);
+        assert_int_equal(stats_of(fa).pool_live + stats_of(fa).heap_live, 0);
+    }
+    destroy_quiet(fa, &to);
+}
+
+static void refused_growth_leaves_the_block(const test_case *at)
+{
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.memory_max = 16 * MIB;
+    config.frame_bytes_max = 64 * KIB;
+    config.attached_max = 0;
+    fa_system *fa = create(&config);
+    fa_worker *w = fa_self(fa);
+    begin(fa);
+    for (size_t t = 0; t < TABLES; t++) {
+        fa_allocator a = tables[t](w);
+        unsigned char *p = fa_alloc_with(&a, 1000, 16);
+        fill(p, 1000, t);
+        assert_null(fa_realloc_with(&a, p, 1000, 64 * MIB, 16));
+        assert_null(fa_realloc_with(&a, p, 1000, SIZE_MAX, 16));
+        assert_null(fa_realloc_with(&a, p, 1000, SIZE_MAX - 15, 16));
+        assert_true(is_filled(p, 1000, t));
+        p = fa_realloc_with(&a, p, 1000, 2000, 16); // and it may still grow
+        assert_true(p != NULL && is_filled(p, 1000, t));
+        fa_free_with(&a, p, 2000);
+    }
+    assert_reported(&to, 3, 1);
+    end(fa);
+    assert_int_equal(stats_of(fa).pool_live + stats_of(fa).heap_live, 0);
+    destroy_quiet(fa, &to);
+}
+
+static void growth_obeys_the_frame_limit(const test_case *at)
+{
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.frame_bytes_max = 4096;
+    fa_system *fa = create(&config);
+    fa_worker *w = fa_self(fa);
+    begin(fa);
+    fa_allocator a = fa_allocator_frame(w);
+    void *p = fa_alloc_with(&a, 1024, 16);
+    assert_ptr_equal(fa_realloc_with(&a, p, 1024, 4096, 16), p);
+    assert_null(fa_realloc_with(&a, p, 4096, 4097, 16));
+    assert_reported(&to, 3, 1);
+    end(fa);
+    assert_int_equal(stats_of(fa).frame_bytes, 4096);
+    destroy_quiet(fa, &to);
+}
+
+static void nothing_and_strangers(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    begin(fa);
+    for (size_t t = 0; t < TABLES; t++) {
+        fa_allocator a = tables[t](w), none = tables[t](NULL), empty = {0};
+        fa_free_with(&a, NULL, 0);
+        assert_null(fa_alloc_with(&a, 0, 16));
+        assert_null(fa_realloc_with(&a, NULL, 100, 0, 16));
+        void *p = fa_realloc_with(&a, NULL, 100, 10, 16); // as alloc: nothing is read
+        assert_non_null(p);
+        assert_null(fa_alloc_with(&none, 10, 16));
+        assert_null(fa_realloc_with(&none, NULL, 0, 10, 16));
+        assert_null(fa_realloc_with(&none, p, 10, 20, 16));
+        fa_free_with(&none, p, 10);
+        assert_null(fa_alloc_with(&empty, 10, 16));
+        assert_null(fa_realloc_with(&empty, p, 10, 20, 16));
+        fa_free_with(&empty, p, 10);
+        fa_free_with(&a, p, 10);
+        assert_null(fa_alloc_with(NULL, 10, 16));
+        assert_null(fa_realloc_with(NULL, p, 10, 20, 16));
+        fa_free_with(NULL, p, 10);
+        assert_quiet(&to);
+        assert_null(fa_alloc_with(&a, 10, 24));
+        if (t <= SCOPE) assert_reported(&to, 903, 1);
+    }
+    fa_allocator pool = fa_allocator_pool(w), heap = fa_allocator_heap(w);
+    void *object = fa_heap_alloc(w, 100, 16);
+    int local = 0;
+    assert_null(fa_realloc_with(&pool, object, 100, 200, 16)); // of the heap
+    assert_null(fa_realloc_with(&pool, &local, 4, 200, 16));
+    assert_null(fa_realloc_with(&heap, (char *)object + 16, 4, 0, 16)); // inside one
+    assert_reported(&to, 201, 3);
+    assert_int_equal(fa_usable_size(fa, object), 112);
+    fa_heap_free(w, object);
+    end(fa);
+    fa_allocator frame = fa_allocator_frame(w);
+    assert_null(fa_alloc_with(&frame, 10, 16));
+    assert_reported(&to, 1, 1);
+    destroy_quiet(fa, &to);
+}
+
+static void rollback_undoes_growth(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    begin(fa);
+    fa_allocator a = fa_allocator_frame(w);
+    unsigned char *p = fa_alloc_with(&a, 100, 16);
+    fill(p, 100, 1);
+    fa_checkpoint checkpoint = fa_checkpoint_take(w);
+    assert_ptr_equal(fa_realloc_with(&a, p, 100, 50, 16),
+                     p); // shrinking does not move the top: the checkpoint stays good
+    assert_ptr_equal(fa_realloc_with(&a, p, 100, 5000, 16), p);
+    assert_int_equal(fa_checkpoint_rollback(w, checkpoint), FA_OK);
+    assert_true(is_filled(p, 100, 1));
+    assert_ptr_equal(fa_frame_alloc(w, 16), p + 112);
+    end(fa);
+    destroy_quiet(fa, &to);
+}
+
+int main(int argc, char **argv)
+{
+    static const test_entry tests[] = {
+        EACH(contents_and_alignment_are_kept),
+        EACH_OF(the_top_grows_in_place, "0", "ny"),
+        EACH_OF(objects_stay_while_they_fit, "0", "ny"),
+        EACH_OF(refused_growth_leaves_the_block, "0", "ny"),
+        EACH_OF(growth_obeys_the_frame_limit, "0", "ny"),
+        EACH_OF(nothing_and_strangers, "0", "ny"),
+        EACH_OF(rollback_undoes_growth, "0", "ny"),
+    };
+    return RUN_MATRIX("allocator", tests, argc, argv);
+}
