@@ -168,6 +168,12 @@ static inline void assert_reported(sink *from, unsigned code, unsigned count)
     atomic_store(&from->total, 0u);
 }
 
+/// Forgets reports of `code` that come with what the test is about, and that other tests count.
+static inline void forget_reports(sink *from, unsigned code)
+{
+    atomic_fetch_sub(&from->total, atomic_exchange(&from->codes[code], 0u));
+}
+
 static inline void assert_quiet(sink *from)
 {
     assert_reported(from, 1, 0);
