@@ -67,11 +67,17 @@ typedef struct fa_config {
     uint32_t retained_max;    // most promotions per frame, 0 to 16777216, default 65536
     uint64_t promotion_bytes_max; // most bytes promoted per frame, 0 = unlimited (default)
     uint64_t promotion_size_max;  // largest object that is promoted, bytes, 0 = any (default)
+    uint32_t event_capacity;      // events that a lane records between two frame ends (events.h), 64 bytes each, taken
+                                  // when somebody listens; power of two, 64 to 1048576, default 16384
+    uint32_t history_length;      // snapshots that fa_history_enable(fa, 0) keeps, 1 to 65536, default 300
+    uint32_t pressure_percent;    // of the memory limit in use: FA_EVENT_MEMORY_PRESSURE; to 100, default 90, 0 = never
+    uint64_t large_bytes;         // above this: FA_EVENT_LARGE_ALLOCATION; at least 32768, default 1 MiB, 0 = never
     bool huge_pages;              // ask for transparent huge pages; default true
     bool pin_workers;             // pin worker i to the i-th usable CPU; default false
     bool checked;                 // fill, verify and diagnose at every step; default true in builds with assertions
     fa_diagnostic_fn *report;     // NULL (default): to stderr
     void *report_context;         // passed to `report`
+    const struct fa_profiler *profiler; // live hooks (events.h), copied; NULL (default): none
 } fa_config;
 
 /// [any] The default configuration.
