@@ -34,7 +34,8 @@ void fai_lane_load_frame(fai_lane *lane)
     lane->hot.frame_end = window_end(lane, arena);
     if (fai_label_tag(lane->label) == 0 || lane->exact) return;
     uint64_t paid = lane->credit - (fai_arena_bytes(arena, &lane->memory->blocks) - lane->label_bytes);
-    if (paid < (uint64_t)(lane->hot.frame_end - arena->cursor)) lane->hot.frame_end = arena->cursor + (paid & ~UINT64_C(15));
+    if (paid < (uint64_t)(lane->hot.frame_end - arena->cursor))
+        lane->hot.frame_end = arena->cursor + (paid & ~UINT64_C(15));
 }
 
 static fai_arena *store_scope(fai_lane *lane)

@@ -99,6 +99,7 @@ typedef struct fai_open_phase {
     uint32_t before; // phase
     uint64_t serial; // of the job that began it
     uint64_t since_ns;
+    fai_zone zone;
 } fai_open_phase;
 
 /// Where in the frame arena a label began, for rollbacks past the change.
@@ -222,8 +223,8 @@ typedef struct fai_memory {
     slots_alive; // bit per frame slot that has not retired; the arenas of others belong to their lanes
     FAI_ATOMIC(uint32_t)
     lanes_used; // lanes from this number on were never claimed, and the boundary need not look at them
-    FAI_ATOMIC(uint32_t) labelled;   // 1: some lane has had a label
-    FAI_ATOMIC(uint32_t) frame_open; // slot of the open frame, FAI_NO_SLOT if none
+    FAI_ATOMIC(uint32_t) labelled;       // 1: some lane has had a label
+    FAI_ATOMIC(uint32_t) frame_open;     // slot of the open frame, FAI_NO_SLOT if none
     FAI_ATOMIC(uint32_t) classes_wanted; // 1: lanes publish their pool classes too
 } fai_memory;
 

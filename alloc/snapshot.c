@@ -33,9 +33,49 @@ static uint32_t fill_frame_slots(const fai_memory *memory, fa_snapshot_row *rows
     return count;
 }
 
+static void put_row_name(fa_snapshot_row *row, const char *name)
+{
+    snprintf(row->name, sizeof row->name, "%s", name);
+}
+
+static uint32_t fill_tags(const fai_memory *memory, fa_snapshot_row *rows, uint32_t room)
+{
+    const fa_system *fa = (const fa_system *)(const void *)memory;
+    uint32_t count = 0;
+    for (fa_tag tag; (tag = fa_tag_at(fa, count)).id != 0; count++) {
+        fa_tag_stats stats;
+        if (count >= room || fa_tag_stats_read(fa, tag, &stats) != FA_OK) continue;
+        uint64_t held = 0;
+        for (uint32_t use = 0; use < FA_TAG_USES; use++) held += stats.held[use];
+        const uint64_t values[] = {held, stats.charged, stats.peak, stats.soft, stats.hard, stats.denied};
+        put_row_name(&rows[count], stats.path);
+        memcpy(rows[count].values, values, sizeof values);
+    }
+    return count;
+}
+
+static uint32_t fill_phases(const fai_memory *memory, fa_snapshot_row *rows, uint32_t room)
+{
+    fa_phase_stats stats[FA_SNAPSHOT_ROWS_MAX];
+    uint32_t count = 0;
+    if (fa_phase_stats_read((const fa_system *)(const void *)memory, stats, room, &count) != FA_OK) return 0;
+    for (uint32_t i = 0; i < count && i < room; i++) {
+        const fa_phase_stats *from = &stats[i];
+        const uint64_t values[] = {from->ns,         from->entries,    from->frame_bytes,
+                                   from->pool_bytes, from->heap_bytes, from->pool_allocs + from->heap_allocs};
+        put_row_name(&rows[i], from->path);
+        memcpy(rows[i].values, values, sizeof values);
+    }
+    return count;
+}
+
+_Static_assert(sizeof((fa_snapshot_row){0}.values) == FA_SNAPSHOT_COLUMNS * sizeof(uint64_t), "rows are full");
+
 /// One line for each part of the library that has named things to show.
 static const section sections[] = {
     {"frame_slots", {"blocks", "alive"}, fill_frame_slots},
+    {"tags", {"held", "charged", "peak", "soft", "hard", "denied"}, fill_tags},
+    {"phases", {"ns", "entries", "frame_bytes", "pool_bytes", "heap_bytes", "allocs"}, fill_phases},
 };
 
 #define SECTION_COUNT (sizeof sections / sizeof sections[0])
@@ -176,13 +216,14 @@ static void write_stats(fai_json *json, const fa_stats *stats)
 #define END() fai_json_close(json, '}');
     GROUP("global")
     PAIR(frame)
-    PAIR(memory_bytes) PAIR(memory_peak) PAIR(memory_free) PAIR(memory_refused) PAIR(frame_bytes) PAIR(frame_bytes_peak)
-        PAIR(frame_blocks) PAIR(pool_live) PAIR(pool_live_bytes) PAIR(pool_live_bytes_peak) PAIR(pool_allocs)
-            PAIR(pool_refills) PAIR(heap_live) PAIR(heap_live_bytes) PAIR(heap_live_bytes_peak) PAIR(heap_allocs)
-                PAIR(remote_frees) PAIR(foreign_frees) PAIR(promoted) PAIR(promoted_bytes) PAIR(promotion_failed)
-                    PAIR(retired) PAIR(reclaimed) PAIR(backlog) PAIR(backlog_frames) PAIR(frames_alive)
-                        PAIR(frame_holds) PAIR(events_dropped) END() GROUP("scheduler") PAIR(jobs) PAIR(jobs_inline)
-                            PAIR(steals) PAIR(steal_tries) PAIR(parks) PAIR(wakes) PAIR(waits_parked) END()
+    PAIR(memory_bytes)
+    PAIR(memory_peak) PAIR(memory_free) PAIR(memory_refused) PAIR(frame_bytes) PAIR(frame_bytes_peak) PAIR(frame_blocks)
+        PAIR(pool_live) PAIR(pool_live_bytes) PAIR(pool_live_bytes_peak) PAIR(pool_allocs) PAIR(pool_refills)
+            PAIR(heap_live) PAIR(heap_live_bytes) PAIR(heap_live_bytes_peak) PAIR(heap_allocs) PAIR(remote_frees)
+                PAIR(foreign_frees) PAIR(promoted) PAIR(promoted_bytes) PAIR(promotion_failed) PAIR(retired)
+                    PAIR(reclaimed) PAIR(backlog) PAIR(backlog_frames) PAIR(frames_alive) PAIR(frame_holds)
+                        PAIR(events_dropped) END() GROUP("scheduler") PAIR(jobs) PAIR(jobs_inline) PAIR(steals)
+                            PAIR(steal_tries) PAIR(parks) PAIR(wakes) PAIR(waits_parked) END()
 #undef PAIR
 #undef GROUP
 #undef END

@@ -379,6 +379,72 @@ static void promotions_and_their_failure(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+static void phased(fa_worker *w, void *arg)
+{
+    (void)arg;
+    FA_TAG(w, "ai");
+    FA_PHASE(w, "plan");
+    fa_phase_scope inner = fa_phase_scope_begin(w, "path");
+    fa_phase_scope_end(&inner);
+}
+
+static void phases_and_tags(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    ear all;
+    listen(&all, fa, FA_EVENT_ALL);
+    begin(fa);
+    for (int i = 0; i < 50; i++) assert_int_equal(fa_submit(fa_self(fa), phased, NULL), FA_OK);
+    end(fa);
+    assert_int_equal(all.of[FA_EVENT_PHASE_BEGIN], 100);
+    assert_int_equal(all.of[FA_EVENT_PHASE_END], 100);
+    assert_int_equal(all.of[FA_EVENT_TAG_PUSH], 50);
+    assert_int_equal(all.of[FA_EVENT_TAG_POP], 50);
+    uint32_t paths = 0;
+    for (uint32_t i = 0; i < all.count; i++) {
+        const fa_event *event = &all.events[i];
+        if (event->kind == FA_EVENT_TAG_PUSH) assert_string_equal(event->name, "ai");
+        if (event->kind == FA_EVENT_PHASE_END) paths += strcmp(event->name, "plan::path") == 0;
+    }
+    assert_int_equal(paths, 50);
+    (void)assert_nested(&all);
+    free(all.events);
+    destroy_quiet(fa, &to);
+}
+
+static void budgets_crossed_and_exceeded(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    fa_tag tag;
+    assert_int_equal(fa_tag_find(fa, "audio", &tag), FA_OK);
+    assert_int_equal(fa_budget_set(fa, tag, 200000, 400000), FA_OK);
+    ear all;
+    listen(&all, fa, BIT(BUDGET_WARNING) | BIT(BUDGET_EXCEEDED));
+    begin(fa);
+    fa_tag_scope scope = fa_tag_begin_at(w, tag);
+    void *p = fa_heap_alloc(w, 300000, 16);
+    assert_non_null(p);
+    for (int i = 0; i < 3; i++) assert_null(fa_heap_alloc(w, 300000, 16));
+    fa_tag_end(&scope);
+    end(fa);
+    assert_int_equal(sink_count(&to, 303), 1);
+    assert_int_equal(sink_count(&to, 302), 1);
+    atomic_store(&to.total, 0u);
+    assert_int_equal(all.of[FA_EVENT_BUDGET_WARNING], 1);
+    assert_int_equal(all.of[FA_EVENT_BUDGET_EXCEEDED], 3); // each refusal, though FA302 comes once a frame
+    const fa_event *warning = find(&all, FA_EVENT_BUDGET_WARNING), *denied = find(&all, FA_EVENT_BUDGET_EXCEEDED);
+    assert_string_equal(warning->name, "audio");
+    assert_true(warning->a >= 300000 && warning->b == 200000);
+    assert_string_equal(denied->name, "audio");
+    assert_true(denied->a >= 300000 && denied->b == 400000 && denied->c >= 300000);
+    fa_heap_free(w, p);
+    free(all.events);
+    destroy_quiet(fa, &to);
+}
+
 static void names_of_kinds(const test_case *at)
 {
     (void)at;
@@ -789,6 +855,8 @@ int main(int argc, char **argv)
         EACH_OF(large_allocations_of_every_memory, "02", "ny"),
         EACH_OF(pressure_once_a_crossing_and_refusals, "02", "ny"),
         EACH_OF(promotions_and_their_failure, "02", "ny"),
+        EACH(phases_and_tags),
+        EACH_OF(budgets_crossed_and_exceeded, "02", "ny"),
         EACH_OF(names_of_kinds, "0", "n"),
         EACH_OF(bad_calls_change_nothing, "02", "n"),
         EACH(only_what_the_mask_says_until_unlistened),

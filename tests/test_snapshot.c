@@ -21,6 +21,45 @@ static const fa_class_snapshot *class_of(size_t size)
     return &shot.classes[fa_class_of(size)];
 }
 
+// Reading JSON back -----------------------------------------------------------------------------------------------------
+
+typedef struct paper {
+    char text[1 << 17];
+    size_t size;
+    int fail_after; // -1: never
+} paper;
+
+static bool write_paper(const void *data, size_t size, void *context)
+{
+    paper *to = context;
+    if (to->fail_after >= 0 && to->fail_after-- == 0) return false;
+    assert_true(to->size + size < sizeof to->text && size <= 4096);
+    memcpy(to->text + to->size, data, size);
+    to->size += size;
+    return true;
+}
+
+static json_t *read_back(const fa_snapshot *from)
+{
+    static paper file;
+    file.size = 0;
+    file.fail_after = -1;
+    assert_int_equal(fa_snapshot_write_json(from, write_paper, &file), FA_OK);
+    json_error_t error;
+    json_t *root = json_loadb(file.text, file.size, JSON_REJECT_DUPLICATES, &error);
+    if (root == NULL) print_error("%s at line %d, byte %d\n", error.text, error.line, error.position);
+    assert_non_null(root);
+    return root;
+}
+
+static uint64_t number(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    if (!json_is_integer(value)) print_error("no number %s\n", key);
+    assert_true(json_is_integer(value));
+    return (uint64_t)json_integer_value(value);
+}
+
 // Taking ----------------------------------------------------------------------------------------------------------------
 
 static void allocate_here(fa_worker *w, void *arg)
@@ -139,6 +178,71 @@ static void rows_show_frame_slots(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+static const fa_snapshot_row *row_of(const char *name)
+{
+    for (uint32_t i = 0; i < shot.row_count; i++)
+        if (strcmp(shot.rows[i].name, name) == 0) return &shot.rows[i];
+    fail_msg("no row %s", name);
+    return NULL;
+}
+
+static void rows_show_tags_and_phases(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    fa_tag tag;
+    assert_int_equal(fa_tag_find(fa, "render::shadows", &tag), FA_OK);
+    assert_int_equal(fa_budget_set(fa, tag, 1000000, 2000000), FA_OK);
+    begin(fa);
+    void *p;
+    {
+        FA_TAG_AT(w, tag);
+        FA_PHASE(w, "draw");
+        p = fa_heap_alloc(w, 100000, 16);
+        assert_non_null(p);
+        assert_non_null(fa_frame_alloc(w, 5000));
+    }
+    end(fa);
+    take(fa);
+    fa_tag_stats stats;
+    assert_int_equal(fa_tag_stats_read(fa, tag, &stats), FA_OK);
+    const fa_snapshot_row *shadows = row_of("render::shadows"), *draw = row_of("draw");
+    assert_int_equal(shadows->values[0], stats.held[FA_TAG_HEAP]);
+    assert_true(shadows->values[0] >= 100000);
+    assert_int_equal(shadows->values[1], stats.charged);
+    assert_int_equal(shadows->values[3], 1000000);
+    assert_int_equal(shadows->values[4], 2000000);
+    assert_int_equal(draw->values[1], 1);
+    assert_true(draw->values[2] >= 5000);
+    assert_true(draw->values[4] >= 100000);
+    assert_int_equal(draw->values[5], 1);
+    (void)row_of("render");
+    fa_heap_free(w, p);
+    destroy_quiet(fa, &to);
+}
+
+static void rows_without_room_are_counted(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    for (int i = 0; i < 200; i++) {
+        char name[64];
+        fa_tag tag;
+        snprintf(name, sizeof name, "tag-%03d-with-a-name-that-is-longer-than-a-row-holds", i);
+        assert_int_equal(fa_tag_find(fa, name, &tag), FA_OK);
+    }
+    take(fa);
+    assert_int_equal(shot.row_count, FA_SNAPSHOT_ROWS_MAX);
+    assert_int_equal(shot.rows_left_out, 201 - FA_SNAPSHOT_ROWS_MAX);
+    assert_int_equal(strlen(shot.rows[100].name), FA_SNAPSHOT_NAME_MAX - 1);
+    json_t *root = read_back(&shot);
+    assert_int_equal(json_array_size(json_object_get(root, "tags")), FA_SNAPSHOT_ROWS_MAX - 1);
+    assert_int_equal(number(root, "rows_left_out"), 201 - FA_SNAPSHOT_ROWS_MAX);
+    json_decref(root);
+    destroy_quiet(fa, &to);
+}
+
 // History ---------------------------------------------------------------------------------------------------------------
 
 static void the_history_keeps_the_last_frames(const test_case *at)
@@ -201,7 +305,7 @@ static void memory_for_it_comes_and_goes(const test_case *at)
     end(fa);
     uint64_t before = stats_of(fa).memory_bytes - stats_of(fa).memory_free;
     assert_int_equal(fa_history_enable(fa, 65536), FA_ERROR_MEMORY);
-    assert_int_equal(fa_history_enable(fa, 1000), FA_OK);
+    assert_int_equal(fa_history_enable(fa, 700), FA_OK);
     begin(fa);
     end(fa);
     assert_true(stats_of(fa).memory_bytes - stats_of(fa).memory_free >= before + 8 * MIB);
@@ -354,43 +458,6 @@ static void taken_while_lanes_work(const test_case *at)
 
 // JSON ------------------------------------------------------------------------------------------------------------------
 
-typedef struct paper {
-    char text[1 << 17];
-    size_t size;
-    int fail_after; // -1: never
-} paper;
-
-static bool write_paper(const void *data, size_t size, void *context)
-{
-    paper *to = context;
-    if (to->fail_after >= 0 && to->fail_after-- == 0) return false;
-    assert_true(to->size + size < sizeof to->text && size <= 4096);
-    memcpy(to->text + to->size, data, size);
-    to->size += size;
-    return true;
-}
-
-static json_t *read_back(const fa_snapshot *from)
-{
-    static paper file;
-    file.size = 0;
-    file.fail_after = -1;
-    assert_int_equal(fa_snapshot_write_json(from, write_paper, &file), FA_OK);
-    json_error_t error;
-    json_t *root = json_loadb(file.text, file.size, JSON_REJECT_DUPLICATES, &error);
-    if (root == NULL) print_error("%s at line %d, byte %d\n", error.text, error.line, error.position);
-    assert_non_null(root);
-    return root;
-}
-
-static uint64_t number(const json_t *object, const char *key)
-{
-    const json_t *value = json_object_get(object, key);
-    if (!json_is_integer(value)) print_error("no number %s\n", key);
-    assert_true(json_is_integer(value));
-    return (uint64_t)json_integer_value(value);
-}
-
 static void json_says_what_the_snapshot_says(const test_case *at)
 {
     sink to;
@@ -513,6 +580,8 @@ int main(int argc, char **argv)
         EACH(figures_are_those_of_the_lanes),
         EACH(classes_are_those_of_the_pool),
         EACH_OF(rows_show_frame_slots, "2", "n"),
+        EACH_OF(rows_show_tags_and_phases, "02", "ny"),
+        EACH_OF(rows_without_room_are_counted, "0", "n"),
         EACH(the_history_keeps_the_last_frames),
         EACH_OF(the_default_is_the_configured_length, "02", "n"),
         EACH_OF(memory_for_it_comes_and_goes, "02", "n"),

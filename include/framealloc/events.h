@@ -28,8 +28,8 @@
     X(WAIT_END, "wait end")                 /* */                                                                      \
     X(PARK_BEGIN, "park begin")             /* the lane sleeps */                                                      \
     X(PARK_END, "park end")                 /* and was woken */                                                        \
-    X(PHASE_BEGIN, "phase begin")           /* name of the phase */                                                    \
-    X(PHASE_END, "phase end")               /* as its begin, a: bytes, b: allocations */                               \
+    X(PHASE_BEGIN, "phase begin")           /* path of the phase */                                                    \
+    X(PHASE_END, "phase end")               /* as its begin, a: ns */                                                  \
     X(STEAL, "steal")                       /* a: jobs taken, b: lane they were taken from */                          \
     X(WAKE, "wake")                         /* a: lane that was woken */                                               \
     X(LARGE_ALLOCATION, "large allocation") /* name of the memory, a: bytes */                                         \
@@ -37,12 +37,12 @@
     X(MEMORY_REFUSED, "memory refused")     /* a: requests refused since the frame before, b: limit */                 \
     X(POOL_REFILL, "pool refill")           /* a: objects, b: bytes of each */                                         \
     X(REMOTE_DRAIN, "remote drain")         /* a: objects that came home */                                            \
-    X(BUDGET_WARNING, "budget warning")     /* name of the tag, a: bytes in use, b: soft limit */                      \
-    X(BUDGET_EXCEEDED, "budget exceeded")   /* name of the tag, a: bytes in use, b: hard limit, c: bytes refused */    \
+    X(BUDGET_WARNING, "budget warning")     /* path of the tag, a: bytes charged, b: soft limit */                     \
+    X(BUDGET_EXCEEDED, "budget exceeded")   /* path of the tag, a: bytes charged, b: hard limit, c: bytes refused */   \
     X(PROMOTION, "promotion")               /* name of the destination, a: bytes, b: fa_retain.user */                 \
     X(PROMOTION_FAILED, "promotion failed") /* as above */                                                             \
-    X(TAG_PUSH, "tag push")                 /* name of the tag */                                                      \
-    X(TAG_POP, "tag pop")                   /* name of the tag */                                                      \
+    X(TAG_PUSH, "tag push")                 /* path of the tag */                                                      \
+    X(TAG_POP, "tag pop")                   /* path of the tag */                                                      \
     X(STREAM_EVICT, "stream evict")         /* a: bytes, b: id */                                                      \
     X(HANDLE_COMPACT, "handle compact")     /* a: objects moved, b: bytes moved */
 
@@ -60,7 +60,7 @@ typedef enum fa_event_kind {
 typedef struct fa_event {
     uint64_t time_ns; // CLOCK_MONOTONIC
     uint64_t frame;   // that the lane was in, or the open or last one; 0 before the first
-    const char *name; // static storage, or NULL
+    const char *name; // static storage or the system's, or NULL
     uint64_t a, b, c; // see the list above
     uint32_t kind;    // fa_event_kind
     uint32_t lane;    // number of the lane that it is about

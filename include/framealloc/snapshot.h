@@ -13,7 +13,7 @@
 
 /// Lanes of the largest system, and rows that a snapshot has room for.
 #define FA_LANES_MAX 255u
-#define FA_SNAPSHOT_ROWS_MAX 64u
+#define FA_SNAPSHOT_ROWS_MAX 128u
 #define FA_SNAPSHOT_NAME_MAX 48u
 #define FA_SNAPSHOT_COLUMNS 6u
 
@@ -60,7 +60,7 @@ typedef struct fa_snapshot {
 FA_API fa_status fa_snapshot_take(fa_system *fa, fa_snapshot *out);
 
 /// [main] Keeps the snapshots of the last `count` frames (0: fa_config.history_length) from the next fa_frame_end() on; what was kept is forgotten. All memory for it is
-/// taken here: about 9 KiB + 32 bytes a lane for each. FA_ERROR_INVALID: NULL, or more than 65536. FA_ERROR_MEMORY: refused; there is no history then. FA_ERROR_WRONG_THREAD.
+/// taken here: about 15 KiB + 32 bytes a lane for each. FA_ERROR_INVALID: NULL, or more than 65536. FA_ERROR_MEMORY: refused; there is no history then. FA_ERROR_WRONG_THREAD.
 FA_API FA_MUST_CHECK fa_status fa_history_enable(fa_system *fa, uint32_t count);
 
 /// [main] Forgets the history and gives its memory back. FA_ERROR_INVALID: NULL. FA_ERROR_WRONG_THREAD.
