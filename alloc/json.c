@@ -33,13 +33,17 @@ static void put(fai_json *json, const char *bytes, size_t size)
 static void begin_value(fai_json *json)
 {
     if (!json->keyed && json->filled[json->depth]) put(json, ",", 1);
-    json->keyed = false;
+    if (json->line) put(json, "\n", 1);
+    json->keyed = json->line = false;
     json->filled[json->depth] = true;
 }
 
 void fai_json_line(fai_json *json)
 {
-    put(json, "\n", 1);
+    if (json->depth == 0)
+        put(json, "\n", 1);
+    else
+        json->line = true;
 }
 
 void fai_json_open(fai_json *json, char open)

@@ -16,6 +16,7 @@ typedef struct fai_json {
     uint32_t depth;
     bool filled[FAI_JSON_DEPTH_MAX]; // the array or object at that depth has a value
     bool keyed;                      // a key was written, its value comes next
+    bool line;                       // a line break is wanted
     size_t used;
     char buffer[4096];
 } fai_json;
@@ -34,7 +35,7 @@ void fai_json_string(fai_json *json, const char *text);
 /// The key of the next value, in an object; plain text that needs no escapes.
 void fai_json_key(fai_json *json, const char *key);
 
-/// White space between values.
+/// A line break before the next value, or at the end.
 void fai_json_line(fai_json *json);
 
 /// Hands the buffer over; false if anything could not be written.

@@ -3,4 +3,6 @@
 set(fa_examples
     budgets
     first_tick
-    promotion)
+    observe
+    promotion
+    trace)

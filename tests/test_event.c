@@ -193,8 +193,8 @@ static void jobs_loops_and_waits(const test_case *at)
     }
     assert_int_equal(named, 100);
     assert_int_equal(looped, 1000);
-    free(all.events);
     destroy_quiet(fa, &to);
+    free(all.events);
 }
 
 static void events_come_in_the_order_of_their_times(const test_case *at)
@@ -213,8 +213,8 @@ static void events_come_in_the_order_of_their_times(const test_case *at)
             assert_true(a->time_ns < b->time_ns || (a->time_ns == b->time_ns && a->lane <= b->lane));
         }
     }
-    free(all.events);
     destroy_quiet(fa, &to);
+    free(all.events);
 }
 
 typedef struct trade {
@@ -268,8 +268,8 @@ static void steals_parks_and_frees_by_others(const test_case *at)
     assert_true(all.of[FA_EVENT_PARK_BEGIN] > 0 && all.of[FA_EVENT_PARK_END] > 0 && all.of[FA_EVENT_WAKE] > 0);
     assert_int_equal(stats_of(fa).events_dropped, 0);
     (void)assert_nested(&all);
-    free(all.events);
     destroy_quiet(fa, &to);
+    free(all.events);
 }
 
 static void large_allocations_of_every_memory(const test_case *at)
@@ -303,8 +303,8 @@ static void large_allocations_of_every_memory(const test_case *at)
         assert_string_equal(all.events[i].name, wanted[i].name);
         assert_int_equal(all.events[i].a, wanted[i].size);
     }
-    free(all.events);
     destroy_quiet(fa, &to);
+    free(all.events);
 }
 
 static void pressure_once_a_crossing_and_refusals(const test_case *at)
@@ -343,8 +343,8 @@ static void pressure_once_a_crossing_and_refusals(const test_case *at)
     end(fa);
     assert_int_equal(all.of[FA_EVENT_MEMORY_REFUSED], 1);
     assert_int_equal(find(&all, FA_EVENT_MEMORY_REFUSED)->a, stats_of(fa).memory_refused - refused);
-    free(all.events);
     destroy_quiet(fa, &to);
+    free(all.events);
 }
 
 static void promotions_and_their_failure(const test_case *at)
@@ -375,8 +375,8 @@ static void promotions_and_their_failure(const test_case *at)
     assert_reported(&to, 904, 1);
     fa_pool_free(w, result.items[0].to);
     fa_heap_free(w, result.items[1].to);
-    free(all.events);
     destroy_quiet(fa, &to);
+    free(all.events);
 }
 
 static void phased(fa_worker *w, void *arg)
@@ -409,8 +409,8 @@ static void phases_and_tags(const test_case *at)
     }
     assert_int_equal(paths, 50);
     (void)assert_nested(&all);
-    free(all.events);
     destroy_quiet(fa, &to);
+    free(all.events);
 }
 
 static void budgets_crossed_and_exceeded(const test_case *at)
@@ -441,8 +441,8 @@ static void budgets_crossed_and_exceeded(const test_case *at)
     assert_string_equal(denied->name, "audio");
     assert_true(denied->a >= 300000 && denied->b == 400000 && denied->c >= 300000);
     fa_heap_free(w, p);
-    free(all.events);
     destroy_quiet(fa, &to);
+    free(all.events);
 }
 
 static void names_of_kinds(const test_case *at)
@@ -525,9 +525,9 @@ static void only_what_the_mask_says_until_unlistened(const test_case *at)
     assert_int_equal(jobs.count, 20);
     assert_int_equal(jobs.of[FA_EVENT_JOB_END], 20);
     assert_int_equal(frames.count, 4);
+    destroy_quiet(fa, &to);
     free(jobs.events);
     free(frames.events);
-    destroy_quiet(fa, &to);
 }
 
 static void systems_do_not_hear_each_other(const test_case *at)
@@ -542,9 +542,9 @@ static void systems_do_not_hear_each_other(const test_case *at)
     begin(fa);
     end(fa);
     assert_int_equal(all.count, 2);
-    free(all.events);
     destroy_quiet(other, &to);
     destroy_quiet(fa, &to);
+    free(all.events);
 }
 
 static bool refuse_write(const void *data, size_t size, void *context)
@@ -673,8 +673,8 @@ static void nothing_is_taken_before_somebody_listens(const test_case *at)
     begin(fa);
     end(fa);
     assert_true(stats_of(fa).memory_bytes >= 4 * MIB * (at->workers + 1));
-    free(all.events);
     destroy_quiet(fa, &to);
+    free(all.events);
 }
 
 static void a_refused_ring_is_an_answer(const test_case *at)
@@ -717,8 +717,8 @@ static void a_full_ring_drops_counts_and_keeps_zones_whole(const test_case *at)
     assert_true(all.of[FA_EVENT_JOB_BEGIN] + dropped >= jobs); // a dropped zone counts once: its end was never tried
     (void)assert_nested(&all);
     assert_int_equal(all.of[FA_EVENT_FRAME_END], 2);
-    free(all.events);
     destroy_quiet(fa, &to);
+    free(all.events);
 }
 
 static void one_frame_end_delivers_a_bounded_number(const test_case *at)
@@ -738,8 +738,8 @@ static void one_frame_end_delivers_a_bounded_number(const test_case *at)
     end(fa);
     assert_int_equal(all.count, 80000);
     assert_int_equal(assert_nested(&all), 0);
-    free(all.events);
     destroy_quiet(fa, &to);
+    free(all.events);
 }
 
 // Together --------------------------------------------------------------------------------------------------------------
@@ -816,8 +816,8 @@ static void attached_threads_are_recorded_from_the_next_boundary(const test_case
     end(fa);
     assert_int_equal(all.count, 1);
     assert_int_equal(all.events[0].lane, at->workers + 1);
-    free(all.events);
     destroy_quiet(fa, &to);
+    free(all.events);
 }
 
 // A build without -------------------------------------------------------------------------------------------------------

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
-// Snapshots say what the statistics say, lane by lane and class by class; the history keeps the last ones without allocating; graphs keep
-// peaks; the JSON is read back with Jansson, odd names included.
+// Snapshots say what the statistics say, lane by lane and class by class; the history keeps the last ones (test_steady: without allocating);
+// graphs keep peaks; the JSON is read back with Jansson, odd names included.
 #include "support.h"
 
 #include <jansson.h>
 #include <pthread.h>
-#include <sys/resource.h>
 
 static fa_snapshot shot; // large
 
@@ -316,33 +315,6 @@ static void memory_for_it_comes_and_goes(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
-static long faults(void)
-{
-    struct rusage usage;
-    assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
-    return usage.ru_minflt;
-}
-
-/// Asked of the whole process after a warm-up, as in test_steady.
-static void keeping_it_faults_no_page(const test_case *at)
-{
-    sink to;
-    fa_system *fa = create_case(at, &to);
-    assert_int_equal(fa_history_enable(fa, 300), FA_OK);
-    for (int i = 0; i < 20; i++) {
-        begin(fa);
-        end(fa);
-    }
-    long before = faults();
-    for (int i = 0; i < 250; i++) {
-        begin(fa);
-        end(fa);
-    }
-    assert_true(faults() - before <= 2); // the entries alone are 500 pages
-    assert_int_equal(fa_history_count(fa), 270);
-    destroy_quiet(fa, &to);
-}
-
 // Graphs ----------------------------------------------------------------------------------------------------------------
 
 static void graphs_have_at_most_n_points_and_keep_peaks(const test_case *at)
@@ -585,7 +557,6 @@ int main(int argc, char **argv)
         EACH(the_history_keeps_the_last_frames),
         EACH_OF(the_default_is_the_configured_length, "02", "n"),
         EACH_OF(memory_for_it_comes_and_goes, "02", "n"),
-        EACH_OF(keeping_it_faults_no_page, "0", "n"),
         EACH_OF(graphs_have_at_most_n_points_and_keep_peaks, "02", "ny"),
         EACH_OF(bad_calls_change_nothing, "02", "n"),
         EACH(taken_while_lanes_work),
