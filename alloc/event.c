@@ -150,7 +150,7 @@ void fai_events_update(fai_memory *memory)
     for (uint32_t i = 0; i < FA_LISTENERS_MAX; i++)
         if (events->listeners[i].fn != NULL) events->wanted |= events->listeners[i].mask;
     for (uint32_t i = 0; i < memory->lane_count; i++)
-        fai_store_relaxed(&fai_memory_lane(memory, i)->watched, events->wanted | events->hooks);
+        fai_store_relaxed(&fai_memory_lane(memory, i)->watched, (uint32_t)(events->wanted | events->hooks));
 }
 
 fa_status fai_events_listen(fai_memory *memory, uint64_t mask, fa_event_fn *fn, void *context, fa_listener *out)

@@ -21,10 +21,11 @@
 #include <framealloc/events.h>
 
 /// Bits of fai_lane.watched above those of event kinds: live hooks.
-#define FAI_WATCH_ZONES (UINT64_C(1) << 62)
-#define FAI_WATCH_MEMORY (UINT64_C(1) << 63)
+#define FAI_WATCH_ZONES (UINT64_C(1) << 30)
+#define FAI_WATCH_MEMORY (UINT64_C(1) << 31)
 
-_Static_assert(FA_EVENT_KINDS <= 62, "kinds and hooks share a word");
+_Static_assert(FA_EVENT_KINDS <= 30,
+               "kinds and hooks share a word of 32 bits: one load and a test that fits an instruction");
 _Static_assert(sizeof(fa_event) <= 64, "an event is at most a cache line");
 
 typedef struct fai_event_ring {

@@ -52,7 +52,7 @@ static void init_lane(fai_memory *memory, uint32_t index)
     lane->hot.index = index;
     lane->hot.system = (fa_system *)(void *)memory;
     lane->exact = memory->config.checked || FAI_ASAN || (memory->events.hooks & FAI_WATCH_MEMORY) != 0;
-    lane->watched = memory->events.hooks;
+    lane->watched = (uint32_t)memory->events.hooks;
     lane->slot = FAI_NO_SLOT;
     lane->exhausted_frame = UINT64_MAX;
     for (uint32_t slot = 0; slot < FA_FRAMES_IN_FLIGHT_MAX; slot++) fai_arena_init(&lane->frame[slot]);

@@ -132,7 +132,7 @@ typedef struct fai_lane {
     fai_order *order;      // of the running job
     uint64_t serial;       // of the running job on this lane, 0 outside jobs
     uint64_t serial_last;
-    FAI_ATOMIC(uint64_t) watched; // shared: kinds of events and hooks that somebody wants; the main lane writes
+    FAI_ATOMIC(uint32_t) watched; // shared: kinds of events and hooks that somebody wants; the main lane writes
     uint32_t depth;               // nesting level of jobs, 0 outside
     bool changed;                 // something that statistics show may have changed since they were published
     bool exact;                   // every allocation takes the slow path: checked or instrumented
@@ -480,7 +480,7 @@ void fai_memory_reclaim_all(fai_memory *memory);
 /// [own] Whether somebody wants one of these events or hooks: all that an event costs when nobody does.
 static inline bool fai_lane_watches(const fai_lane *lane, uint64_t bits)
 {
-    return FA_TRACE && (fai_load_relaxed(&lane->watched) & bits) != 0;
+    return FA_TRACE && (fai_load_relaxed(&lane->watched) & (uint32_t)bits) != 0;
 }
 
 /// Slow parts of the functions below.
