@@ -37,12 +37,12 @@ static void drop(fai_lane *lane)
     fai_store_relaxed(&lane->events_dropped, fai_load_relaxed(&lane->events_dropped) + 1);
 }
 
-/// Writes one record into the ring of `by` if that leaves room for `keep` more.
-static bool put(fai_lane *by, const fai_lane *about, uint64_t keep, fa_event event)
+/// Writes one record into the ring of `by` if that leaves room for the ends of its open zones, and `more`.
+static bool put(fai_lane *by, const fai_lane *about, uint64_t more, fa_event event)
 {
     // [event.ring] acquire: the ring as the main lane made it.
     fai_event_ring *ring = fai_load_acquire(&by->ring);
-    if (ring == NULL || room(ring, keep + 1) < keep + 1) {
+    if (ring == NULL || room(ring, ring->open + more + 1) < ring->open + more + 1) {
         drop(by);
         return false;
     }
@@ -56,23 +56,16 @@ static bool put(fai_lane *by, const fai_lane *about, uint64_t keep, fa_event eve
     return true;
 }
 
-/// Ends of zones that still need a place in the ring of `lane`.
-static uint64_t open_zones(const fai_lane *lane)
-{
-    const fai_event_ring *ring = fai_load_relaxed(&lane->ring);
-    return ring != NULL ? ring->open : 0;
-}
-
 void fai_event_record_own(fai_lane *lane, fa_event_kind kind, const char *name, uint64_t a, uint64_t b, uint64_t c)
 {
-    (void)put(lane, lane, open_zones(lane), (fa_event){.kind = kind, .name = name, .a = a, .b = b, .c = c});
+    (void)put(lane, lane, 0, (fa_event){.kind = kind, .name = name, .a = a, .b = b, .c = c});
 }
 
 void fai_event_record(fai_lane *lane, fa_event_kind kind, const char *name, uint64_t a, uint64_t b, uint64_t c)
 {
     bool proxied = fai_load_relaxed(&lane->state) == FAI_LANE_PROXY;
     fai_lane *by = proxied ? fai_memory_lane(lane->memory, 0) : lane;
-    (void)put(by, lane, open_zones(by), (fa_event){.kind = kind, .name = name, .a = a, .b = b, .c = c});
+    (void)put(by, lane, 0, (fa_event){.kind = kind, .name = name, .a = a, .b = b, .c = c});
 }
 
 fai_zone fai_zone_begin_watched(fai_lane *lane, fa_event_kind kind, const char *name, uint64_t a, uint64_t b)
@@ -81,8 +74,7 @@ fai_zone fai_zone_begin_watched(fai_lane *lane, fa_event_kind kind, const char *
     const fa_profiler *profiler = &lane->memory->events.profiler;
     FA_ASSERT(kind != 0);
     uint64_t both = FA_EVENT_BIT(kind) | FA_EVENT_BIT(kind + 1);
-    if (fai_lane_watches(lane, both) &&
-        put(lane, lane, open_zones(lane) + 1, (fa_event){.kind = kind, .name = name, .a = a, .b = b})) {
+    if (fai_lane_watches(lane, both) && put(lane, lane, 1, (fa_event){.kind = kind, .name = name, .a = a, .b = b})) {
         zone.recorded = true;
         fai_load_relaxed(&lane->ring)->open++;
     }
@@ -103,7 +95,7 @@ void fai_zone_end_watched(fai_lane *lane, const fai_zone *zone, const char *name
     fai_event_ring *ring = fai_load_relaxed(&lane->ring);
     FA_ASSERT(ring != NULL && ring->open > 0);
     ring->open--;
-    bool recorded = put(lane, lane, ring->open, (fa_event){.kind = zone->kind + 1, .name = name, .a = a, .b = b});
+    bool recorded = put(lane, lane, 0, (fa_event){.kind = zone->kind + 1, .name = name, .a = a, .b = b});
     FA_ASSERT(recorded); // its place was kept
     (void)recorded;
 }

@@ -139,8 +139,8 @@ void fai_observe_end(fa_system *fa)
     const fa_profiler *profiler = &memory->events.profiler;
     fai_history_keep(memory);
     if (FA_TRACE && memory->events.wanted != 0) {
-        (void)make_rings(
-            fa); // of threads that attached since; without memory for it theirs stay unrecorded, and counted
+        // For threads that attached since; without memory for it theirs stay unrecorded, and counted.
+        (void)make_rings(fa);
         fai_events_look_at_memory(memory);
         fai_events_drain(memory, FAI_EVENTS_PER_BOUNDARY);
         fai_events_deliver(memory, FA_EVENT_FRAME_END, fa->newest, memory->merged.frame_bytes);

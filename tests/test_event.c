@@ -250,7 +250,7 @@ static void steals_parks_and_frees_by_others(const test_case *at)
         if (frame % 5 == 0) nanosleep(&pause, NULL);
     }
     steals = stats_of(fa).steals - steals;
-    uint64_t stolen = 0;
+    uint64_t stolen = 0, slept = 0;
     for (uint32_t i = 0; i < all.count; i++) {
         if (all.events[i].kind == FA_EVENT_STEAL) {
             stolen += all.events[i].a;
@@ -258,6 +258,7 @@ static void steals_parks_and_frees_by_others(const test_case *at)
         }
         if (all.events[i].kind == FA_EVENT_REMOTE_DRAIN) frees += all.events[i].a;
         if (all.events[i].kind == FA_EVENT_POOL_REFILL) assert_int_equal(all.events[i].b, 48);
+        if (all.events[i].kind == FA_EVENT_PARK_BEGIN) slept += all.events[i].lane > 0;
         if (all.events[i].kind == FA_EVENT_WAKE) assert_true(all.events[i].a <= at->workers);
     }
     // A thief may have recorded its steal before or after the look at it; a drain at the last boundary is told with it.
@@ -265,10 +266,46 @@ static void steals_parks_and_frees_by_others(const test_case *at)
     assert_int_equal(frees, 20 * 200);
     assert_int_equal(frees, stats_of(fa).remote_frees);
     assert_int_equal(all.of[FA_EVENT_POOL_REFILL], stats_of(fa).pool_refills);
+    assert_true(slept > 0); // workers, not only the main lane
     assert_true(all.of[FA_EVENT_PARK_BEGIN] > 0 && all.of[FA_EVENT_PARK_END] > 0 && all.of[FA_EVENT_WAKE] > 0);
     assert_int_equal(stats_of(fa).events_dropped, 0);
     (void)assert_nested(&all);
     destroy_quiet(fa, &to);
+    free(all.events);
+}
+
+static void allocate_there(fa_worker *w, void *arg)
+{
+    trade *to = arg;
+    if (w->index != 0) to[w->index].objects[0] = fa_pool_alloc(w, 48);
+}
+
+/// The boundary brings frees home for lanes that sleep, while they may be recording that they do.
+static void what_is_done_for_a_sleeping_lane_bears_its_number(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    ear all;
+    listen(&all, fa, FA_EVENT_ALL);
+    uint64_t of[8] = {0};
+    enum { FRAMES = 100 };
+    for (int frame = 0; frame < FRAMES; frame++) {
+        static trade goods[8];
+        begin(fa);
+        everyone(fa, allocate_there, goods);
+        for (uint32_t lane = 1; lane <= at->workers; lane++) fa_pool_free(w, goods[lane].objects[0]);
+        end(fa);
+    }
+    begin(fa);
+    end(fa);
+    assert_int_equal(fa_destroy(fa), FA_OK);
+    assert_quiet(&to);
+    for (uint32_t i = 0; i < all.count; i++)
+        if (all.events[i].kind == FA_EVENT_REMOTE_DRAIN) of[all.events[i].lane] += all.events[i].a;
+    assert_int_equal(of[0], 0);
+    for (uint32_t lane = 1; lane <= at->workers; lane++) assert_int_equal(of[lane], FRAMES);
+    (void)assert_nested(&all);
     free(all.events);
 }
 
@@ -632,6 +669,7 @@ static void work_at_begin(const fa_event *event, void *context)
     fa_counter counter = FA_COUNTER_INIT;
     atomic_ullong items = 0;
     (void)event;
+    EXPECT(fa_frame_end(m->fa, NULL) == FA_ERROR_STATE && fa_destroy(m->fa) == FA_ERROR_STATE);
     for (int i = 0; i < 10; i++) EXPECT(fa_submit_counted(w, &counter, nothing, NULL) == FA_OK);
     EXPECT(fa_wait(w, &counter) == FA_OK);
     EXPECT(fa_parallel_for(w, 0, 100, 1, count_items, &items) == FA_OK);
@@ -852,6 +890,7 @@ int main(int argc, char **argv)
         EACH(jobs_loops_and_waits),
         EACH(events_come_in_the_order_of_their_times),
         EACH_OF(steals_parks_and_frees_by_others, "124", "ny"),
+        EACH_OF(what_is_done_for_a_sleeping_lane_bears_its_number, "124", "ny"),
         EACH_OF(large_allocations_of_every_memory, "02", "ny"),
         EACH_OF(pressure_once_a_crossing_and_refusals, "02", "ny"),
         EACH_OF(promotions_and_their_failure, "02", "ny"),

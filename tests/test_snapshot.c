@@ -304,7 +304,7 @@ static void memory_for_it_comes_and_goes(const test_case *at)
     end(fa);
     uint64_t before = stats_of(fa).memory_bytes - stats_of(fa).memory_free;
     assert_int_equal(fa_history_enable(fa, 65536), FA_ERROR_MEMORY);
-    assert_int_equal(fa_history_enable(fa, 700), FA_OK);
+    for (int i = 0; i < 4; i++) assert_int_equal(fa_history_enable(fa, 700), FA_OK); // the one before goes first
     begin(fa);
     end(fa);
     assert_true(stats_of(fa).memory_bytes - stats_of(fa).memory_free >= before + 8 * MIB);
