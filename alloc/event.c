@@ -86,9 +86,20 @@ fai_zone fai_zone_begin_watched(fai_lane *lane, fa_event_kind kind, const char *
     return zone;
 }
 
+/// Ends the zones of phases that the current job leaves open, ahead of its own: the phases themselves end a moment later, and are reported.
+static void end_phases_left_open(fai_lane *lane)
+{
+    for (uint32_t i = lane->phase_depth; i-- > 0 && lane->phases[i].serial == lane->serial;) {
+        fai_open_phase *open = &lane->phases[i];
+        fai_zone_end(lane, &open->zone, NULL, fai_now_ns() - open->since_ns, 0);
+        open->zone = (fai_zone){0};
+    }
+}
+
 void fai_zone_end_watched(fai_lane *lane, const fai_zone *zone, const char *name, uint64_t a, uint64_t b)
 {
     const fa_profiler *profiler = &lane->memory->events.profiler;
+    if (zone->kind == FA_EVENT_JOB_BEGIN || zone->kind == FA_EVENT_LOOP_BEGIN) end_phases_left_open(lane);
     if (zone->hooked && profiler->zone_end != NULL)
         profiler->zone_end(profiler->context, lane->hot.index, (fa_event_kind)zone->kind, zone->token);
     if (!zone->recorded) return;

@@ -450,6 +450,32 @@ static void phases_and_tags(const test_case *at)
     free(all.events);
 }
 
+static void leave_open(fa_worker *w, void *arg)
+{
+    (void)arg;
+    EXPECT(fa_phase_begin(w, "a") == FA_OK && fa_phase_begin(w, "b") == FA_OK);
+    fa_counter counter = FA_COUNTER_INIT;
+    EXPECT(fa_submit_counted(w, &counter, phased, NULL) == FA_OK);
+    EXPECT(fa_wait(w, &counter) == FA_OK);
+}
+
+static void phases_left_open_end_before_their_job(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    ear all;
+    listen(&all, fa, FA_EVENT_ALL);
+    begin(fa);
+    for (int i = 0; i < 10; i++) assert_int_equal(fa_submit(fa_self(fa), leave_open, NULL), FA_OK);
+    end(fa);
+    assert_reported(&to, 913, 10);
+    assert_int_equal(all.of[FA_EVENT_PHASE_BEGIN], 40);
+    assert_int_equal(all.of[FA_EVENT_PHASE_END], 40);
+    (void)assert_nested(&all);
+    destroy_quiet(fa, &to);
+    free(all.events);
+}
+
 static void budgets_crossed_and_exceeded(const test_case *at)
 {
     sink to;
@@ -895,6 +921,7 @@ int main(int argc, char **argv)
         EACH_OF(pressure_once_a_crossing_and_refusals, "02", "ny"),
         EACH_OF(promotions_and_their_failure, "02", "ny"),
         EACH(phases_and_tags),
+        EACH(phases_left_open_end_before_their_job),
         EACH_OF(budgets_crossed_and_exceeded, "02", "ny"),
         EACH_OF(names_of_kinds, "0", "n"),
         EACH_OF(bad_calls_change_nothing, "02", "n"),
