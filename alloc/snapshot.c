@@ -209,32 +209,62 @@ uint32_t fai_history_graph(const fai_memory *memory, fa_graph_point *points, uin
 
 // JSON ------------------------------------------------------------------------------------------------------------------
 
+static void open_member(fai_json *json, const char *key, char open)
+{
+    fai_json_line(json);
+    fai_json_key(json, key);
+    fai_json_open(json, open);
+}
+
 static void write_stats(fai_json *json, const fa_stats *stats)
 {
-#define PAIR(member) fai_json_pair(json, #member, stats->member);
-#define GROUP(name) (fai_json_line(json), fai_json_key(json, name), fai_json_open(json, '{'));
-#define END() fai_json_close(json, '}');
-    GROUP("global")
-    PAIR(frame)
-    PAIR(memory_bytes)
-    PAIR(memory_peak)
-    PAIR(memory_free)
-    PAIR(memory_refused) PAIR(frame_bytes) PAIR(frame_bytes_peak) PAIR(frame_blocks) PAIR(pool_live)
-        PAIR(pool_live_bytes) PAIR(pool_live_bytes_peak) PAIR(pool_allocs) PAIR(pool_refills) PAIR(heap_live)
-            PAIR(heap_live_bytes) PAIR(heap_live_bytes_peak) PAIR(heap_allocs) PAIR(remote_frees) PAIR(foreign_frees)
-                PAIR(promoted) PAIR(promoted_bytes) PAIR(promotion_failed) PAIR(retired) PAIR(reclaimed) PAIR(backlog)
-                    PAIR(backlog_frames) PAIR(frames_alive) PAIR(frame_holds) PAIR(events_dropped) END()
-                        GROUP("scheduler") PAIR(jobs) PAIR(jobs_inline) PAIR(steals) PAIR(steal_tries) PAIR(parks)
-                            PAIR(wakes) PAIR(waits_parked) END()
+#define PAIR(member) fai_json_pair(json, #member, stats->member)
+    open_member(json, "global", '{');
+    PAIR(frame);
+    PAIR(memory_bytes);
+    PAIR(memory_peak);
+    PAIR(memory_free);
+    PAIR(memory_refused);
+    PAIR(frame_bytes);
+    PAIR(frame_bytes_peak);
+    PAIR(frame_blocks);
+    PAIR(pool_live);
+    PAIR(pool_live_bytes);
+    PAIR(pool_live_bytes_peak);
+    PAIR(pool_allocs);
+    PAIR(pool_refills);
+    PAIR(heap_live);
+    PAIR(heap_live_bytes);
+    PAIR(heap_live_bytes_peak);
+    PAIR(heap_allocs);
+    PAIR(remote_frees);
+    PAIR(foreign_frees);
+    PAIR(promoted);
+    PAIR(promoted_bytes);
+    PAIR(promotion_failed);
+    PAIR(retired);
+    PAIR(reclaimed);
+    PAIR(backlog);
+    PAIR(backlog_frames);
+    PAIR(frames_alive);
+    PAIR(frame_holds);
+    PAIR(events_dropped);
+    fai_json_close(json, '}');
+    open_member(json, "scheduler", '{');
+    PAIR(jobs);
+    PAIR(jobs_inline);
+    PAIR(steals);
+    PAIR(steal_tries);
+    PAIR(parks);
+    PAIR(wakes);
+    PAIR(waits_parked);
+    fai_json_close(json, '}');
 #undef PAIR
-#undef GROUP
-#undef END
 }
 
 static void write_lanes(fai_json *json, const fa_snapshot *snapshot)
 {
-    fai_json_key(json, "lanes");
-    fai_json_open(json, '[');
+    open_member(json, "lanes", '[');
     for (uint32_t i = 0; i < snapshot->lane_count; i++) {
         const fa_lane_snapshot *lane = &snapshot->lanes[i];
         if (lane->capacity == 0 && lane->peak == 0 && lane->jobs == 0) continue; // never used
@@ -252,8 +282,7 @@ static void write_lanes(fai_json *json, const fa_snapshot *snapshot)
 
 static void write_classes(fai_json *json, const fa_snapshot *snapshot)
 {
-    fai_json_key(json, "pools");
-    fai_json_open(json, '[');
+    open_member(json, "pools", '[');
     for (uint32_t i = 0; i < FA_CLASS_COUNT; i++) {
         const fa_class_snapshot *class = &snapshot->classes[i];
         if (class->slabs == 0 && class->refills == 0) continue; // never used
@@ -282,8 +311,7 @@ static void write_row(fai_json *json, const fa_snapshot_row *row, const section 
 static void write_sections(fai_json *json, const fa_snapshot *snapshot)
 {
     for (uint32_t i = 0; i < SECTION_COUNT; i++) {
-        fai_json_key(json, sections[i].name);
-        fai_json_open(json, '[');
+        open_member(json, sections[i].name, '[');
         for (uint32_t row = 0; row < snapshot->row_count; row++)
             if (snapshot->rows[row].section == i) write_row(json, &snapshot->rows[row], &sections[i]);
         fai_json_close(json, ']');
