@@ -38,12 +38,17 @@ fa_config fa_config_default(void)
         .groups_max = 1024,
         .scratch_max = 64,
         .scratch_bytes = (uint64_t)1 << 20,
+        .event_capacity = 16384,
+        .history_length = 300,
+        .pressure_percent = 90,
+        .large_bytes = (uint64_t)1 << 20,
         .huge_pages = true,
         .pin_workers = false,
         .checked = FA_ASSERTIONS,
         .strict = FA_STRICT_WARN,
         .report = NULL,
         .report_context = NULL,
+        .profiler = NULL,
     };
 }
 
@@ -136,6 +141,17 @@ static const char *check_sizes(const fa_config *c)
          "scratch_bytes is 16 to reserve_bytes"});
 }
 
+static const char *check_observation(const fa_config *c)
+{
+    uint32_t capacity = c->event_capacity;
+    return CHECK({capacity >= 64 && capacity <= 1u << 20 && (capacity & (capacity - 1)) == 0,
+                  "event_capacity is a power of two, 64 to 1048576"},
+                 {c->history_length >= 1 && c->history_length <= 65536, "history_length is 1 to 65536"},
+                 {c->pressure_percent <= 100, "pressure_percent is 0 to 100"},
+                 {c->large_bytes == 0 || c->large_bytes >= FA_CLASS_SIZE_MAX, "large_bytes is 0, or at least 32768"},
+                 {c->profiler == NULL || FA_TRACE, "profiler is NULL in a build without FA_TRACE"});
+}
+
 fa_status fai_config_check(const fa_config *config, fa_config *resolved)
 {
     if (config->cookie != FA_CONFIG_COOKIE) {
@@ -150,6 +166,7 @@ fa_status fai_config_check(const fa_config *config, fa_config *resolved)
     }
     const char *broken = check_counts(resolved);
     if (broken == NULL) broken = check_sizes(resolved);
+    if (broken == NULL) broken = check_observation(resolved);
     if (broken == NULL) {
         if (resolved->stream_bytes_max == 0)
             resolved->stream_bytes_max = resolved->memory_max != 0 ? resolved->memory_max / 4 : STREAM_BYTES_DEFAULT;

@@ -36,20 +36,30 @@ fai_arena *fai_lane_store_frame(fai_lane *lane)
     return arena;
 }
 
+/// The end of the window that inlined code may use. While large allocations are watched it is no larger than one, so that they all come here.
+static unsigned char *window_end(const fai_lane *lane, const fai_arena *arena)
+{
+    if (lane->exact) return arena->cursor;
+    if (FA_LIKELY(!fai_lane_watches(lane, FA_EVENT_BIT(FA_EVENT_LARGE_ALLOCATION)))) return arena->end;
+    uint64_t large = lane->memory->config.large_bytes & ~(uint64_t)(FA_ALIGN_DEFAULT - 1);
+    return large == 0 || large >= (uint64_t)(arena->end - arena->cursor) ? arena->end : arena->cursor + large;
+}
+
 void fai_lane_load_frame(fai_lane *lane)
 {
     const fai_arena *arena = &lane->frame[lane->slot];
     lane->hot.frame_cursor = arena->cursor;
-    lane->hot.frame_end = lane->exact ? arena->cursor : arena->end;
+    lane->hot.frame_end = window_end(lane, arena);
     if (fai_label_tag(lane->label) == 0 || lane->exact) return;
     uint64_t paid = lane->credit - (fai_arena_bytes(arena, &lane->memory->blocks) - lane->label_bytes);
-    if (paid < (uint64_t)(arena->end - arena->cursor)) lane->hot.frame_end = arena->cursor + (paid & ~UINT64_C(15));
+    if (paid < (uint64_t)(lane->hot.frame_end - arena->cursor))
+        lane->hot.frame_end = arena->cursor + (paid & ~UINT64_C(15));
 }
 
 static void load_scope(fai_lane *lane)
 {
     lane->hot.scope_cursor = lane->scope.cursor;
-    lane->hot.scope_end = lane->exact ? lane->scope.cursor : lane->scope.end;
+    lane->hot.scope_end = window_end(lane, &lane->scope);
 }
 
 static fai_arena *store_scope(fai_lane *lane)
@@ -150,6 +160,7 @@ void *fa_frame_alloc_slow(fa_worker *w, size_t size, size_t align)
         p = alloc_frame(lane, size, align);
     }
     if (p == NULL) report_exhausted(lane, size);
+    if (p != NULL) fai_lane_note_large(lane, "frame", size);
     fill_new(lane, p, size);
     return p;
 }
@@ -164,6 +175,7 @@ void *fa_scope_alloc_slow(fa_worker *w, size_t size, size_t align)
         p = alloc_scope(lane, size, align);
     }
     if (p == NULL) report_exhausted(lane, size);
+    if (p != NULL) fai_lane_note_large(lane, "scope", size);
     fill_new(lane, p, size);
     return p;
 }

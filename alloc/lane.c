@@ -54,8 +54,9 @@ static void init_lane(fai_memory *memory, uint32_t index)
     lane->hot.magazines = lane->untagged.magazines;
     lane->hot.index = index;
     lane->hot.system = (fa_system *)(void *)memory;
-    lane->exact = memory->config.checked || FAI_ASAN;
+    lane->exact = memory->config.checked || FAI_ASAN || (memory->events.hooks & FAI_WATCH_MEMORY) != 0;
     lane->checked = memory->config.checked;
+    lane->watched = (uint32_t)memory->events.hooks;
     lane->slot = lane->gate = FAI_NO_SLOT;
     lane->exhausted_frame = lane->refused_frame = UINT64_MAX;
     for (uint32_t slot = 0; slot < FA_FRAMES_IN_FLIGHT_MAX; slot++) fai_arena_init(&lane->frame[slot]);
@@ -75,6 +76,16 @@ static void init_lane(fai_memory *memory, uint32_t index)
     fai_inbox_init(&lane->mailbox.packets);
     fai_inbox_init(&lane->mailbox.objects);
     lane->state = FAI_LANE_IDLE;
+}
+
+static void init_hooks(fai_memory *memory)
+{
+    if (memory->config.profiler == NULL) return;
+    const fa_profiler *profiler = &memory->events.profiler;
+    memory->events.profiler = *memory->config.profiler;
+    memory->config.profiler = NULL; // the user's may go
+    if (profiler->zone_begin != NULL || profiler->zone_end != NULL) memory->events.hooks |= FAI_WATCH_ZONES;
+    if (profiler->alloc != NULL || profiler->free != NULL) memory->events.hooks |= FAI_WATCH_MEMORY;
 }
 
 static size_t ledger_bytes(const fai_memory *memory)
@@ -134,6 +145,7 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
         release(memory);
         return FA_ERROR_THREAD;
     }
+    init_hooks(memory);
     for (uint32_t i = 0; i < lane_count; i++) init_lane(memory, i);
     return FA_OK;
 }
@@ -372,9 +384,15 @@ void fai_memory_retire_frame(fai_memory *memory, uint32_t slot, uint64_t number,
         fai_lane *lane = fai_memory_lane(memory, i);
         FA_ASSERT(i == 0 || memory->config.frames_in_flight > 1 || lane->slot != slot);
         fai_arena *arena = &lane->frame[slot];
-        bytes += fai_arena_bytes(arena, &memory->blocks);
+        uint64_t used = fai_arena_bytes(arena, &memory->blocks);
+        bytes += used;
         free_spans(memory, fai_arena_reset(arena, &memory->blocks, &main_lane->contention, memory->config.checked));
         blocks += arena->length;
+        lane->frame_used.used = used;
+        if (used > lane->frame_used.peak) lane->frame_used.peak = used;
+        lane->frame_used.capacity -= lane->frame_blocks[slot] << FAI_BLOCK_SHIFT;
+        lane->frame_blocks[slot] = arena->length;
+        lane->frame_used.capacity += lane->frame_blocks[slot] << FAI_BLOCK_SHIFT;
     }
     // [frame.slot] release: gives the slot's arenas, reset, back to their lanes.
     fai_store_release(&memory->slots_alive, fai_load_relaxed(&memory->slots_alive) & ~(UINT32_C(1) << slot));
@@ -383,6 +401,22 @@ void fai_memory_retire_frame(fai_memory *memory, uint32_t slot, uint64_t number,
     memory->merged.frame = number;
     memory->merged.frame_bytes = bytes;
     if (bytes > memory->merged.frame_bytes_peak) memory->merged.frame_bytes_peak = bytes;
+}
+
+void fai_memory_want_classes(fai_memory *memory)
+{
+    if (fai_load_relaxed(&memory->classes_wanted) != 0) return;
+    fai_store_relaxed(&memory->classes_wanted, 1u);
+    fai_lane_publish(fai_memory_lane(memory, 0));
+    for (uint32_t i = 1; i < fai_memory_lanes_used(memory); i++) {
+        fai_lane *lane = fai_memory_lane(memory, i);
+        if (!claim(lane, FAI_LANE_PROXY, &fai_memory_lane(memory, 0)->contention)) {
+            fai_store_relaxed(&lane->service_due, 1u);
+            continue;
+        }
+        fai_lane_publish(lane);
+        let_go(lane);
+    }
 }
 
 /// True once, when nobody has used the lane for QUIET_BOUNDARIES; `uses` rises with every use.
@@ -413,7 +447,10 @@ static void service_other(fai_memory *memory, fai_lane *lane)
     fai_memory_gather(memory, lane);
     if (lane->retired.count > 0) fai_store_relaxed(&lane->attention, 1u);
     service(lane);
-    if (trim || (away && lane->quiet >= QUIET_BOUNDARIES)) fai_lane_trim(lane); // what came home since, too
+    if (trim || (away && lane->quiet >= QUIET_BOUNDARIES)) { // what came home since, too
+        fai_lane_trim(lane);
+        fai_lane_publish(lane); // fewer slabs and objects at hand
+    }
     let_go(lane);
 }
 

@@ -23,6 +23,7 @@
 #include "alloc/arena.h"
 #include "alloc/diagnose.h"
 #include "alloc/handle.h"
+#include "alloc/event.h"
 #include "alloc/label.h"
 #include "alloc/records.h"
 #include "alloc/remote.h"
@@ -112,6 +113,7 @@ typedef struct fai_open_phase {
     uint32_t before; // phase
     uint64_t serial; // of the job that began it
     uint64_t since_ns;
+    fai_zone zone;
 } fai_open_phase;
 
 /// Where in the frame arena a label began, for rollbacks past the change.
@@ -119,6 +121,11 @@ typedef struct fai_label_start {
     uint64_t bytes;
     uint32_t label;
 } fai_label_start;
+
+/// What is published of a pool class when somebody takes snapshots.
+typedef struct fai_class_stats {
+    uint64_t live, at_hand, slabs, refills;
+} fai_class_stats;
 
 /// Checkpoints that a rollback made stale: those taken after number `after`, up to number `upto`.
 typedef struct fai_stale {
@@ -140,14 +147,15 @@ typedef struct fai_lane {
     fai_order *order;      // of the running job
     uint64_t serial;       // of the running job on this lane, 0 outside jobs
     uint64_t serial_last;
-    uint32_t depth;       // nesting level of jobs, 0 outside
-    uint32_t in_arena;    // depth of allocations from shared arenas that may call a sink
-    bool changed;         // something that statistics show may have changed since they were published
-    bool exact;           // every allocation takes the slow path: checked or instrumented
-    bool checked;         // the system is
-    uint64_t checkpoints; // taken so far
-    uint64_t storages;    // of collections, stamped so far
-    fai_stale *stale;     // which of them were rolled back past, rising
+    FAI_ATOMIC(uint32_t) watched; // shared: kinds of events and hooks that somebody wants; the main lane writes
+    uint32_t depth;               // nesting level of jobs, 0 outside
+    uint32_t in_arena;            // depth of allocations from shared arenas that may call a sink
+    bool changed;                 // something that statistics show may have changed since they were published
+    bool exact;                   // every allocation takes the slow path: checked or instrumented
+    bool checked;                 // the system is
+    uint64_t checkpoints;         // taken so far
+    uint64_t storages;            // of collections, stamped so far
+    fai_stale *stale;             // which of them were rolled back past, rising
     uint32_t stale_count;
     uint32_t stale_capacity;
     bool pool_used;          // some purse has objects
@@ -163,6 +171,7 @@ typedef struct fai_lane {
     uint32_t phase_depth;
     fai_open_phase phases[FA_PHASE_DEPTH];
     fai_ledger *ledgers; // one per frame slot
+    uint64_t refills[FA_CLASS_COUNT];
     fai_slabs slabs;
     fai_handle_lane handles;
     void **quarantine; // ring of objects freed last, checked systems only
@@ -196,12 +205,19 @@ typedef struct fai_lane {
     fai_retired_list offered;                    // versions this lane hands over while it keeps running
     fai_lane_stats published;                    // each field: relaxed, written by whoever services
     FAI_ATOMIC(uint64_t) at_hand[FAI_NAMES_MAX]; // by tag: bytes in magazines; relaxed, likewise
+    fai_class_stats published_classes[FA_CLASS_COUNT]; // likewise, while `classes_wanted`
+    FAI_ATOMIC(fai_event_ring *) ring;                 // made by the main lane, stays until the end
+    FAI_ATOMIC(uint64_t) events_dropped;               // written by the lane's thread
+    fa_lane_snapshot frame_used; // main lane: what snapshots say, as of the last frame that retired …
+    uint64_t frame_blocks[FA_FRAMES_IN_FLIGHT_MAX]; // … and the part of each slot in its capacity
     fai_mailbox mailbox;
     FAI_ATOMIC(uint64_t) stream_plan; // see evict.c
 } fai_lane;
 
 /// Tick hooks: nobody spoke of them, they were declared, they were called.
 enum { FAI_HOOKS_NONE, FAI_HOOKS_DECLARED, FAI_HOOKS_CALLED };
+
+struct fai_history;
 
 /// All memory of a system; first member of fa_system.
 typedef struct fai_memory {
@@ -238,6 +254,8 @@ typedef struct fai_memory {
     fa_stats merged;                                // being built; the scheduler fills in its part before a boundary
     uint64_t frame_blocks[FA_FRAMES_IN_FLIGHT_MAX]; // that the slot's arenas kept when it last retired
     fai_streams streams;                            // see stream.h for what is shared
+    fai_events events;
+    struct fai_history *history; // NULL: none is kept
     // shared: double buffer, see stats.c
     FAI_OWN_LINE FAI_ATOMIC(uint64_t) stats_version;
     fa_stats stats[2];
@@ -246,10 +264,11 @@ typedef struct fai_memory {
     slots_alive; // bit per frame slot that has not retired; the arenas of others belong to their lanes
     FAI_ATOMIC(uint32_t)
     lanes_used; // lanes from this number on were never claimed, and the boundary need not look at them
-    FAI_ATOMIC(uint32_t) labelled;   // 1: some lane has had a label
-    FAI_ATOMIC(uint32_t) drain_all;  // 1: memory was refused, boundaries take everything home
-    FAI_ATOMIC(uint32_t) hooks;      // FAI_HOOKS_…, written by the main lane
-    FAI_ATOMIC(uint32_t) frame_open; // slot of the open frame, FAI_NO_SLOT if none
+    FAI_ATOMIC(uint32_t) labelled;       // 1: some lane has had a label
+    FAI_ATOMIC(uint32_t) drain_all;      // 1: memory was refused, boundaries take everything home
+    FAI_ATOMIC(uint32_t) hooks;          // FAI_HOOKS_…, written by the main lane
+    FAI_ATOMIC(uint32_t) frame_open;     // slot of the open frame, FAI_NO_SLOT if none
+    FAI_ATOMIC(uint32_t) classes_wanted; // 1: lanes publish their pool classes too
 } fai_memory;
 
 // Life --------------------------------------------------------------------------------------------------------------
@@ -544,6 +563,96 @@ void fai_memory_gather(fai_memory *memory, fai_lane *lane);
 void fai_memory_start_grace(fai_memory *memory);
 /// [main] At shutdown, all lanes idle: waits for the grace period and frees every retired version.
 void fai_memory_reclaim_all(fai_memory *memory);
+
+// Events, see event.h ------------------------------------------------------------------------------------------------
+
+/// [own] Whether somebody wants one of these events or hooks: all that an event costs when nobody does.
+static inline bool fai_lane_watches(const fai_lane *lane, uint64_t bits)
+{
+    return FA_TRACE && (fai_load_relaxed(&lane->watched) & (uint32_t)bits) != 0;
+}
+
+/// Slow parts of the functions below.
+void fai_event_record(fai_lane *lane, fa_event_kind kind, const char *name, uint64_t a, uint64_t b, uint64_t c);
+void fai_event_record_own(fai_lane *lane, fa_event_kind kind, const char *name, uint64_t a, uint64_t b, uint64_t c);
+
+/// [owner] Records that something happened. `name` is static or NULL; see events.h for the numbers.
+static inline void fai_event(fai_lane *lane, fa_event_kind kind, const char *name, uint64_t a, uint64_t b, uint64_t c)
+{
+    if (FA_UNLIKELY(fai_lane_watches(lane, FA_EVENT_BIT(kind)))) fai_event_record(lane, kind, name, a, b, c);
+}
+
+/// [lane's thread] The same, also while it does not own its lane.
+static inline void fai_event_own(fai_lane *lane, fa_event_kind kind, uint64_t a, uint64_t b)
+{
+    if (FA_UNLIKELY(fai_lane_watches(lane, FA_EVENT_BIT(kind)))) fai_event_record_own(lane, kind, NULL, a, b, 0);
+}
+
+/// [owner] Records a large allocation; `memory_name` is static.
+static inline void fai_lane_note_large(fai_lane *lane, const char *memory_name, size_t size)
+{
+    uint64_t large = lane->memory->config.large_bytes;
+    if (FA_UNLIKELY(size > large && large != 0)) fai_event(lane, FA_EVENT_LARGE_ALLOCATION, memory_name, size, 0, 0);
+}
+
+/// Hooks of a profiler for an object of pool or heap. Slow part of the second.
+void fai_memory_tell_free(const fai_memory *memory, uint32_t lane, fai_kind kind, const void *p);
+void fai_memory_tell_alloc(const fai_memory *memory, uint32_t lane, fai_kind kind, const void *p, size_t size);
+static inline void fai_lane_tell_alloc(const fai_lane *lane, fai_kind kind, const void *p, size_t size)
+{
+    if (FA_UNLIKELY(fai_lane_watches(lane, FAI_WATCH_MEMORY)))
+        fai_memory_tell_alloc(lane->memory, lane->hot.index, kind, p, size);
+}
+
+/// Slow parts of the functions below.
+fai_zone fai_zone_begin_watched(fai_lane *lane, fa_event_kind kind, const char *name, uint64_t a, uint64_t b);
+void fai_zone_end_watched(fai_lane *lane, const fai_zone *zone, const char *name, uint64_t a, uint64_t b);
+
+/// The bits of lane->watched that ask for a zone; `kind` is its …_BEGIN, the next kind its end.
+#define FAI_WATCH_ZONE(kind) (FA_EVENT_BIT(kind) | FA_EVENT_BIT((kind) + 1) | FAI_WATCH_ZONES)
+
+/// [lane's thread] Around a job, a wait and the like, nested like brackets.
+static inline fai_zone fai_zone_begin(fai_lane *lane, fa_event_kind kind, const char *name, uint64_t a, uint64_t b)
+{
+    if (FA_LIKELY(!fai_lane_watches(lane, FAI_WATCH_ZONE(kind)))) return (fai_zone){0};
+    return fai_zone_begin_watched(lane, kind, name, a, b);
+}
+
+static inline void fai_zone_end(fai_lane *lane, const fai_zone *zone, const char *name, uint64_t a, uint64_t b)
+{
+    if (FA_UNLIKELY(zone->kind != 0)) fai_zone_end_watched(lane, zone, name, a, b);
+}
+
+/// [main] Gives lanes below `lane_end` that have none a ring; false: no memory.
+bool fai_events_make_rings(fai_memory *memory, uint32_t lane_end);
+/// [main] Tells all lanes what listeners, trace and profiler want.
+void fai_events_update(fai_memory *memory);
+/// [main] Delivers an event that is in no ring; then those in the rings, at most as many as events.h says.
+void fai_events_deliver(fai_memory *memory, fa_event_kind kind, uint64_t a, uint64_t b);
+void fai_events_drain(fai_memory *memory, uint64_t limit);
+#define FAI_EVENTS_PER_BOUNDARY 65536u
+/// [main] Raises the events that a boundary finds out: pressure and refusals.
+void fai_events_look_at_memory(fai_memory *memory);
+uint64_t fai_events_dropped(const fai_memory *memory);
+
+/// [main] See events.h and trace.h; the caller has checked thread and moment, and made rings.
+fa_status fai_events_listen(fai_memory *memory, uint64_t mask, fa_event_fn *fn, void *context, fa_listener *out);
+fa_status fai_events_unlisten(fai_memory *memory, fa_listener listener);
+fa_status fai_trace_open(fai_memory *memory, const char *path, fa_write_fn *write, void *context);
+fa_status fai_trace_close(fai_memory *memory, fa_trace_result *result);
+/// [main] Inside: an event for the trace, and the counters of a frame end.
+void fai_trace_event(fai_memory *memory, const fa_event *event);
+
+/// [main] See snapshot.h. And: keeps a snapshot if there is a history.
+void fai_snapshot_fill(fai_memory *memory, fa_snapshot *out);
+fa_status fai_history_open(fai_memory *memory, uint32_t count);
+void fai_history_close(fai_memory *memory);
+void fai_history_keep(fai_memory *memory);
+uint32_t fai_history_size(const fai_memory *memory);
+bool fai_history_get(const fai_memory *memory, uint32_t age, fa_snapshot *out);
+uint32_t fai_history_graph(const fai_memory *memory, fa_graph_point *points, uint32_t n);
+/// [main] Has every idle lane publish its counters, and from now on their pool classes.
+void fai_memory_want_classes(fai_memory *memory);
 
 // Diagnostics -------------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,8 @@ fa_status fa_phase_begin(fa_worker *w, const char *name)
     uint32_t phase = fai_names_child_any(&lane->memory->labels->phases, before, name, strlen(name));
     if (phase == FAI_INDEX_NONE) return FA_ERROR_FULL;
     fai_lane_switch_label(lane, fai_label_make(fai_label_tag(lane->label), phase));
-    lane->phases[lane->phase_depth++] = (fai_open_phase){before, lane->serial, fai_now_ns()};
+    fai_zone zone = fai_zone_begin(lane, FA_EVENT_PHASE_BEGIN, names_of(lane)->nodes[phase].path, 0, 0);
+    lane->phases[lane->phase_depth++] = (fai_open_phase){before, lane->serial, fai_now_ns(), zone};
     return FA_OK;
 }
 
@@ -44,7 +45,9 @@ fa_status fa_phase_end(fa_worker *w)
         return FA_ERROR_STATE;
     }
     uint32_t phase = fai_label_phase(lane->label);
-    fai_ledger_add(lane, fai_label_make(0, phase), &(fai_counts){.ns = fai_now_ns() - open->since_ns, .entries = 1});
+    uint64_t ns = fai_now_ns() - open->since_ns;
+    fai_ledger_add(lane, fai_label_make(0, phase), &(fai_counts){.ns = ns, .entries = 1});
+    fai_zone_end(lane, &open->zone, names_of(lane)->nodes[phase].path, ns, 0);
     lane->phase_depth--;
     fai_lane_switch_label(lane, fai_label_make(fai_label_tag(lane->label), open->before));
     return FA_OK;

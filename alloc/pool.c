@@ -74,7 +74,18 @@ static void *alloc_span(fai_lane *lane, size_t size, size_t align, fai_kind acco
     }
     fai_lane_count_heap(lane, reserved);
     mark_allocated(lane, p, size, reserved, account, caller);
+    fai_lane_note_large(lane, account == FAI_KIND_POOL ? "pool" : "heap", size);
+    fai_lane_tell_alloc(lane, account, p, size);
     return p;
+}
+
+/// Tells a profiler of an object that is freed, unless it is noticed here that it is none.
+static void tell_free(const fai_lane *lane, const void *p, uint32_t info)
+{
+    if (FA_LIKELY(!fai_lane_watches(lane, FAI_WATCH_MEMORY))) return;
+    bool own_slab = fai_kind_is_slab(fai_info_kind(info)) && fai_info_lane(info) == lane->hot.index;
+    if (!own_slab || fai_slabs_is_taken(&lane->slabs, p))
+        fai_memory_tell_free(lane->memory, lane->hot.index, fai_memory_kind_of(lane->memory, p), p);
 }
 
 static fai_purse *current_purse(fai_lane *lane)
@@ -148,6 +159,7 @@ static void refill(fai_lane *lane, fai_purse *purse, uint32_t size_class)
 {
     fa_magazine *magazine = &purse->magazines[size_class];
     lane->stats.pool_refills++;
+    lane->refills[size_class]++;
     lane->changed = true;
     lane->pool_used = true;
     purse->classes |= UINT64_C(1) << size_class;
@@ -155,7 +167,10 @@ static void refill(fai_lane *lane, fai_purse *purse, uint32_t size_class)
         fai_mailbox_drain(lane); // without magazines everything goes straight to its slab
     else
         fai_mailbox_refill(lane, magazine);
-    if (fa_magazine_count(magazine) > 0) return;
+    if (fa_magazine_count(magazine) > 0) {
+        fai_event(lane, FA_EVENT_POOL_REFILL, NULL, fa_magazine_count(magazine), fai_class_size(size_class), 0);
+        return;
+    }
     uint32_t want = magazine->limit > 1 ? (uint32_t)magazine->limit / 2 : 1;
     uint32_t granted = charge_objects(lane, size_class, want);
     if (granted == 0) return;
@@ -166,6 +181,7 @@ static void refill(fai_lane *lane, fai_purse *purse, uint32_t size_class)
     uint32_t taken = take_objects(lane, FAI_KIND_POOL, size_class, magazine->slots, granted);
     magazine->state += taken;
     purse->taken[size_class] += taken;
+    fai_event(lane, FA_EVENT_POOL_REFILL, NULL, taken, fai_class_size(size_class), 0);
     fai_label_refund(lane, lane->label, FAI_USE_POOL, (uint64_t)(granted - taken) * fai_class_size(size_class));
 }
 
@@ -201,6 +217,7 @@ void *fa_pool_alloc_slow(fa_worker *w, size_t size, size_t align)
     }
     if (lane->exact)
         mark_allocated(lane, p, size, fai_class_size(size_class), FAI_KIND_POOL, __builtin_return_address(0));
+    fai_lane_tell_alloc(lane, FAI_KIND_POOL, p, size);
     return p;
 }
 
@@ -406,6 +423,7 @@ bool fai_lane_free(fai_lane *lane, void *p, fai_kind account)
         report_invalid(lane, p);
         return false;
     }
+    tell_free(lane, p, info);
     if (fai_info_lane(info) == lane->hot.index)
         fai_lane_free_own(lane, p, info);
     else
@@ -420,6 +438,7 @@ void fa_pool_free_slow(fa_worker *w, void *p)
     if (FA_LIKELY(unit < w->region_units)) { // the common case: another lane's pool object
         uint32_t info = fai_load_relaxed(&w->unit_info[unit]);
         if (FA_LIKELY(fai_info_kind(info) == FAI_KIND_POOL && fai_info_lane(info) != w->index)) {
+            tell_free(lane, p, info);
             fai_outbox_add(lane, fai_info_lane(info), p, fai_class_size(fai_info_class(info)));
             return;
         }
@@ -565,6 +584,7 @@ void *fa_heap_alloc(fa_worker *w, size_t size, size_t align)
     lane->stats.heap_live++;
     lane->stats.heap_live_bytes += bytes;
     if (lane->exact) mark_allocated(lane, p, size, bytes, FAI_KIND_HEAP, __builtin_return_address(0));
+    fai_lane_tell_alloc(lane, FAI_KIND_HEAP, p, size);
     return p;
 }
 
@@ -591,6 +611,8 @@ void fa_free_any(fa_system *fa, void *p)
                    "free each object once", "invalid free of %p", p);
         return;
     }
+    if (memory->events.profiler.free != NULL)
+        fai_memory_tell_free(memory, UINT32_MAX, fai_memory_kind_of(memory, p), p);
     fai_mailbox_post_foreign(memory, fai_info_lane(info), p);
 }
 

@@ -188,7 +188,7 @@ static void count_drain(fai_lane *lane, uint32_t drained)
     lane->changed = true;
     FAI_COUNT(&lane->contention, inbox_drained, drained);
     FAI_COUNT_MAX(&lane->contention, inbox_drain_max, drained);
-    (void)drained;
+    fai_event(lane, FA_EVENT_REMOTE_DRAIN, NULL, drained, 0, 0);
 }
 
 static void take(fai_lane *lane)

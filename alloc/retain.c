@@ -151,6 +151,7 @@ static void *move_to_heap(fai_memory *memory, const fai_retained *item, fa_promo
     main_lane->stats.heap_live_bytes += (int64_t)span->size;
     main_lane->stats.heap_allocs++;
     fai_record_promoted(main_lane, item->object, item->size, span->size);
+    fai_lane_tell_alloc(main_lane, FAI_KIND_HEAP, item->object, item->size);
     return item->object;
 }
 
@@ -334,6 +335,14 @@ static void add_up(fai_memory *memory, fa_frame_result *result, const fa_promoti
     }
 }
 
+static void note(fai_memory *memory, const fa_promotion *item)
+{
+    static const char *const destinations[] = {"discard", "pool", "heap"};
+    if (item->status == FA_PROMOTION_DROPPED) return;
+    fa_event_kind kind = item->status == FA_PROMOTED ? FA_EVENT_PROMOTION : FA_EVENT_PROMOTION_FAILED;
+    fai_event(fai_memory_lane(memory, 0), kind, destinations[item->destination], item->size, item->user, 0);
+}
+
 /// The next item of the result, or a scratch one when the caller wants no list or there is no room for it.
 static fa_promotion *next_item(fai_memory *memory, fa_frame_result *result, bool listed, fa_promotion *spare)
 {
@@ -393,6 +402,7 @@ void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_f
         };
         if (out->status == FA_PROMOTED) promote_one(memory, item, out, &result->moved);
         add_up(memory, result, out, item->label);
+        note(memory, out);
     }
     result->failed += lost;
     result->by_status[FA_PROMOTION_MEMORY] += lost;

@@ -213,6 +213,7 @@ static fai_slab *slab_make(fai_slabs *slabs, uint32_t tag, fai_kind kind, uint32
     if (slab->capacity % 64 != 0) slab->free_bits[slab->capacity / 64] = (UINT64_C(1) << slab->capacity % 64) - 1;
     set_unit_info(slabs->blocks, unit, units, fai_info_make(slabs->lane, tag, kind, size_class));
     list_insert(slabs, slab);
+    if (kind == FAI_KIND_POOL) slabs->pool_slabs[size_class]++;
     return slab;
 }
 
@@ -229,6 +230,7 @@ static void slab_release(fai_slabs *slabs, fai_slab *slab)
     FA_ASSERT(slab->free_count == slab->capacity);
     list_remove(slabs, slab);
     clear_records(slabs->blocks, slab->head, slab->capacity);
+    if (slab->kind == FAI_KIND_POOL) slabs->pool_slabs[slab->size_class]--;
     set_unit_info(slabs->blocks, slab->head, slab->units, 0);
     units_give(slabs, slab->head, slab->units);
 }

@@ -52,7 +52,8 @@ typedef struct fai_slabs {
     fa_contention *contention;
     uint32_t lane;
     // owner
-    uint32_t open; // first block with free units, FAI_INDEX_NONE if none
+    uint32_t open;                       // first block with free units, FAI_INDEX_NONE if none
+    uint32_t pool_slabs[FA_CLASS_COUNT]; // how many there are, full ones included
     fai_slab_list store[FA_CLASS_COUNT];
     fai_slab_lists **tagged; // by tag, NULL where the lane never had one
     uint64_t refused;

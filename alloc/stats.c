@@ -29,6 +29,22 @@ static uint64_t add_purse(const fai_purse *purse, fai_lane_stats *now)
     return at_hand;
 }
 
+static void publish_class(fai_lane *lane, uint32_t size_class)
+{
+    fai_class_stats now = {.slabs = lane->slabs.pool_slabs[size_class], .refills = lane->refills[size_class]};
+    for (uint32_t i = 0; i < lane->purse_count; i++) {
+        const fai_purse *purse = fai_lane_purse(lane, lane->purses[i]);
+        uint32_t count = fa_magazine_count(&purse->magazines[size_class]);
+        now.at_hand += count;
+        now.live += (uint64_t)(purse->taken[size_class] - (int64_t)count);
+    }
+    fai_class_stats *to = &lane->published_classes[size_class];
+    fai_store_relaxed(&to->live, now.live);
+    fai_store_relaxed(&to->at_hand, now.at_hand);
+    fai_store_relaxed(&to->slabs, now.slabs);
+    fai_store_relaxed(&to->refills, now.refills);
+}
+
 void fai_lane_publish(fai_lane *lane)
 {
     fai_lane_stats now = lane->stats;
@@ -37,6 +53,8 @@ void fai_lane_publish(fai_lane *lane)
         uint32_t tag = lane->purses[i];
         fai_store_relaxed(&lane->at_hand[tag], add_purse(fai_lane_purse(lane, tag), &now));
     }
+    if (fai_load_relaxed(&lane->memory->classes_wanted) != 0)
+        for (uint32_t i = 0; i < FA_CLASS_COUNT; i++) publish_class(lane, i);
     now.foreign_frees = fai_load_relaxed(&lane->mailbox.foreign_frees);
     lane->changed = false;
     const uint64_t *from = (const uint64_t *)(const void *)&now;
@@ -131,6 +149,7 @@ void fai_memory_publish(fai_memory *memory)
     merge_blocks(memory, merged);
     merge_streams(memory, merged);
     merge_reclaim(memory, merged);
+    merged->events_dropped = memory->events.rings > 0 ? fai_events_dropped(memory) : 0;
 
     uint64_t version = fai_load_relaxed(&memory->stats_version) + 1;
     const uint64_t *from = (const uint64_t *)(const void *)merged;

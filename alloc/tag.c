@@ -19,6 +19,8 @@ static void report_denied(fai_lane *lane, uint32_t tag, uint64_t bytes)
     lane->denials++;
     uint64_t now = fai_load_relaxed(&memory->frame_number) + 1, last = fai_load_relaxed(&account->denied_frame);
     (void)fai_add_relaxed(&account->denied, UINT64_C(1));
+    fai_event(lane, FA_EVENT_BUDGET_EXCEEDED, memory->labels->tags.nodes[tag].path, fai_load_relaxed(&account->charged),
+              fai_load_relaxed(&account->hard), bytes);
     if (last == now || !fai_cas_relaxed(&account->denied_frame, &last, now)) return;
     fai_report(memory, lane, "FA302", "nothing was allocated or charged; reported once a frame and tag",
                "free memory of this tag, or raise its budget with fa_budget_set()",
@@ -33,6 +35,8 @@ static void report_crossed(fai_lane *lane, uint32_t tag)
     const fai_memory *memory = lane->memory;
     fai_account *account = &memory->labels->accounts[tag];
     (void)fai_add_relaxed(&account->warned, UINT64_C(1));
+    fai_event(lane, FA_EVENT_BUDGET_WARNING, memory->labels->tags.nodes[tag].path, fai_load_relaxed(&account->charged),
+              fai_load_relaxed(&account->soft), 0);
     fai_report(memory, lane, "FA303", "it was allowed; reported each time the budget is crossed",
                "free memory of this tag before the hard budget refuses",
                "tag %s crossed its soft budget: %llu of %llu bytes", memory->labels->tags.nodes[tag].path,
@@ -372,6 +376,11 @@ static void switch_tag(fai_lane *lane, uint32_t tag)
     if (label != lane->label) fai_lane_switch_label(lane, label);
 }
 
+static const char *path_of(const fai_lane *lane, uint32_t tag)
+{
+    return lane->memory->labels->tags.nodes[tag].path;
+}
+
 fa_tag_scope fa_tag_begin(fa_worker *w, const char *name)
 {
     if (w == NULL || !fai_lane_is_own(fai_lane_of(w))) return (fa_tag_scope){0};
@@ -388,6 +397,7 @@ fa_tag_scope fa_tag_begin(fa_worker *w, const char *name)
     }
     scope.inside = tag;
     switch_tag(lane, tag);
+    fai_event(lane, FA_EVENT_TAG_PUSH, path_of(lane, tag), 0, 0, 0);
     return scope;
 }
 
@@ -403,6 +413,7 @@ fa_tag_scope fa_tag_begin_at(fa_worker *w, fa_tag tag)
     }
     scope.inside = tag.id;
     switch_tag(lane, tag.id);
+    fai_event(lane, FA_EVENT_TAG_PUSH, path_of(lane, tag.id), 0, 0, 0);
     return scope;
 }
 
@@ -415,6 +426,7 @@ void fa_tag_end(fa_tag_scope *scope)
     if (fai_label_tag(lane->label) != scope->inside)
         fai_report(lane->memory, lane, "FA913", "tags end in the reverse order of their beginning", "use FA_TAG",
                    "tag %s was left open", lane->memory->labels->tags.nodes[fai_label_tag(lane->label)].path);
+    fai_event(lane, FA_EVENT_TAG_POP, path_of(lane, scope->inside), 0, 0, 0);
     switch_tag(lane, scope->before);
 }
 

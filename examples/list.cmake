@@ -10,10 +10,12 @@ set(fa_examples
     handover
     leak_hunt
     level_loading
+    observe
     promotion
     scratch
     speculation
-    streaming)
+    streaming
+    trace)
 # In C++, built where there is a compiler for it.
 set(fa_examples_cxx
     pmr)

@@ -63,7 +63,7 @@ static inline void run_joined(fai_worker *w, fa_task *task, const fai_job *job)
     void *arg = (void *)(uintptr_t)taken.args[0];
     fai_context_begin(w, &context, &taken, w->run);
     set_done(task);
-    fn(&w->lane.hot, arg);
+    fai_job_call(w, &taken, fn, arg);
     fai_context_end(w, &context);
     fai_bump(&w->stats.jobs, 1);
 }

@@ -47,7 +47,10 @@ static void run_piece(fai_worker *w, const loop *l, uint64_t from, uint64_t to)
     job.meta = fai_job_meta(w->lane.slot, order.bits, l->name != NULL ? FAI_JOB_NAMED : 0, w->lane.label, w->run);
     fai_context context;
     fai_context_begin(w, &context, &job, w->run);
-    l->fn(&w->lane.hot, l->first + from, l->first + to, l->arg);
+    uint64_t first = l->first + from, last = l->first + to;
+    fai_zone zone = fai_zone_begin(&w->lane, FA_EVENT_LOOP_BEGIN, l->name, first, last);
+    l->fn(&w->lane.hot, first, last, l->arg);
+    fai_zone_end(&w->lane, &zone, l->name, first, last);
     fai_context_end(w, &context);
 }
 

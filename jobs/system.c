@@ -4,6 +4,7 @@
 #include "jobs/system.h"
 
 #include "jobs/attach.h"
+#include "jobs/observe.h"
 #include "jobs/tick.h"
 #include "jobs/worker.h"
 
@@ -151,12 +152,14 @@ fa_status fa_destroy(fa_system *fa)
     if (fai_is_reporting(&fa->memory)) return FA_ERROR_STATE;
     fai_worker *w = fai_self(fa);
     if (w == NULL || !fai_worker_is_main(w)) return FA_ERROR_WRONG_THREAD;
-    if (w->context != NULL) return FA_ERROR_STATE;
+    if (w->context != NULL || fai_observe_delivers(fa)) return FA_ERROR_STATE;
     uint32_t attached = first_attached(fa);
     if (attached != 0) return refuse_destroy(w, attached);
     if (w->idle) (void)fa_idle_end(&w->lane.hot);
+    bool open = fa->open;
     fai_frames_finish(fa);
     stop_workers(fa, fa->worker_count);
+    fai_observe_finish(fa, open);
     release(fa);
     return FA_OK;
 }

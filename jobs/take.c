@@ -43,6 +43,7 @@ fai_steal fai_take_oldest_of(fai_worker *w, fai_worker *victim, const fai_want *
         out->meta |= (uint64_t)FAI_JOB_STOLEN << 4;
         fai_bump(&w->stats.steals, 1);
         FAI_COUNT(&w->lane.contention, steals, 1);
+        fai_event_own(&w->lane, FA_EVENT_STEAL, 1, victim->lane.hot.index);
         return result;
     }
 }
@@ -104,6 +105,7 @@ static uint32_t steal_many(fai_worker *w, fai_worker *victim, uint32_t limit, fa
     }
     fai_bump(&w->stats.steals, n);
     FAI_COUNT(&w->lane.contention, steals, 1);
+    fai_event_own(&w->lane, FA_EVENT_STEAL, n, victim->lane.hot.index);
     out->meta |= (uint64_t)FAI_JOB_STOLEN << 4;
     FA_ASSERT(fai_deque_private_owner(&w->deque) == (int64_t)n - 1);
     fai_publish_all(w); // what was out of sight for a moment

@@ -7,6 +7,7 @@
 #include "jobs/attach.h"
 #include "jobs/counter.h"
 #include "jobs/main_jobs.h"
+#include "jobs/observe.h"
 #include "jobs/take.h"
 #include "jobs/wake.h"
 
@@ -73,8 +74,9 @@ static void merge_stats(fa_system *fa)
 {
     uint64_t jobs = 0, inlined = 0, steals = 0, tries = 0, parks = 0, wakes = 0, waits = 0, holds = 0;
     for (uint32_t end = fai_load_relaxed(&fa->lane_end), lane = 0; lane < end; lane++) {
-        const fai_job_stats *stats = &fai_system_worker(fa, lane)->stats;
-        jobs += fai_load_relaxed(&stats->jobs);
+        fai_worker *w = fai_system_worker(fa, lane);
+        const fai_job_stats *stats = &w->stats;
+        jobs += w->lane.frame_used.jobs = fai_load_relaxed(&stats->jobs);
         inlined += fai_load_relaxed(&stats->jobs_inline);
         steals += fai_load_relaxed(&stats->steals);
         tries += fai_load_relaxed(&stats->steal_tries);
@@ -154,6 +156,7 @@ static bool sleep_awaiting(fai_worker *w, awaited *frame)
 {
     fa_system *fa = fai_worker_system(w);
     uint32_t slot = fai_frame_slot(fa, frame->number);
+    fai_zone zone = fai_worker_park_begin(w);
     bool woken = true;
     fai_bump(&w->stats.parks, 1);
     FAI_COUNT(&w->lane.contention, parks, 1);
@@ -163,6 +166,7 @@ static bool sleep_awaiting(fai_worker *w, awaited *frame)
     else
         fai_park_owner(&w->parker);
     fai_rcu_online();
+    fai_worker_park_end(w, &zone);
     return !woken && is_held(fa, slot);
 }
 
@@ -277,6 +281,7 @@ static fa_status begin(fa_system *fa, bool may_wait)
     fai_worker *w = fai_self(fa);
     if (w == NULL || !fai_worker_is_main(w)) return FA_ERROR_WRONG_THREAD;
     if (fa->open || w->context != NULL || w->idle || fai_is_reporting(&fa->memory)) return FA_ERROR_STATE;
+    if (fai_observe_delivers(fa)) return FA_ERROR_STATE;
     go_online(w);
     fa->gathered = (fa_frame_result){0};
     fai_memory_clear_retentions(&fa->memory);
@@ -285,6 +290,7 @@ static fa_status begin(fa_system *fa, bool may_wait)
         return FA_ERROR_BUSY;
     }
     open_frame(w);
+    fai_observe_begin(fa);
     return FA_OK;
 }
 
@@ -329,10 +335,12 @@ static fa_status end(fa_system *fa, fa_frame_result *result, bool listed)
     fai_worker *w = fai_self(fa);
     if (w == NULL || !fai_worker_is_main(w)) return FA_ERROR_WRONG_THREAD;
     if (!fa->open || w->context != NULL || w->idle || fai_is_reporting(&fa->memory)) return FA_ERROR_STATE;
+    if (fai_observe_delivers(fa)) return FA_ERROR_STATE;
     close_frame(w);
     if (!listed) fai_memory_drop_unclaimed(&fa->memory, &fa->gathered);
     retire_ready(fa, &fa->gathered, listed);
     pass_boundary(w);
+    fai_observe_end(fa);
     if (result == NULL) return FA_OK;
     *result = fa->gathered;
     result->frame = fa->newest;

@@ -86,7 +86,9 @@ static bool park(fai_worker *w, fa_counter *counter, const fai_want *want)
             fai_bump(&w->stats.parks, 1);
             fai_bump(&w->stats.waits_parked, 1);
             FAI_COUNT(&w->lane.contention, parks, 1);
+            fai_zone zone = fai_worker_park_begin(w);
             fai_park_owner(&w->parker);
+            fai_worker_park_end(w, &zone);
         }
     }
     (void)fai_lane_set_remove(&fa->sleepers.waiting, w->lane.hot.index);
@@ -96,11 +98,9 @@ static bool park(fai_worker *w, fa_counter *counter, const fai_want *want)
     return cycle != NULL;
 }
 
-static fa_status wait_for(fai_worker *w, fa_counter *counter, bool may_fail)
+/// Waits for jobs that were not done at first sight.
+static fa_status wait_on(fai_worker *w, fa_counter *counter, bool may_fail)
 {
-    fai_counter_flush(w);
-    if (fa_is_done(counter)) return FA_OK;
-    if (fai_deadlock_on_stack(w, counter) && may_fail) return FA_ERROR_DEADLOCK;
     const fa_system *fa = fai_worker_system(w);
     const fai_want want = {.counter = counter, .slot = FAI_SLOT_ANY, .run = 0};
     uint64_t deadline = 0;
@@ -121,6 +121,17 @@ static fa_status wait_for(fai_worker *w, fa_counter *counter, bool may_fail)
         deadline = 0;
         limit = UINT32_MAX; // it may have been woken for a job that lies deep
     }
+}
+
+static fa_status wait_for(fai_worker *w, fa_counter *counter, bool may_fail)
+{
+    fai_counter_flush(w);
+    if (fa_is_done(counter)) return FA_OK;
+    if (fai_deadlock_on_stack(w, counter) && may_fail) return FA_ERROR_DEADLOCK;
+    fai_zone zone = fai_zone_begin(&w->lane, FA_EVENT_WAIT_BEGIN, NULL, 0, 0);
+    fa_status status = wait_on(w, counter, may_fail);
+    fai_zone_end(&w->lane, &zone, NULL, 0, 0);
+    return status;
 }
 
 void fai_wait_for_own(fai_worker *w, fa_counter *counter)

@@ -58,6 +58,15 @@ static uint32_t enter(fai_worker *w, fai_job *job)
     return run;
 }
 
+__attribute__((noinline)) void fai_job_call_watched(fai_worker *w, const fai_job *job, fa_job_fn *fn, void *arg)
+{
+    const char *name = fai_job_name(job);
+    uint64_t function = (uintptr_t)fn, depth = w->lane.depth;
+    fai_zone zone = fai_zone_begin_watched(&w->lane, FA_EVENT_JOB_BEGIN, name, function, depth);
+    fn(&w->lane.hot, arg);
+    fai_zone_end_watched(&w->lane, &zone, name, function, depth);
+}
+
 void fai_worker_run(fai_worker *w, fai_job *job)
 {
     FA_ASSERT(w->claimed);
@@ -65,7 +74,7 @@ void fai_worker_run(fai_worker *w, fai_job *job)
     uint32_t run = enter(w, job);
     fai_context context;
     fai_context_begin(w, &context, job, run);
-    job->fn(&w->lane.hot, fai_job_argument(job));
+    fai_job_call(w, job, job->fn, fai_job_argument(job));
     fai_context_end(w, &context);
     FA_ASSERT(w->lane.slot == fai_job_slot(job));
     w->unpublished++;
@@ -86,7 +95,7 @@ void fai_worker_run_inline(fai_worker *w, fai_job *job)
     FA_ASSERT(w->lane.slot == fai_job_slot(job));
     fai_context context;
     fai_context_begin(w, &context, job, w->run);
-    job->fn(&w->lane.hot, fai_job_argument(job));
+    fai_job_call(w, job, job->fn, fai_job_argument(job));
     fai_context_end(w, &context);
     fai_bump(&w->stats.jobs, 1);
     fai_bump(&w->stats.jobs_inline, 1);
@@ -132,7 +141,9 @@ static bool sleep_idle(fai_worker *w, bool searching)
         fai_bump(&w->stats.parks, 1);
         FAI_COUNT(&w->lane.contention, parks, 1);
         fai_rcu_offline();
+        fai_zone zone = fai_worker_park_begin(w);
         fai_park_owner(&w->parker);
+        fai_worker_park_end(w, &zone);
         fai_rcu_online();
     } else {
         fai_rcu_quiescent(); // it may go on looking at jobs that are not worth it

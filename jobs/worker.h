@@ -144,6 +144,18 @@ static inline void fai_context_end(fai_worker *w, fai_context *context)
     w->context = context->below;
 }
 
+/// Slow part of fai_job_call(): tells those who watch.
+void fai_job_call_watched(fai_worker *w, const fai_job *job, fa_job_fn *fn, void *arg);
+
+/// [own] The job's function itself. When nobody watches jobs, that costs a load and a branch.
+static inline void fai_job_call(fai_worker *w, const fai_job *job, fa_job_fn *fn, void *arg)
+{
+    if (FA_UNLIKELY(fai_lane_watches(&w->lane, FAI_WATCH_ZONE(FA_EVENT_JOB_BEGIN))))
+        fai_job_call_watched(w, job, fn, arg);
+    else
+        fn(&w->lane.hot, arg);
+}
+
 static inline void *fai_job_argument(fai_job *job)
 {
     return (fai_job_flags(job) & FAI_JOB_COPIED) != 0 ? (void *)job->args : (void *)(uintptr_t)job->args[0];
@@ -174,6 +186,17 @@ static inline bool fai_worker_is_main(const fai_worker *w)
 static inline bool fai_worker_is_attached(const fai_worker *w)
 {
     return w->lane.hot.index > fai_worker_system(w)->worker_count;
+}
+
+/// [own] Around the lane's sleep.
+static inline fai_zone fai_worker_park_begin(fai_worker *w)
+{
+    return fai_zone_begin(&w->lane, FA_EVENT_PARK_BEGIN, NULL, 0, 0);
+}
+
+static inline void fai_worker_park_end(fai_worker *w, const fai_zone *zone)
+{
+    fai_zone_end(&w->lane, zone, NULL, 0, 0);
 }
 
 // Running -------------------------------------------------------------------------------------------------------------

@@ -207,6 +207,14 @@ static void out_of_range(const test_case *at)
     REFUSED(config.retained_max = (1u << 24) + 1);
     REFUSED(config.strict = (fa_strict)3);
     REFUSED(config.handles_max = (1u << 24) - 1);
+    REFUSED(config.event_capacity = 0);
+    REFUSED(config.event_capacity = 32);
+    REFUSED(config.event_capacity = 100);
+    REFUSED(config.event_capacity = 1u << 21);
+    REFUSED(config.history_length = 0);
+    REFUSED(config.history_length = 65537);
+    REFUSED(config.pressure_percent = 101);
+    REFUSED(config.large_bytes = 32767);
     good.memory_max = lanes * BLOCK;
     REFUSED(config.prefault_bytes = config.memory_max + BLOCK);
     REFUSED(config.frame_bytes_max = config.memory_max + 1);

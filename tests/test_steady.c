@@ -437,12 +437,38 @@ static void assert_nothing_taken(long faults_before)
     assert_int_equal(faults, 0);
 }
 
-static void a_tick_takes_nothing_from_the_system(const test_case *at)
+static uint64_t heard, traced;
+
+static void hear(const fa_event *event, void *context)
+{
+    (void)event, (void)context;
+    heard++;
+}
+
+static bool write_nowhere(const void *data, size_t size, void *context)
+{
+    (void)data, (void)context;
+    traced += size;
+    return true;
+}
+
+/// Everything that can be observed is.
+static void observe(fa_system *fa)
+{
+    fa_listener id;
+    assert_int_equal(fa_listen(fa, FA_EVENT_ALL, hear, NULL, &id), FA_OK);
+    assert_int_equal(fa_trace_start_to(fa, write_nowhere, NULL), FA_OK);
+    assert_int_equal(fa_history_enable(fa, 300), FA_OK);
+    heard = traced = 0;
+}
+
+static void measure(const test_case *at, bool observed)
 {
     enum { WARM_UP = 120, MEASURED = 200 };
     sink to;
     fa_config config = case_config(at, &to);
     fa_system *fa = create(&config);
+    if (observed) observe(fa);
     start(fa);
     for (int i = 0; i < WARM_UP; i++) paced_tick(fa);
     fa_stats before = stats_of(fa);
@@ -458,10 +484,21 @@ static void a_tick_takes_nothing_from_the_system(const test_case *at)
     assert_true(after.memory_bytes < before.memory_bytes + MIB); // no block; packets of frees are counted too
     if (at->workers > 0) assert_true(after.remote_frees > before.remote_frees);
     assert_int_equal(atomic_load(&all.main_jobs), all.tick);
+    if (observed) assert_true(heard > MEASURED * TEAMS && traced > heard && fa_history_count(fa) == 300);
     assert_true(all.tick >= WARM_UP + MEASURED);
     while (stats_of(fa).reclaimed <= before.reclaimed) tick(fa); // a grace period takes its time, not a number of ticks
     stop(fa);
     destroy_quiet(fa, &to);
+}
+
+static void a_tick_takes_nothing_from_the_system(const test_case *at)
+{
+    measure(at, false);
+}
+
+static void nor_does_one_that_is_observed(const test_case *at)
+{
+    if (FA_TRACE) measure(at, true);
 }
 
 /// A thread that is attached, comes once a frame, and is away at every boundary.
@@ -532,6 +569,7 @@ int main(int argc, char **argv)
     const test_entry entries[] = {
         EACH_OF(counters_count, "0", "n"),
         EACH(a_tick_takes_nothing_from_the_system),
+        EACH(nor_does_one_that_is_observed),
         EACH_OF(guests_that_are_away_at_boundaries, "01", "n"),
     };
     return RUN_MATRIX("steady", entries, argc, argv);

@@ -6,8 +6,9 @@
     jobs sees of alloc one header: alloc/lane.h
     only concurrent knows Concurrency Kit, liburcu, C atomics, threads and futexes
     public headers include framealloc/ and headers of the C standard that C++ has too, .hpp those of the C++ standard as well
-    programs (examples, tests, stress, bench) use the public headers, and files of their own folder;
-    tests/test_NOUN.c may also include the internal header of that NOUN, and tests those of the examples they test
+    programs (adapters, examples, tests, stress, bench) use the public headers, and files of their own folder;
+    tests/test_NOUN.c may also include the internal header of that NOUN, and tests those of the adapters and examples
+    they test
 
 usage: check_layers.py [ROOT] | --self-test
 """
@@ -23,7 +24,7 @@ BELOW = {  # folder -> folders whose headers it may include
     "jobs": {"include", "concurrent", "alloc", "jobs"},
 }
 WAIST = "alloc/lane.h"
-PROGRAMS = ("examples", "tests", "stress", "bench")
+PROGRAMS = ("adapters", "examples", "tests", "stress", "bench")
 SUBSTRATE = re.compile(r"ck_\w+\.h|urcu\b.*|stdatomic\.h|threads\.h|semaphore\.h|pthread\.h|linux/futex\.h")
 FOREIGN = re.compile(r"ck_\w+\.h|urcu\b.*")  # of these, what programs may not use either
 STANDARD = {name + ".h" for name in
@@ -88,7 +89,7 @@ def judge_own(root, folder, path, name):
             return None, beside
         if not exists:
             return "no such file beside it or in the tree", None
-        if target == folder or (folder, target) == ("tests", "examples"):
+        if target == folder or (folder == "tests" and target in ("adapters", "examples")):
             return None, name
         noun = re.fullmatch(r"tests/test_(\w+)\.c", path)
         if noun and os.path.basename(name) == noun.group(1) + ".h":

@@ -61,7 +61,8 @@
     X(FA_ERROR_STALE, "refers to something that has ended")                                                            \
     X(FA_ERROR_BUSY, "would have to wait")                                                                             \
     X(FA_ERROR_DEADLOCK, "the wait could never end")                                                                   \
-    X(FA_ERROR_UNSUPPORTED, "not part of this build")
+    X(FA_ERROR_UNSUPPORTED, "not part of this build")                                                                  \
+    X(FA_ERROR_IO, "a file could not be written")
 
 typedef enum fa_status {
 #define FA_STATUS_VALUE(name, text) name,

@@ -7,6 +7,7 @@
 #include <framealloc/base.h>
 #include <framealloc/diagnostics.h>
 #include <framealloc/debug.h>
+#include <framealloc/events.h>
 #include <framealloc/frame.h>
 #include <framealloc/handle.h>
 #include <framealloc/group.h>
@@ -16,6 +17,7 @@
 #include <framealloc/pool.h>
 #include <framealloc/promote.h>
 #include <framealloc/scratch.h>
+#include <framealloc/snapshot.h>
 #include <framealloc/stats.h>
 #include <framealloc/stream.h>
 #include <framealloc/storage.h>
@@ -24,4 +26,5 @@
 #include <framealloc/tick.h>
 #include <framealloc/transfer.h>
 #include <framealloc/vector.h>
+#include <framealloc/trace.h>
 #include <framealloc/worker.h>

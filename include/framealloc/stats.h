@@ -72,6 +72,8 @@ typedef struct fa_stats {
     // frames
     uint32_t frames_alive; // begun and not retired
     uint32_t frame_holds;  // references held
+    // observation
+    uint64_t events_dropped; // since creation: records that found their lane's ring full, or none (events.h)
 } fa_stats;
 
 /// [any] Copies the statistics of the last boundary. FA_ERROR_INVALID: NULL.
