@@ -40,9 +40,9 @@ typedef struct fa_config {
     uint32_t
         handles_max; // most objects behind handles at one time, 0 to 16777214, default 1048576; each takes 56 bytes of
                      // address range, and of memory once it is used
-    uint32_t groups_max;      // groups that may live at one time, 0 to 32768, default 1024
-    uint32_t scratch_max;     // names of scratch pools, 0 to 4096, default 64
-    uint64_t scratch_bytes;   // capacity of a scratch pool that asks for none, 16 to reserve_bytes, default 1 MiB
+    uint32_t groups_max;          // groups that may live at one time, 0 to 32768, default 1024
+    uint32_t scratch_max;         // names of scratch pools, 0 to 4096, default 64
+    uint64_t scratch_bytes;       // capacity of a scratch pool that asks for none, 16 to reserve_bytes, default 1 MiB
     uint64_t promotion_bytes_max; // most bytes promoted per frame, 0 = unlimited (default)
     uint64_t promotion_size_max;  // largest object that is promoted, bytes, 0 = any (default)
     // frees by other lanes that a boundary takes home for a lane, in packets of 61; 0 (default): all. What is left waits for the next one
@@ -58,16 +58,16 @@ typedef struct fa_config {
     uint32_t backtraces;
     uint32_t backtrace_sites;
     uint32_t quarantine;
-    uint64_t stream_bytes_max;    // budget of streams, at most reserve_bytes and memory_max; 0 (default): a quarter of
-                                  // memory_max, or 256 MiB if that is 0
-    uint32_t streams_max;         // most streams at one time, 0 to FA_STREAMS_MAX, default 16384; 128 bytes of address
-                                  // space each, memory for those used
-    bool huge_pages;              // ask for transparent huge pages; default true
-    bool pin_workers;             // pin worker i to the i-th usable CPU; default false
-    bool checked;                 // fill, verify and diagnose at every step; default true in builds with assertions
-    fa_strict strict;             // which diagnostics stop the program; default none; FRAMEALLOC_STRICT overrides it
-    fa_diagnostic_fn *report;     // the sink until fa_sink_set(); NULL (default): to stderr
-    void *report_context;         // passed to `report`
+    uint64_t stream_bytes_max; // budget of streams, at most reserve_bytes and memory_max; 0 (default): a quarter of
+                               // memory_max, or 256 MiB if that is 0
+    uint32_t streams_max;      // most streams at one time, 0 to FA_STREAMS_MAX, default 16384; 128 bytes of address
+                               // space each, memory for those used
+    bool huge_pages;           // ask for transparent huge pages; default true
+    bool pin_workers;          // pin worker i to the i-th usable CPU; default false
+    bool checked;              // fill, verify and diagnose at every step; default true in builds with assertions
+    fa_strict strict;          // which diagnostics stop the program; default none; FRAMEALLOC_STRICT overrides it
+    fa_diagnostic_fn *report;  // the sink until fa_sink_set(); NULL (default): to stderr
+    void *report_context;      // passed to `report`
 } fa_config;
 
 /// [any] The default configuration.
