@@ -113,6 +113,7 @@ static void guards_without_object(const test_case *at)
         assert_null(fa_auto_release(none));
     }
     assert_int_equal(seen.count, 0);
+    assert_reported(&to, 301, 1);
     {
         FA_POOL_AUTO_ARRAY(w, uint64_t, wraps, SIZE_MAX / 8 + 2);
         assert_null(wraps);

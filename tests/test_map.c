@@ -326,6 +326,7 @@ static void bad_arguments(const test_case *at)
     assert_int_equal(numbers_init(w, &m, FA_HOME_POOL, FA_CAPACITY_MAX + 1), FA_ERROR_INVALID);
     assert_reported(&to, 914, 2);
     assert_int_equal(numbers_init(w, &m, FA_HOME_HEAP, FA_CAPACITY_MAX), FA_ERROR_MEMORY);
+    assert_reported(&to, 301, 1);
     assert_int_equal(numbers_insert(w, &m, 1, 1, NULL), FA_MAP_FULL);
     fa_map raw;
     assert_int_equal(fa_map_init(w, &raw, FA_HOME_POOL, 4, SIZE_MAX / 2, 8), FA_ERROR_INVALID);
