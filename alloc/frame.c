@@ -211,7 +211,7 @@ static bool extend(const fai_lane *lane, fai_arena *arena, unsigned char *p, siz
 
 bool fai_lane_extend_frame(fai_lane *lane, void *p, size_t old_size, size_t new_size)
 {
-    if (lane->slot == FAI_NO_SLOT) return false;
+    if (!fai_lane_is_own(lane) || lane->slot == FAI_NO_SLOT) return false;
     fai_arena *arena = fai_lane_store_frame(lane);
     uint64_t more = (uint64_t)(new_size - old_size) + FA_ALIGN_DEFAULT; // at most
     bool paid = fai_label_tag(lane->label) == 0 || new_size > FAI_ARENA_SPAN_MIN || fai_lane_reserve_frame(lane, more);
@@ -222,6 +222,7 @@ bool fai_lane_extend_frame(fai_lane *lane, void *p, size_t old_size, size_t new_
 
 bool fai_lane_extend_scope(fai_lane *lane, void *p, size_t old_size, size_t new_size)
 {
+    if (!fai_lane_is_own(lane)) return false;
     bool extended = extend(lane, store_scope(lane), p, old_size, new_size);
     load_scope(lane);
     return extended;

@@ -22,8 +22,8 @@
 
 #include "alloc/arena.h"
 #include "alloc/diagnose.h"
-#include "alloc/handle.h"
 #include "alloc/event.h"
+#include "alloc/handle.h"
 #include "alloc/label.h"
 #include "alloc/records.h"
 #include "alloc/remote.h"

@@ -120,6 +120,7 @@ bool fa_storage_check(fa_worker *w, const fa_storage *storage)
 {
     if (w == NULL || storage == NULL) return false;
     const fai_lane *lane = fai_lane_of(w);
+    if (!fai_lane_is_own(lane)) return false; // a context of another thread
     if (storage->owner != w) {
         fai_report(lane->memory, lane, "FA201", "a collection is changed on the lane that initialised it only",
                    "read it with the functions for readers, or hand its elements over",

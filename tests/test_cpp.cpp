@@ -366,7 +366,7 @@ void refusals(bool checked)
     CHECK(fa_frame_begin(here.system) == FA_OK);
     CHECK(throws_bad_alloc([&] { (void)frame.allocate(8192); })); // FA003
     fa::pool_resource pool(here.main);
-    CHECK(throws_bad_alloc([&] { (void)pool.allocate(16, 8192); }));
+    CHECK(throws_bad_alloc([&] { (void)pool.allocate(16, 8192); })); // FA903
     fa::frame_allocator<std::uint64_t> numbers(here.main);
     CHECK(throws_bad_alloc([&] { (void)numbers.allocate(static_cast<std::size_t>(-1) / 8 + 2); }));
     CHECK(throws_bad_alloc([&] { (void)fa::make_pool<wide>(nullptr); }));

@@ -25,7 +25,7 @@ typedef enum fa_severity {
     X(FA001, FA_SEVERITY_ERROR, "used outside a frame",                                                                \
       "frame memory and jobs exist between the begin and the end of a frame only")                                     \
     X(FA002, FA_SEVERITY_ERROR, "frame memory escaped",                                                                \
-      "frame or scope memory was handed to something that keeps or frees objects; it goes with its frame or scope")    \
+      "frame or scope memory was handed to something that keeps or frees objects, or used after it went")              \
     X(FA003, FA_SEVERITY_WARNING, "frame memory exhausted",                                                            \
       "an allocation was refused because frame_bytes_max, memory_max or the address range is used up")                 \
     X(FA101, FA_SEVERITY_ERROR, "tick hooks not installed",                                                            \

@@ -5,13 +5,13 @@
 
 #include <framealloc/allocator.h>
 #include <framealloc/base.h>
-#include <framealloc/diagnostics.h>
 #include <framealloc/debug.h>
+#include <framealloc/diagnostics.h>
 #include <framealloc/events.h>
 #include <framealloc/frame.h>
-#include <framealloc/handle.h>
 #include <framealloc/group.h>
 #include <framealloc/guard.h>
+#include <framealloc/handle.h>
 #include <framealloc/jobs.h>
 #include <framealloc/map.h>
 #include <framealloc/pool.h>
@@ -19,12 +19,12 @@
 #include <framealloc/scratch.h>
 #include <framealloc/snapshot.h>
 #include <framealloc/stats.h>
-#include <framealloc/stream.h>
 #include <framealloc/storage.h>
+#include <framealloc/stream.h>
 #include <framealloc/system.h>
 #include <framealloc/tag.h>
 #include <framealloc/tick.h>
+#include <framealloc/trace.h>
 #include <framealloc/transfer.h>
 #include <framealloc/vector.h>
-#include <framealloc/trace.h>
 #include <framealloc/worker.h>

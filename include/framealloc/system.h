@@ -40,9 +40,9 @@ typedef struct fa_config {
     uint32_t
         handles_max; // most objects behind handles at one time, 0 to 16777214, default 1048576; each takes 56 bytes of
                      // address range, and of memory once it is used
-    uint32_t groups_max;      // groups that may live at one time, 0 to 32768, default 1024
-    uint32_t scratch_max;     // names of scratch pools, 0 to 4096, default 64
-    uint64_t scratch_bytes;   // capacity of a scratch pool that asks for none, 16 to reserve_bytes, default 1 MiB
+    uint32_t groups_max;          // groups that may live at one time, 0 to 32768, default 1024
+    uint32_t scratch_max;         // names of scratch pools, 0 to 4096, default 64
+    uint64_t scratch_bytes;       // capacity of a scratch pool that asks for none, 16 to reserve_bytes, default 1 MiB
     uint64_t promotion_bytes_max; // most bytes promoted per frame, 0 = unlimited (default)
     uint64_t promotion_size_max;  // largest object that is promoted, bytes, 0 = any (default)
     // frees by other lanes that a boundary takes home for a lane, in packets of 61; 0 (default): all. What is left waits for the next one
@@ -58,21 +58,21 @@ typedef struct fa_config {
     uint32_t backtraces;
     uint32_t backtrace_sites;
     uint32_t quarantine;
-    uint64_t stream_bytes_max;    // budget of streams, at most reserve_bytes and memory_max; 0 (default): a quarter of
-                                  // memory_max, or 256 MiB if that is 0
-    uint32_t streams_max;         // most streams at one time, 0 to FA_STREAMS_MAX, default 16384; 128 bytes of address
-                                  // space each, memory for those used
-    uint32_t event_capacity;      // events that a lane records between two frame ends (events.h), 64 bytes each, taken
-                                  // when somebody listens; power of two, 64 to 1048576, default 16384
-    uint32_t history_length;      // snapshots that fa_history_enable(fa, 0) keeps, 1 to 65536, default 300
-    uint32_t pressure_percent;    // of the memory limit in use: FA_EVENT_MEMORY_PRESSURE; to 100, default 90, 0 = never
-    uint64_t large_bytes;         // above this: FA_EVENT_LARGE_ALLOCATION; at least 32768, default 1 MiB, 0 = never
-    bool huge_pages;              // ask for transparent huge pages; default true
-    bool pin_workers;             // pin worker i to the i-th usable CPU; default false
-    bool checked;                 // fill, verify and diagnose at every step; default true in builds with assertions
-    fa_strict strict;             // which diagnostics stop the program; default none; FRAMEALLOC_STRICT overrides it
-    fa_diagnostic_fn *report;     // the sink until fa_sink_set(); NULL (default): to stderr
-    void *report_context;         // passed to `report`
+    uint64_t stream_bytes_max; // budget of streams, at most reserve_bytes and memory_max; 0 (default): a quarter of
+                               // memory_max, or 256 MiB if that is 0
+    uint32_t streams_max;      // most streams at one time, 0 to FA_STREAMS_MAX, default 16384; 128 bytes of address
+                               // space each, memory for those used
+    uint32_t event_capacity;   // events that a lane records between two frame ends (events.h), 64 bytes each, taken
+                               // when somebody listens; power of two, 64 to 1048576, default 16384
+    uint32_t history_length;   // snapshots that fa_history_enable(fa, 0) keeps, 1 to 65536, default 300
+    uint32_t pressure_percent; // of the memory limit in use: FA_EVENT_MEMORY_PRESSURE; to 100, default 90, 0 = never
+    uint64_t large_bytes;      // above this: FA_EVENT_LARGE_ALLOCATION; at least 32768, default 1 MiB, 0 = never
+    bool huge_pages;           // ask for transparent huge pages; default true
+    bool pin_workers;          // pin worker i to the i-th usable CPU; default false
+    bool checked;              // fill, verify and diagnose at every step; default true in builds with assertions
+    fa_strict strict;          // which diagnostics stop the program; default none; FRAMEALLOC_STRICT overrides it
+    fa_diagnostic_fn *report;  // the sink until fa_sink_set(); NULL (default): to stderr
+    void *report_context;      // passed to `report`
     const struct fa_profiler *profiler; // live hooks (events.h), copied; NULL (default): none
 } fa_config;
 
