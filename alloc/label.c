@@ -83,6 +83,8 @@ uint32_t fai_names_child_any(fai_names *names, uint32_t parent, const char *name
         }
         if (strcmp(names->nodes[found].path, path) == 0) {
             if (mine != FAI_INDEX_NONE) unclaim_node(names, mine);
+            // [name.count] release: who listed it may not have come to that yet, and the caller may hand the number on at once.
+            if (!fai_load_relaxed(&names->is_listed[found])) fai_store_release(&names->is_listed[found], 1u);
             return found;
         }
         slot = (slot + 1) % FAI_NAME_SLOTS;

@@ -95,6 +95,7 @@ static void abandon(fai_worker *w)
 {
     fa_system *fa = fai_worker_system(w);
     bool can_detach = fai_worker_is_attached(w) && w->context == NULL && w->deque.head == w->deque.base;
+    w->context = NULL; // lies on a stack that has been left
     fai_report(&fa->memory, &w->lane, "FA908",
                can_detach ? "the lane was detached for it"
                           : "its system is of no use any more: it was the main thread, or in a job or fork",

@@ -380,6 +380,7 @@ static void pressure_once_a_crossing_and_refusals(const test_case *at)
     end(fa);
     assert_int_equal(all.of[FA_EVENT_MEMORY_REFUSED], 1);
     assert_int_equal(find(&all, FA_EVENT_MEMORY_REFUSED)->a, stats_of(fa).memory_refused - refused);
+    assert_reported(&to, 301, 1);
     destroy_quiet(fa, &to);
     free(all.events);
 }

@@ -55,8 +55,9 @@ def judge_tests(root, cell):
                             for folder, _, files in os.walk(os.path.join(root, "tests")) if "CMakeLists.txt" in files)
             for name in names:
                 known = name.startswith("example_") and example_exists(root, name[len("example_"):])
-                short = name.removeprefix("level_tick_")  # level_tick_check(NAME …) adds that
-                if not known and not re.search(rf"\b(?:{re.escape(name)}|level_tick_check\({re.escape(short)})\b", lists):
+                level, check = name.removeprefix("level_tick_"), name.removeprefix("check_")  # added by functions
+                written = "|".join(map(re.escape, (name, f"level_tick_check({level}", f"fa_check({check}")))
+                if not known and not re.search(rf"\b(?:{written})\b", lists):
                     yield f"no such test: {name}"
         else:
             known = tests_of(root, program)
