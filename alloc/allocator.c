@@ -69,6 +69,40 @@ static void *scope_realloc(void *ctx, void *p, size_t old_size, size_t new_size,
     return move(&a, p, old_size, new_size, align);
 }
 
+// Groups and scratch pools ----------------------------------------------------------------------------------------------
+
+static void *group_alloc(void *ctx, size_t size, size_t align)
+{
+    const fa_group_source *source = ctx;
+    return source != NULL ? fa_group_alloc(source->worker, source->group, size, default_align(align)) : NULL;
+}
+
+static void *scratch_alloc(void *ctx, size_t size, size_t align)
+{
+    const fa_scratch_source *source = ctx;
+    return source != NULL ? fa_scratch_alloc(source->worker, source->pool, size, default_align(align)) : NULL;
+}
+
+/// Of memory that has no top of its own: another lane may have allocated behind it.
+static void *shared_realloc(const fa_allocator *a, void *p, size_t old_size, size_t new_size, size_t align)
+{
+    if (p == NULL) return a->alloc(a->ctx, new_size, align);
+    if (a->ctx == NULL || new_size == 0) return NULL;
+    return is_aligned(p, align) && new_size <= old_size ? p : move(a, p, old_size, new_size, align);
+}
+
+static void *group_realloc(void *ctx, void *p, size_t old_size, size_t new_size, size_t align)
+{
+    fa_allocator a = fa_allocator_group(ctx);
+    return shared_realloc(&a, p, old_size, new_size, align);
+}
+
+static void *scratch_realloc(void *ctx, void *p, size_t old_size, size_t new_size, size_t align)
+{
+    fa_allocator a = fa_allocator_scratch(ctx);
+    return shared_realloc(&a, p, old_size, new_size, align);
+}
+
 // Pool and heap ---------------------------------------------------------------------------------------------------------
 
 static void *pool_alloc(void *ctx, size_t size, size_t align)
@@ -153,4 +187,14 @@ fa_allocator fa_allocator_pool(fa_worker *w)
 fa_allocator fa_allocator_heap(fa_worker *w)
 {
     return (fa_allocator){heap_alloc, heap_realloc, heap_free, w};
+}
+
+fa_allocator fa_allocator_group(fa_group_source *source)
+{
+    return (fa_allocator){group_alloc, group_realloc, leave_to_arena, source};
+}
+
+fa_allocator fa_allocator_scratch(fa_scratch_source *source)
+{
+    return (fa_allocator){scratch_alloc, scratch_realloc, leave_to_arena, source};
 }

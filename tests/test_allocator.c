@@ -225,6 +225,69 @@ static void rollback_undoes_growth(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+// Groups and scratch pools ----------------------------------------------------------------------------------------------
+
+typedef struct shared_arenas {
+    fa_group group;
+    fa_scratch pool;
+} shared_arenas;
+
+static void grow_in_shared_memory(fa_worker *w, void *arg)
+{
+    const shared_arenas *all = arg;
+    fa_group_source group = {w, all->group};
+    fa_scratch_source scratch = {w, all->pool};
+    fa_allocator tables_of_lane[] = {fa_allocator_group(&group), fa_allocator_scratch(&scratch)};
+    for (size_t t = 0; t < 2; t++) {
+        fa_allocator a = tables_of_lane[t];
+        unsigned char *p = fa_realloc_with(&a, NULL, 0, 10, 0);
+        EXPECT(p != NULL && (uintptr_t)p % 16 == 0);
+        fill(p, 10, w->index);
+        for (size_t size = 10; size < 3000; size *= 3) {
+            unsigned char *q = fa_realloc_with(&a, p, size, size * 3, 64);
+            EXPECT(q != NULL && (uintptr_t)q % 64 == 0 && is_filled(q, 10, w->index));
+            EXPECT(is_filled(p, 10, w->index)); // still there: free does nothing
+            if (q != NULL) p = q;
+        }
+        EXPECT(fa_realloc_with(&a, p, 7290, 20, 64) == p); // smaller: in place
+        EXPECT(fa_realloc_with(&a, p, 20, 0, 64) == NULL);
+        EXPECT(is_filled(p, 10, w->index));
+        fa_free_with(&a, p, 20);
+        EXPECT(fa_alloc_with(&a, 0, 16) == NULL);
+    }
+}
+
+static void groups_and_scratch_pools_have_tables(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    shared_arenas all;
+    for (int round = 0; round < 3; round++) {
+        begin(fa);
+        assert_int_equal(fa_group_create(w, "table", &all.group), FA_OK);
+        assert_int_equal(fa_scratch_create(w, "table", MIB, &all.pool), FA_OK);
+        everyone(fa, grow_in_shared_memory, &all);
+        end(fa);
+        assert_true(stats_of(fa).group_bytes > 0 && stats_of(fa).scratch_bytes > 0);
+        assert_int_equal(fa_group_free(w, all.group), FA_OK);
+        assert_int_equal(fa_scratch_remove(w, all.pool), FA_OK);
+    }
+    fa_group_source gone = {w, all.group};
+    fa_scratch_source removed = {w, all.pool}, none = {NULL, all.pool};
+    fa_allocator a = fa_allocator_group(&gone), b = fa_allocator_scratch(&removed), c = fa_allocator_scratch(&none);
+    assert_null(fa_alloc_with(&a, 16, 16));
+    assert_null(fa_alloc_with(&b, 16, 16));
+    forget_reports(&to, 201); // in checked systems
+    assert_null(fa_alloc_with(&c, 16, 16));
+    a = fa_allocator_group(NULL);
+    b = fa_allocator_scratch(NULL);
+    assert_null(fa_alloc_with(&a, 16, 16));
+    assert_null(fa_realloc_with(&b, &to, 16, 32, 16));
+    fa_free_with(&b, &to, 16);
+    destroy_quiet(fa, &to);
+}
+
 int main(int argc, char **argv)
 {
     static const test_entry tests[] = {
@@ -235,6 +298,7 @@ int main(int argc, char **argv)
         EACH_OF(growth_obeys_the_frame_limit, "0", "ny"),
         EACH_OF(nothing_and_strangers, "0", "ny"),
         EACH_OF(rollback_undoes_growth, "0", "ny"),
+        EACH(groups_and_scratch_pools_have_tables),
     };
     return RUN_MATRIX("allocator", tests, argc, argv);
 }

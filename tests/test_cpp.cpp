@@ -348,6 +348,35 @@ void guards(bool checked)
     CHECK(fa_frame_end(here.system, nullptr) == FA_OK);
 }
 
+template <class Call> bool throws_bad_alloc(Call call);
+
+void tables(uint32_t workers, bool checked)
+{
+    world here(workers, checked);
+    fa_group group;
+    fa_scratch pool;
+    CHECK(fa_group_create(here.main, "names", &group) == FA_OK);
+    CHECK(fa_scratch_create(here.main, "names", 1 << 20, &pool) == FA_OK);
+    fa_group_source from_group = {here.main, group};
+    fa_scratch_source from_pool = {here.main, pool};
+    fa::table_resource in_group(fa_allocator_group(&from_group)), in_pool(fa_allocator_scratch(&from_pool)),
+        same(fa_allocator_group(&from_group)), nothing(fa_allocator{});
+    for (std::pmr::memory_resource *resource :
+         {static_cast<std::pmr::memory_resource *>(&in_group), static_cast<std::pmr::memory_resource *>(&in_pool)}) {
+        std::pmr::vector<std::pmr::string> names(resource);
+        for (int i = 0; i < 200; i++)
+            names.emplace_back("a name that is too long to be kept inside " + std::to_string(i));
+        for (int i = 0; i < 200; i++) CHECK(names[static_cast<std::size_t>(i)].back() == '0' + i % 10);
+        CHECK(resource->allocate(64, 256) != nullptr);
+    }
+    CHECK(in_group.is_equal(same) && !in_group.is_equal(in_pool));
+    CHECK(throws_bad_alloc([&] { (void)nothing.allocate(16); }));
+    CHECK(fa_group_free(here.main, group) == FA_OK);
+    CHECK(throws_bad_alloc([&] { (void)in_group.allocate(16); }));
+    here.expected = checked ? 1 : 0; // FA201
+    CHECK(fa_scratch_remove(here.main, pool) == FA_OK);
+}
+
 template <class Call> bool throws_bad_alloc(Call call)
 {
     try {
@@ -386,6 +415,7 @@ int main()
             containers_of_the_system(workers, checked);
             pointers(workers, checked);
             pointers_travel(workers, checked);
+            tables(workers, checked);
         }
         guards(checked);
         refusals(checked);

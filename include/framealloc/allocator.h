@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 //
-// Allocator tables: frame, scope, pool and heap memory for code that is written against a table of functions (parsers, scripting languages,
+// Allocator tables: frame, scope, pool, heap, group and scratch memory for code that is written against a table of functions (parsers, scripting languages,
 // containers). The same four functions serve tables of one's own. C++ has fa::resource in framealloc.hpp.
 #pragma once
 
-#include <framealloc/frame.h>
+#include <framealloc/group.h>
 #include <framealloc/pool.h>
+#include <framealloc/scratch.h>
 
 /// How to allocate. `ctx` goes to every call. All sizes are bytes; alignments are powers of two, 0 counts as 16.
 ///
@@ -28,6 +29,22 @@ FA_API fa_allocator fa_allocator_frame(fa_worker *w);
 FA_API fa_allocator fa_allocator_scope(fa_worker *w);
 FA_API fa_allocator fa_allocator_pool(fa_worker *w);
 FA_API fa_allocator fa_allocator_heap(fa_worker *w);
+
+/// Who allocates, and from what: the context of the tables below, which must outlive them. One for each lane.
+typedef struct fa_group_source {
+    fa_worker *worker;
+    fa_group group;
+} fa_group_source;
+
+typedef struct fa_scratch_source {
+    fa_worker *worker;
+    fa_scratch pool;
+} fa_scratch_source;
+
+/// [own] Tables over a group or scratch pool: free does nothing (it goes with the group or the next reset), realloc shrinks in place and otherwise
+/// moves. A NULL source makes a table that refuses everything; what has ended refuses as its own functions do.
+FA_API fa_allocator fa_allocator_group(fa_group_source *source);
+FA_API fa_allocator fa_allocator_scratch(fa_scratch_source *source);
 
 /// [own] The calls of a table. A NULL table, or one without the function, is answered with NULL.
 static inline void *fa_alloc_with(const fa_allocator *a, size_t size, size_t align)

@@ -121,6 +121,36 @@ using scope_resource = resource<FA_HOME_SCOPE>;
 using pool_resource = resource<FA_HOME_POOL>;
 using heap_resource = resource<FA_HOME_HEAP>;
 
+/// A std::pmr resource over any allocator table (allocator.h), for groups and scratch pools: fa_allocator_group(), fa_allocator_scratch(), or one
+/// of your own. The table's context must outlive what is allocated.
+class table_resource final : public std::pmr::memory_resource {
+  public:
+    explicit table_resource(const fa_allocator &table) noexcept : table_(table)
+    {
+    }
+
+  private:
+    void *do_allocate(std::size_t bytes, std::size_t align) override
+    {
+        void *p = fa_alloc_with(&table_, bytes != 0 ? bytes : 1, align);
+        if (p == nullptr) throw std::bad_alloc();
+        return p;
+    }
+
+    void do_deallocate(void *p, std::size_t bytes, std::size_t) override
+    {
+        fa_free_with(&table_, p, bytes);
+    }
+
+    bool do_is_equal(const std::pmr::memory_resource &other) const noexcept override
+    {
+        const auto *same = dynamic_cast<const table_resource *>(&other);
+        return same != nullptr && same->table_.ctx == table_.ctx && same->table_.alloc == table_.alloc;
+    }
+
+    fa_allocator table_;
+};
+
 /// A standard allocator over one kind of memory, without virtual calls. Travels with its container on move and swap, not on copy assignment.
 template <class T, fa_home Home = FA_HOME_FRAME> class allocator {
   public:
