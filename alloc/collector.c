@@ -38,8 +38,8 @@ void fa_collector_take(const fa_diagnostic *diagnostic, void *context)
     copy(item->tag, sizeof item->tag, diagnostic->tag);
     copy(item->phase, sizeof item->phase, diagnostic->phase);
     copy(item->message, sizeof item->message, diagnostic->message);
-    item->note = diagnostic->note;
-    item->help = diagnostic->help;
+    copy(item->note, sizeof item->note, diagnostic->note);
+    copy(item->help, sizeof item->help, diagnostic->help);
     // [collector.ready] release: the entry.
     fai_store_release(&item->ready, 1u);
 }

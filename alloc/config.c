@@ -24,6 +24,7 @@ fa_config fa_config_default(void)
         .prefault_bytes = 0,
         .retained_max = 65536,
         .promotion_bytes_max = 0,
+        .pool_classes = FA_CLASSES_ALL,
         .promotion_size_max = 0,
         .handles_max = 1u << 20,
         .backtraces = 0,
@@ -119,6 +120,8 @@ static const char *check_counts(const fa_config *c)
          "strict is FA_STRICT_WARN, FA_STRICT_STOP_ON_ERROR or FA_STRICT_STOP_ON_WARNING"},
         {c->handles_max <= FAI_HANDLES_MAX, "handles_max is 0 to 16777214"},
         {c->streams_max <= FA_STREAMS_MAX, "streams_max is 0 to 1048576"},
+        {(c->pool_classes & ~FA_CLASSES_ALL) == 0 && c->pool_classes != 0,
+         "pool_classes has one of its lowest 40 bits set, and no other"},
         {c->groups_max <= 32768, "groups_max is 0 to 32768"}, {c->scratch_max <= 4096, "scratch_max is 0 to 4096"});
 }
 

@@ -88,6 +88,17 @@ static void tell_free(const fai_lane *lane, const void *p, uint32_t info)
         fai_memory_tell_free(lane->memory, lane->hot.index, fai_memory_kind_of(lane->memory, p), p);
 }
 
+/// The smallest class in use that serves such objects, FA_CLASS_COUNT if none does.
+static uint32_t pool_class(const fai_lane *lane, size_t size, size_t align)
+{
+    uint64_t used = lane->memory->config.pool_classes;
+    uint32_t size_class = fai_class_aligned(size, align);
+    while (size_class < FA_CLASS_COUNT &&
+           ((used >> size_class & 1) == 0 || (fai_class_size(size_class) & (align - 1)) != 0))
+        size_class++;
+    return size_class;
+}
+
 static fai_purse *current_purse(fai_lane *lane)
 {
     uint32_t tag = fai_label_tag(lane->label);
@@ -199,7 +210,7 @@ void *fa_pool_alloc_slow(fa_worker *w, size_t size, size_t align)
         report_align(lane, align);
         return NULL;
     }
-    uint32_t size_class = fai_class_aligned(size, align);
+    uint32_t size_class = pool_class(lane, size, align);
     if (size_class == FA_CLASS_COUNT) return alloc_span(lane, size, align, FAI_KIND_POOL, __builtin_return_address(0));
     uint64_t denials = lane->denials;
     fai_purse *purse = current_purse(lane);
@@ -512,7 +523,7 @@ bool fa_pool_alloc_batch(fa_worker *w, size_t n, size_t size, size_t align, void
     }
     const void *caller = __builtin_return_address(0);
     uint64_t denials = lane->denials;
-    uint32_t size_class = fai_class_aligned(size, align);
+    uint32_t size_class = pool_class(lane, size, align);
     bool small = size_class != FA_CLASS_COUNT;
     size_t got = small ? take_many(lane, size_class, n, out) : spans_many(lane, n, size, align, out, caller);
     if (lane->exact && small)

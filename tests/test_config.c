@@ -205,6 +205,8 @@ static void out_of_range(const test_case *at)
     REFUSED(config.prefault_bytes = 4096);
     REFUSED(config.prefault_bytes = config.reserve_bytes + BLOCK);
     REFUSED(config.retained_max = (1u << 24) + 1);
+    REFUSED(config.pool_classes = 0);
+    REFUSED(config.pool_classes = FA_CLASSES_ALL + 1);
     REFUSED(config.strict = (fa_strict)3);
     REFUSED(config.handles_max = (1u << 24) - 1);
     REFUSED(config.event_capacity = 0);

@@ -367,7 +367,7 @@ void tables(uint32_t workers, bool checked)
         for (int i = 0; i < 200; i++)
             names.emplace_back("a name that is too long to be kept inside " + std::to_string(i));
         for (int i = 0; i < 200; i++) CHECK(names[static_cast<std::size_t>(i)].back() == '0' + i % 10);
-        CHECK(resource->allocate(64, 256) != nullptr);
+        CHECK(reinterpret_cast<std::uintptr_t>(resource->allocate(64, 256)) % 256 == 0);
     }
     CHECK(in_group.is_equal(same) && !in_group.is_equal(in_pool));
     CHECK(throws_bad_alloc([&] { (void)nothing.allocate(16); }));

@@ -80,6 +80,50 @@ static void alignments(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+/// A table of four classes, as in small systems: sizes between them are rounded up, larger ones come from spans.
+static void class_tables_change_classes(const test_case *at)
+{
+    static const size_t used[] = {32, 128, 512, 2048};
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.pool_classes = 0;
+    for (size_t i = 0; i < 4; i++) config.pool_classes |= UINT64_C(1) << fa_class_of(used[i]);
+    fa_system *fa = create(&config);
+    fa_worker *w = fa_self(fa);
+    for (int round = 0; round < 3; round++) {
+        void *objects[300];
+        size_t bytes = 0;
+        for (size_t i = 0; i < 300; i++) {
+            size_t size = 1 + i * 9, wanted = 64 * KIB;
+            for (size_t c = 4; c-- > 0 && size <= used[c];) wanted = used[c];
+            objects[i] = fa_pool_alloc(w, size);
+            assert_non_null(objects[i]);
+            assert_int_equal(fa_usable_size(fa, objects[i]), wanted);
+            fill(objects[i], size, i);
+            bytes += wanted;
+        }
+        begin(fa);
+        end(fa);
+        assert_int_equal(stats_of(fa).pool_live, 300);
+        assert_int_equal(stats_of(fa).pool_live_bytes, bytes);
+        for (size_t i = 0; i < 300; i++) {
+            assert_true(is_filled(objects[i], 1 + i * 9, i));
+            fa_pool_free(w, objects[i]);
+        }
+        void *aligned = fa_pool_alloc_aligned(w, 40, 64), *p[5];
+        assert_int_equal((uintptr_t)aligned % 64, 0);
+        assert_int_equal(fa_usable_size(fa, aligned), 128);
+        fa_pool_free(w, aligned);
+        assert_true(fa_pool_alloc_batch(w, 5, 200, 16, p));
+        assert_int_equal(fa_usable_size(fa, p[4]), 512);
+        fa_pool_free_batch(w, 5, p);
+        begin(fa);
+        end(fa);
+        assert_int_equal(stats_of(fa).pool_live + stats_of(fa).pool_live_bytes, 0);
+    }
+    destroy_quiet(fa, &to);
+}
+
 static void large_objects(const test_case *at)
 {
     static const size_t sizes[] = {32769, 65536, 65537, 200000, MIB, 2 * MIB, 2 * MIB + 1, 9 * MIB};
@@ -817,6 +861,7 @@ int main(int argc, char **argv)
 {
     const test_entry entries[] = {
         EACH_OF(classes, "01", "ny"),
+        EACH_OF(class_tables_change_classes, "02", "ny"),
         EACH_OF(alignments, "01", "ny"),
         EACH_OF(large_objects, "02", "ny"),
         EACH_OF(heap_objects, "02", "ny"),

@@ -163,8 +163,8 @@ typedef struct fa_collected {
     char tag[64];
     char phase[64];
     char message[256];
-    const char *note; // as in fa_diagnostic
-    const char *help;
+    char note[512];
+    char help[256];
 } fa_collected;
 
 /// A sink that keeps the first diagnostics it gets, in the order of arrival, and counts the others. Never waits, never allocates. Owned by

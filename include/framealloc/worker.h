@@ -21,6 +21,8 @@
 /// Size classes of the pool: 16 to 128 bytes in steps of 16, then four per doubling up to 32 KiB.
 #define FA_CLASS_COUNT 40
 #define FA_CLASS_SIZE_MAX 32768u
+/// A set with every class, one bit each.
+#define FA_CLASSES_ALL ((UINT64_C(1) << FA_CLASS_COUNT) - 1)
 /// Free objects that a lane keeps at hand per class; a magazine is then 512 bytes.
 #define FA_MAGAZINE_SLOTS 62
 /// Alignment of every allocation that asks for no other, bytes.
