@@ -56,7 +56,10 @@ static void search_job(fa_worker *w, void *argument)
     found.epoch = world->goals[key % GOAL_COUNT].epoch;
     const struct path_view *previous = find_previous(w, world, key, &before);
     size_t bytes = path_bytes(found.length, previous);
-    fa_retain retain = {.to = FA_RETAIN_POOL, .cell = &world->paths.cells[key], .user = key, .key = key};
+    fa_retain retain = fa_retain_for(FA_REUSABLE);
+    retain.cell = &world->paths.cells[key];
+    retain.user = retain.key = key;
+    retain.type = "path";
     struct path *path = fa_frame_retained(w, bytes, _Alignof(struct path), &retain);
     if (path == NULL) {
         world_fault(world, "no frame memory to retain a path");

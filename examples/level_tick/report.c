@@ -231,6 +231,33 @@ static json_t *crowd_json(const struct report *report)
     return crowd;
 }
 
+struct text {
+    char *bytes;
+    size_t size;
+};
+
+static bool append(const void *data, size_t size, void *context)
+{
+    struct text *text = context;
+    char *bytes = realloc(text->bytes, text->size + size + 1);
+    if (bytes == NULL) return false;
+    memcpy(bytes + text->size, data, size);
+    text->bytes = bytes;
+    text->size += size;
+    return true;
+}
+
+/// The library's own snapshot, as it writes it; NULL when there is no memory.
+static json_t *snapshot_json(const struct report *report)
+{
+    struct text text = {NULL, 0};
+    json_t *snapshot = NULL;
+    if (fa_snapshot_write_json(&report->run->snapshot, append, &text) == FA_OK)
+        snapshot = json_loadb(text.bytes, text.size, 0, NULL);
+    free(text.bytes);
+    return snapshot;
+}
+
 bool report_write_json(const struct report *report, struct output *output, struct failure *failure)
 {
     json_t *root = json_object();
@@ -239,7 +266,8 @@ bool report_write_json(const struct report *report, struct output *output, struc
                 json_object_set_new(root, "time", tick_json(report)) == 0 &&
                 json_object_set_new(root, "library", library_json(report)) == 0 &&
                 json_object_set_new(root, "crowd", crowd_json(report)) == 0 &&
-                json_object_set_new(root, "phases", phases_json(report)) == 0;
+                json_object_set_new(root, "phases", phases_json(report)) == 0 &&
+                json_object_set_new(root, "snapshot", snapshot_json(report)) == 0;
     char *text = good ? json_dumps(root, JSON_INDENT(2)) : NULL;
     json_decref(root);
     if (text == NULL) return fail(failure, "no memory for the JSON report");

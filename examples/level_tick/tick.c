@@ -344,6 +344,7 @@ bool run_end(struct run *run, struct failure *failure)
     fa_status status = drain(run);
     if (status != FA_OK) return refuse(failure, "the last frames cannot end", status);
     status = read_phases(run);
+    if (status == FA_OK) status = fa_snapshot_take(run->fa, &run->snapshot);
     if (status != FA_OK) return refuse(failure, "the phases cannot be read", status);
     fa_stats at_end = run->stats;
     status = let_go(run);

@@ -35,6 +35,7 @@ struct run {
     uint64_t checksum;
     fa_stats stats;                     // at the end of run_end()
     fa_phase_stats phases[PHASE_COUNT]; // all frames together
+    fa_snapshot snapshot;               // as the last tick left it
     fa_tag_stats tags[PHASE_COUNT];     // a phase's tag has its name
     struct render_target picture;       // of the last tick; its output is the caller's to open and commit
     struct render_target *pictures;     // of other ticks, a ring

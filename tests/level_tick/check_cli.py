@@ -94,6 +94,9 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(report["crowd"]["corrupt"], 0)
         self.assertIn(report["world"]["checksum"], text)
         self.assertGreater(report["library"]["jobs"], 0)
+        self.assertGreater(report["phases"]["sense"]["frame_bytes"], 0)
+        self.assertGreater(report["phases"]["move"]["pool_allocs"], 0)
+        self.assertIn("version", report["snapshot"])
 
     def test_list_maps(self):
         text = self.expect_good(self.run_program("--wad", "crypt.wad", "--list-maps"))
