@@ -241,6 +241,8 @@ fa_status fai_handles_compact(fai_memory *memory, size_t max_bytes, uint32_t max
     handles->compacting = false;
     fai_store_relaxed(&handles->relocated, handles->relocated + r.result.moves);
     fai_store_relaxed(&handles->relocated_bytes, handles->relocated_bytes + r.result.bytes);
+    if (r.result.moves > 0)
+        fai_event(fai_memory_lane(memory, 0), FA_EVENT_HANDLE_COMPACT, NULL, r.result.moves, r.result.bytes, 0);
     if (result != NULL) *result = r.result;
     return r.no_memory ? FA_ERROR_MEMORY : FA_OK;
 }

@@ -291,6 +291,7 @@ void fai_streams_evict(fai_lane *lane, uint32_t plan)
                 .priority = (fa_stream_priority)fai_stream_priority_in(word),
             };
             if (slot->evict != NULL) slot->evict(&lane->hot, &eviction);
+            fai_event(lane, FA_EVENT_STREAM_EVICT, slot->name, eviction.size, eviction.stream.bits, 0);
             (void)fai_add_relaxed(&streams->evictions, 1u);
             (void)fai_add_relaxed(&streams->evicted_bytes, eviction.size);
             bool gone = fai_stream_step(slot, &word, fai_stream_over(word));

@@ -69,6 +69,33 @@ static uint32_t fill_phases(const fai_memory *memory, fa_snapshot_row *rows, uin
     return count;
 }
 
+static uint32_t fill_streams(const fai_memory *memory, fa_snapshot_row *rows, uint32_t room)
+{
+    static const char *const states[] = {"reserved", "loading", "ready", "evicting", "leaving"};
+    fa_stream_stats stats;
+    if (fa_stream_stats_read((const fa_system *)(const void *)memory, &stats) != FA_OK) return 0;
+    const uint64_t counts[] = {stats.reserved, stats.loading, stats.ready, stats.evicting, stats.leaving};
+    if (stats.streams + stats.leaving == 0) return 0;
+    for (uint32_t i = 0; i < 5 && i < room; i++) {
+        put_row_name(&rows[i], states[i]);
+        rows[i].values[0] = counts[i];
+    }
+    return 5;
+}
+
+static uint32_t fill_scratch(const fai_memory *memory, fa_snapshot_row *rows, uint32_t room)
+{
+    fa_scratch_info pools[FA_SNAPSHOT_ROWS_MAX];
+    uint32_t count = fa_scratch_list(&fai_memory_lane(memory, 0)->hot, pools, room);
+    for (uint32_t i = 0; i < count && i < room; i++) {
+        put_row_name(&rows[i], pools[i].name);
+        rows[i].values[0] = pools[i].capacity;
+        rows[i].values[1] = pools[i].allocated;
+        rows[i].values[2] = pools[i].objects;
+    }
+    return count;
+}
+
 _Static_assert(sizeof((fa_snapshot_row){0}.values) == FA_SNAPSHOT_COLUMNS * sizeof(uint64_t), "rows are full");
 
 /// One line for each part of the library that has named things to show.
@@ -76,6 +103,8 @@ static const section sections[] = {
     {"frame_slots", {"blocks", "alive"}, fill_frame_slots},
     {"tags", {"held", "charged", "peak", "soft", "hard", "denied"}, fill_tags},
     {"phases", {"ns", "entries", "frame_bytes", "pool_bytes", "heap_bytes", "allocs"}, fill_phases},
+    {"streams", {"count"}, fill_streams},
+    {"scratch", {"capacity", "allocated", "objects"}, fill_scratch},
 };
 
 #define SECTION_COUNT (sizeof sections / sizeof sections[0])
@@ -249,6 +278,25 @@ static void write_stats(fai_json *json, const fa_stats *stats)
     PAIR(frames_alive);
     PAIR(frame_holds);
     PAIR(events_dropped);
+    PAIR(handle_live);
+    PAIR(handle_live_bytes);
+    PAIR(handle_allocs);
+    PAIR(streams);
+    PAIR(stream_reserved_bytes);
+    PAIR(stream_reserved_bytes_peak);
+    PAIR(stream_loaded_bytes);
+    PAIR(stream_leaving_bytes);
+    PAIR(stream_evictions);
+    PAIR(stream_refused);
+    PAIR(groups);
+    PAIR(group_objects);
+    PAIR(group_bytes);
+    PAIR(group_refused);
+    PAIR(scratch_pools);
+    PAIR(scratch_capacity);
+    PAIR(scratch_bytes);
+    PAIR(scratch_refused);
+    PAIR(frees_kept);
     fai_json_close(json, '}');
     open_member(json, "scheduler", '{');
     PAIR(jobs);

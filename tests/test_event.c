@@ -594,6 +594,47 @@ static void only_what_the_mask_says_until_unlistened(const test_case *at)
     free(frames.events);
 }
 
+static void streams_evicted_and_handles_moved(const test_case *at)
+{
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.stream_bytes_max = 100000;
+    fa_system *fa = create(&config);
+    fa_worker *w = fa_self(fa);
+    ear all;
+    listen(&all, fa, FA_EVENT_ALL);
+    begin(fa);
+    fa_stream old, new;
+    void *memory;
+    fa_stream_options named = {.name = "rock"};
+    assert_int_equal(fa_stream_reserve(w, 60000, FA_STREAM_LOW, &named, &old), FA_OK);
+    assert_int_equal(fa_stream_load_begin(w, old, &memory), FA_OK);
+    assert_int_equal(fa_stream_load_end(w, old), FA_OK);
+    assert_int_equal(fa_stream_reserve(w, 60000, FA_STREAM_HIGH, NULL, &new), FA_OK);
+    enum { HANDLES = 4000 };
+    static fa_handle handles[HANDLES];
+    for (int i = 0; i < HANDLES; i++) handles[i] = fa_handle_alloc(w, 200, 16, NULL);
+    for (int i = 0; i < HANDLES; i++)
+        if (i % 16 != 0) assert_int_equal(fa_handle_free(w, handles[i]), FA_OK);
+    end(fa);
+    fa_handle_compaction result;
+    for (int i = 0; i < 1000 && all.of[FA_EVENT_HANDLE_COMPACT] == 0; i++) {
+        assert_int_equal(fa_handles_compact(fa, SIZE_MAX, UINT32_MAX, &result), FA_OK);
+        begin(fa);
+        end(fa);
+    }
+    const fa_event *evicted = find(&all, FA_EVENT_STREAM_EVICT), *moved = find(&all, FA_EVENT_HANDLE_COMPACT);
+    assert_true(evicted != NULL && moved != NULL);
+    assert_string_equal(evicted->name, "rock");
+    assert_int_equal(evicted->a, 60000);
+    assert_int_equal(moved->a, result.moves);
+    assert_int_equal(moved->b, result.bytes);
+    for (int i = 0; i < HANDLES; i += 16) assert_int_equal(fa_handle_free(w, handles[i]), FA_OK);
+    assert_int_equal(fa_stream_free(w, new), FA_OK);
+    destroy_quiet(fa, &to);
+    free(all.events);
+}
+
 static void systems_do_not_hear_each_other(const test_case *at)
 {
     sink to;
@@ -927,6 +968,7 @@ int main(int argc, char **argv)
         EACH_OF(names_of_kinds, "0", "n"),
         EACH_OF(bad_calls_change_nothing, "02", "n"),
         EACH(only_what_the_mask_says_until_unlistened),
+        EACH_OF(streams_evicted_and_handles_moved, "02", "ny"),
         EACH_OF(systems_do_not_hear_each_other, "02", "n"),
         EACH(a_listener_may_call_the_library),
         EACH(a_listener_may_run_jobs_at_frame_begin),

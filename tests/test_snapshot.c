@@ -242,6 +242,56 @@ static void rows_without_room_are_counted(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+static const fa_snapshot_row *row_called(const char *name)
+{
+    for (uint32_t i = 0; i < shot.row_count; i++)
+        if (strcmp(shot.rows[i].name, name) == 0) return &shot.rows[i];
+    return NULL;
+}
+
+static void rows_show_streams_and_scratch_pools(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    fa_scratch pool;
+    fa_stream first, second;
+    fa_group group;
+    assert_int_equal(fa_scratch_create(w, "navigation", 64 * KIB, &pool), FA_OK);
+    assert_non_null(fa_scratch_alloc(w, pool, 1000, 16));
+    assert_int_equal(fa_stream_reserve(w, 5000, FA_STREAM_NORMAL, NULL, &first), FA_OK);
+    assert_int_equal(fa_stream_reserve(w, 7000, FA_STREAM_HIGH, NULL, &second), FA_OK);
+    void *memory;
+    assert_int_equal(fa_stream_load_begin(w, first, &memory), FA_OK);
+    assert_int_equal(fa_group_create(w, "level", &group), FA_OK);
+    assert_non_null(fa_group_alloc(w, group, 100, 16));
+    fa_handle handle = fa_handle_alloc(w, 100, 16, NULL);
+    begin(fa);
+    end(fa);
+    take(fa);
+    const fa_snapshot_row *navigation = row_called("navigation"), *loading = row_called("loading"),
+                          *reserved = row_called("reserved");
+    assert_true(navigation && loading && reserved);
+    assert_int_equal(navigation->values[0], 64 * KIB);
+    assert_int_equal(navigation->values[1], 1008);
+    assert_int_equal(loading->values[0], 1);
+    assert_int_equal(reserved->values[0], 1);
+    json_t *root = read_back(&shot);
+    assert_int_equal(json_array_size(json_object_get(root, "scratch")), 1);
+    assert_int_equal(json_array_size(json_object_get(root, "streams")), 5);
+    const json_t *global = json_object_get(root, "global");
+    assert_int_equal(number(global, "groups"), 1);
+    assert_int_equal(number(global, "handle_live"), 1);
+    assert_int_equal(number(global, "stream_reserved_bytes"), 12000);
+    json_decref(root);
+    assert_int_equal(fa_stream_free(w, first), FA_OK);
+    assert_int_equal(fa_stream_free(w, second), FA_OK);
+    assert_int_equal(fa_group_free(w, group), FA_OK);
+    assert_int_equal(fa_handle_free(w, handle), FA_OK);
+    assert_int_equal(fa_scratch_remove(w, pool), FA_OK);
+    destroy_quiet(fa, &to);
+}
+
 // History ---------------------------------------------------------------------------------------------------------------
 
 static void the_history_keeps_the_last_frames(const test_case *at)
@@ -552,6 +602,7 @@ int main(int argc, char **argv)
         EACH(figures_are_those_of_the_lanes),
         EACH(classes_are_those_of_the_pool),
         EACH_OF(rows_show_frame_slots, "2", "n"),
+        EACH_OF(rows_show_streams_and_scratch_pools, "02", "ny"),
         EACH_OF(rows_show_tags_and_phases, "02", "ny"),
         EACH_OF(rows_without_room_are_counted, "0", "n"),
         EACH(the_history_keeps_the_last_frames),

@@ -38,7 +38,7 @@ typedef struct fa_config {
     uint64_t prefault_bytes;  // memory touched at creation, multiple of 2 MiB, default 0
     uint64_t
         pool_classes; // size classes that the pool uses, a bit each (worker.h), default FA_CLASSES_ALL: other sizes get the next larger
-        // one that is used, at the cost of a call, and what is larger than all of them comes from spans of 64 KiB
+    // one that is used, at the cost of a call, and what is larger than all of them comes from spans of 64 KiB
     uint32_t retained_max; // most promotions per frame, 0 to 16777216, default 65536
     uint32_t
         handles_max; // most objects behind handles at one time, 0 to 16777214, default 1048576; each takes 56 bytes of
