@@ -413,6 +413,14 @@ static void promotions_and_their_failure(const test_case *at)
     assert_reported(&to, 904, 1);
     fa_pool_free(w, result.items[0].to);
     fa_heap_free(w, result.items[1].to);
+    fa_retain how = {.to = FA_RETAIN_SCRATCH};
+    assert_int_equal(fa_scratch_create(w, "kept", 0, &how.scratch), FA_OK);
+    begin(fa);
+    assert_non_null(fa_frame_retained(w, 50, 16, &how));
+    assert_int_equal(fa_frame_end(fa, &result), FA_OK);
+    assert_int_equal(all.count, 4);
+    assert_int_equal(all.events[3].kind, FA_EVENT_PROMOTION);
+    assert_string_equal(all.events[3].name, "scratch");
     destroy_quiet(fa, &to);
     free(all.events);
 }
