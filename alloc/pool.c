@@ -534,9 +534,9 @@ bool fa_pool_alloc_batch(fa_worker *w, size_t n, size_t size, size_t align, void
     fai_lane_report_damage(lane);
     if (got == n) return true;
     fa_pool_free_batch(w, got, out);
-    if (small) // they were never handed out
+    if (small && got > 0) // they were never handed out; without any, the magazines may be those that nobody writes
         w->magazines[size_class].state -= (uint64_t)got << 8;
-    else
+    else if (!small)
         lane->stats.pool_allocs -= got;
     if (small && lane->denials == denials) fai_lane_report_refused(lane, size);
     return false;
