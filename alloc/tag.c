@@ -434,8 +434,9 @@ void fai_lane_close_tags(fai_lane *lane)
 {
     FA_ASSERT(lane->slot == FAI_NO_SLOT && lane->phase_depth == 0);
     if (lane->label == 0) return;
-    fai_report(lane->memory, lane, "FA913", "it was ended for you", "end tags before the thread detaches, or use FA_TAG",
-               "tag %s was left open by a thread that detaches", path_of(lane, fai_label_tag(lane->label)));
+    fai_report(lane->memory, lane, "FA913", "it was ended for you",
+               "end tags before the thread detaches, or use FA_TAG", "tag %s was left open by a thread that detaches",
+               path_of(lane, fai_label_tag(lane->label)));
     switch_tag(lane, 0);
 }
 
