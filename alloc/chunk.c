@@ -222,15 +222,6 @@ void *fai_chunk_alloc(fai_lane *lane, fai_chunk_cursor *cursor, uint32_t kind, u
     }
 }
 
-void fai_chunk_unalloc(fai_memory *memory, fai_chunk_cursor *cursor, void *p)
-{
-    const fai_chunk *chunk = chunk_at(memory, cursor->unit);
-    uint32_t index = fai_chunk_index(chunk, &memory->blocks, cursor->unit, p);
-    FA_ASSERT(index / 64 == cursor->word && (cursor->mask >> index % 64 & 1) == 0);
-    cursor->mask |= UINT64_C(1) << index % 64;
-    fai_forbid(p, chunk->object_size);
-}
-
 void fai_chunk_drop(fai_lane *lane, fai_chunk_cursor *cursor)
 {
     uint32_t unit = cursor->unit;

@@ -119,14 +119,20 @@ bool fai_stream_take_back(fai_lane *lane, fai_stream *slot, uint64_t word)
     return true;
 }
 
-bool fai_stream_is_lost(const fai_memory *memory, uint64_t word)
+uint64_t fai_stream_look(const fai_memory *memory, const fai_stream *slot, bool *lost)
 {
-    FA_ASSERT(fai_stream_state_in(word) == FAI_STREAM_CLAIMED);
-    uint32_t id = fai_stream_count_in(word);
-    const fai_lane *planner = fai_memory_lane(memory, (id >> FAI_STREAM_PLAN_BITS) - 1);
-    // [stream.plan] acquire: the plan as its lane, or who broke it, left it.
-    uint64_t plan = fai_load_acquire(&planner->stream_plan);
-    return plan_id(planner, plan >> 2) == id && (plan & 3) == PLAN_DONE;
+    for (;;) {
+        uint64_t word = fai_stream_load(slot);
+        *lost = false;
+        if (fai_stream_state_in(word) != FAI_STREAM_CLAIMED) return word;
+        uint32_t id = fai_stream_count_in(word);
+        const fai_lane *planner = fai_memory_lane(memory, (id >> FAI_STREAM_PLAN_BITS) - 1);
+        // [stream.plan] acquire: the plan as its lane, or who broke it, left it; of a later one, that the stream has moved on.
+        uint64_t plan = fai_load_acquire(&planner->stream_plan);
+        if (plan_id(planner, plan >> 2) != id) continue; // it may have been carried out: the word says more by now
+        *lost = (plan & 3) == PLAN_DONE;
+        return word;
+    }
 }
 
 static uint32_t plan_open(fai_lane *lane)

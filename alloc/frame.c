@@ -215,7 +215,8 @@ bool fai_lane_extend_frame(fai_lane *lane, void *p, size_t old_size, size_t new_
     fai_arena *arena = fai_lane_store_frame(lane);
     uint64_t more = (uint64_t)(new_size - old_size) + FA_ALIGN_DEFAULT; // at most
     bool paid = fai_label_tag(lane->label) == 0 || new_size > FAI_ARENA_SPAN_MIN || fai_lane_reserve_frame(lane, more);
-    bool extended = paid && extend(lane, arena, p, old_size, new_size);
+    if (!paid) return false; // a sink that heard of it may have allocated: the window is as it left it
+    bool extended = extend(lane, arena, p, old_size, new_size);
     fai_lane_load_frame(lane);
     return extended;
 }

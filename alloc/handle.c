@@ -185,26 +185,32 @@ static size_t occupied(const fai_memory *memory, uint32_t kind, const void *p)
     return kind == NO_KIND ? fai_store_size(memory, p) : fai_class_size(kind / 2);
 }
 
-/// Gives back what take_object() gave last.
-static void untake_object(fai_lane *lane, uint32_t kind, void *p)
+/// The same before there is one; 0: more than there can ever be.
+static size_t will_occupy(const fai_memory *memory, uint32_t kind, size_t size, size_t align)
 {
-    if (kind == NO_KIND)
-        fai_store_give(lane, p);
-    else
-        fai_chunk_unalloc(lane->memory, &lane->handles.cursors[kind], p);
+    if (kind != NO_KIND) return fai_class_size(kind / 2);
+    return size <= memory->blocks.bytes ? fai_store_room(size, align) : 0;
 }
 
-/// Counts an object that begins to live and charges its tag; false if a budget refuses.
-static bool enter_object(fai_lane *lane, const fai_handle_info *info, const void *p)
+/// Charges the tag before anything is taken: a sink that hears of the budget may use handles itself. NULL: refused.
+static void *take_charged(fai_lane *lane, size_t size, size_t align, uint32_t kind, uint32_t slot)
 {
-    int64_t bytes = (int64_t)occupied(lane->memory, info->kind, p);
-    if (!fai_label_charge(lane, info->label, FAI_USE_HANDLE, (uint64_t)bytes)) return false;
+    size_t bytes = will_occupy(lane->memory, kind, size, align);
+    if (bytes == 0 || !fai_label_charge(lane, fai_lane_label(lane), FAI_USE_HANDLE, bytes)) return NULL;
+    void *p = take_object_or_trim(lane, size, align, kind, slot);
+    FA_ASSERT(p == NULL || occupied(lane->memory, kind, p) == bytes);
+    if (p == NULL) fai_label_refund(lane, fai_lane_label(lane), FAI_USE_HANDLE, bytes);
+    return p;
+}
+
+/// Counts an object that begins to live.
+static void enter_object(fai_lane *lane, const fai_handle_info *info, const void *p)
+{
     lane->changed = true;
     lane->stats.handle_allocs++;
     lane->stats.handle_live++;
-    lane->stats.handle_live_bytes += bytes;
+    lane->stats.handle_live_bytes += (int64_t)occupied(lane->memory, info->kind, p);
     lane->stats.handle_fixed += info->fixed;
-    return true;
 }
 
 /// The opposite, on any lane.
@@ -246,7 +252,7 @@ fa_handle fa_handle_alloc(fa_worker *w, size_t size, size_t align, const fa_hand
         return dangling;
     }
     uint32_t kind = kind_for(size, align, options->fixed);
-    void *p = take_object_or_trim(lane, size, align, kind, slot);
+    void *p = take_charged(lane, size, align, kind, slot);
     if (p == NULL) {
         give_slot(lane, slot);
         return dangling;
@@ -259,11 +265,7 @@ fa_handle fa_handle_alloc(fa_worker *w, size_t size, size_t align, const fa_hand
     info->kind = kind;
     info->label = fai_lane_label(lane);
     info->fixed = options->fixed;
-    if (!enter_object(lane, info, p)) {
-        untake_object(lane, kind, p);
-        give_slot(lane, slot);
-        return dangling;
-    }
+    enter_object(lane, info, p);
     fa_handle_slot *to = &handles->slots[slot];
     FA_ASSERT(((uintptr_t)p & (align - 1)) == 0);
     if (fai_load_relaxed(&to->generation) == 0) fai_store_relaxed(&to->generation, 1u);

@@ -129,9 +129,6 @@ void *fai_chunk_alloc(struct fai_lane *lane, fai_chunk_cursor *cursor, uint32_t 
 /// [owner] An object from the cursor's chunk only, NULL when it has no room; the cursor has given a full chunk up then.
 void *fai_chunk_alloc_here(struct fai_memory *memory, fai_chunk_cursor *cursor, uint32_t slot);
 
-/// [owner] Undoes the last allocation from the cursor.
-void fai_chunk_unalloc(struct fai_memory *memory, fai_chunk_cursor *cursor, void *p);
-
 /// [owner] Gives the cursor's chunk up. `lane` sends home what becomes free by that.
 void fai_chunk_drop(struct fai_lane *lane, fai_chunk_cursor *cursor);
 

@@ -184,8 +184,11 @@ static void report_leaks(fai_memory *memory)
 
 void fai_memory_exit(fai_memory *memory)
 {
-    fai_memory_reclaim_all(memory);
+    fai_lane *main_lane = fai_memory_lane(memory, 0);
+    fai_lane_adopt(main_lane); // the cleanups of groups run on it, and may retire what the next line frees
     fai_arenas_end(memory);
+    fai_lane_abandon(main_lane);
+    fai_memory_reclaim_all(memory);
     for (uint32_t i = 0; i < memory->lane_count; i++) fai_outbox_post_all(fai_memory_lane(memory, i));
     for (uint32_t i = 0; i < memory->lane_count; i++) {
         fai_mailbox_drain(fai_memory_lane(memory, i));

@@ -388,6 +388,9 @@ void fai_lane_restore_label(fai_lane *lane, const fai_job_mark *mark);
 /// [owner thread] Ends the phases that were begun outside jobs and are still open, and reports them.
 void fai_lane_close_phases(fai_lane *lane);
 
+/// [owner thread] The same of tags, when the thread gives its lane up: the next one must not begin under them.
+void fai_lane_close_tags(fai_lane *lane);
+
 /// [owner thread] Around every job, properly nested and in the job's frame; `order` must live until the end.
 static inline void fai_lane_begin_job(fai_lane *lane, fai_order *order, uint32_t label, fai_job_mark *mark)
 {

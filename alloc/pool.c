@@ -527,14 +527,16 @@ bool fa_pool_alloc_batch(fa_worker *w, size_t n, size_t size, size_t align, void
     bool small = size_class != FA_CLASS_COUNT;
     size_t got = small ? take_many(lane, size_class, n, out) : spans_many(lane, n, size, align, out, caller);
     if (lane->exact && small)
-        for (size_t i = 0; i < got; i++)
+        for (size_t i = 0; i < got; i++) {
             mark_allocated(lane, out[i], size, fai_class_size(size_class), FAI_KIND_POOL, caller);
+            fai_lane_tell_alloc(lane, FAI_KIND_POOL, out[i], size);
+        }
     fai_lane_report_damage(lane);
     if (got == n) return true;
     fa_pool_free_batch(w, got, out);
-    if (small) // they were never handed out
+    if (small && got > 0) // they were never handed out; without any, the magazines may be those that nobody writes
         w->magazines[size_class].state -= (uint64_t)got << 8;
-    else
+    else if (!small)
         lane->stats.pool_allocs -= got;
     if (small && lane->denials == denials) fai_lane_report_refused(lane, size);
     return false;

@@ -338,6 +338,7 @@ static void add_up(fai_memory *memory, fa_frame_result *result, const fa_promoti
 static void note(fai_memory *memory, const fa_promotion *item)
 {
     static const char *const destinations[] = {"discard", "pool", "heap", "scratch"};
+    FA_ASSERT((uint32_t)item->destination < sizeof destinations / sizeof destinations[0]);
     if (item->status == FA_PROMOTION_DROPPED) return;
     fa_event_kind kind = item->status == FA_PROMOTED ? FA_EVENT_PROMOTION : FA_EVENT_PROMOTION_FAILED;
     fai_event(fai_memory_lane(memory, 0), kind, destinations[item->destination], item->size, item->user, 0);

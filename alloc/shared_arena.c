@@ -82,8 +82,10 @@ static void *take(fai_lane *lane, size_t size, size_t align)
 {
     void *p = fai_store_take(lane, size, align);
     if (p != NULL) return p;
+    lane->in_arena++; // a sink that hears of a double free may end the arena that this is for
     fai_mailbox_drain(lane);
     fai_lane_trim(lane);
+    lane->in_arena--;
     return fai_store_take(lane, size, align);
 }
 

@@ -58,6 +58,12 @@ bool fai_store_has(const fai_memory *memory, const void *p)
     return fai_slab_of(&memory->blocks, p)->account == FAI_KIND_STORE;
 }
 
+size_t fai_store_room(size_t size, size_t align)
+{
+    uint32_t size_class = align <= STORE_ALIGN_MAX ? fai_class_aligned(size, align) : FA_CLASS_COUNT;
+    return size_class == FA_CLASS_COUNT ? fai_span_size(size, align) : fai_class_size(size_class);
+}
+
 size_t fai_store_size(const fai_memory *memory, const void *p)
 {
     uint32_t info = info_of(memory, p);

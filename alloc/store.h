@@ -21,3 +21,6 @@ bool fai_store_has(const fai_memory *memory, const void *p);
 
 /// [any] Bytes that may be used at p, at least those asked for; p was taken and not given back.
 size_t fai_store_size(const fai_memory *memory, const void *p);
+
+/// Bytes that fai_store_size() will answer for memory of this size and alignment; `size` is no more than the address range.
+size_t fai_store_room(size_t size, size_t align);

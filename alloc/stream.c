@@ -521,9 +521,10 @@ const void *fa_stream_read(fa_worker *w, fa_stream stream, size_t *size)
     fai_stream *slot;
     uint64_t word;
     if (find(w, stream, &slot, &word) != FA_OK) return NULL;
+    bool lost;
+    word = fai_stream_look(fai_lane_of(w)->memory, slot, &lost);
     fai_stream_state state = fai_stream_state_in(word);
-    if (state != FAI_STREAM_READY && state != FAI_STREAM_CLAIMED) return NULL;
-    if (state == FAI_STREAM_CLAIMED && fai_stream_is_lost(fai_lane_of(w)->memory, word)) return NULL;
+    if (lost || !is_current(stream, word) || (state != FAI_STREAM_READY && state != FAI_STREAM_CLAIMED)) return NULL;
     note_read(fai_lane_of(w), slot);
     if (size != NULL) *size = fai_load_relaxed(&slot->size);
     return fai_load_relaxed(&slot->memory);
@@ -635,14 +636,15 @@ fa_stream_state fa_stream_state_of(const fa_system *fa, fa_stream stream)
     const fai_memory *memory = (const fai_memory *)(const void *)fa;
     const fai_stream *slot = slot_of(&memory->streams, stream);
     if (slot == NULL) return FA_STREAM_NONE;
-    uint64_t word = fai_stream_load(slot);
+    bool lost;
+    uint64_t word = fai_stream_look(memory, slot, &lost);
     if (!is_current(stream, word)) return FA_STREAM_NONE;
     switch (fai_stream_state_in(word)) {
         case FAI_STREAM_RESERVED: return FA_STREAM_RESERVED;
         case FAI_STREAM_CHANGING:
         case FAI_STREAM_LOADING: return FA_STREAM_LOADING;
         case FAI_STREAM_READY: return FA_STREAM_READY;
-        case FAI_STREAM_CLAIMED: return fai_stream_is_lost(memory, word) ? FA_STREAM_EVICTING : FA_STREAM_READY;
+        case FAI_STREAM_CLAIMED: return lost ? FA_STREAM_EVICTING : FA_STREAM_READY;
         default: return FA_STREAM_EVICTING;
     }
 }

@@ -155,8 +155,8 @@ void fai_streams_evict(struct fai_lane *lane, uint32_t plan);
 /// [own] For a stream that `word` says is CLAIMED: takes it back to READY unless its plan was carried out (false).
 bool fai_stream_take_back(struct fai_lane *lane, fai_stream *slot, uint64_t word);
 
-/// [any] Whether the plan that `word` says claims the stream was carried out; if that is over since, the stream has moved on.
-bool fai_stream_is_lost(const struct fai_memory *memory, uint64_t word);
+/// [any] The stream's word. *lost: it is CLAIMED by a plan that was carried out.
+uint64_t fai_stream_look(const struct fai_memory *memory, const fai_stream *slot, bool *lost);
 
 /// [own] What belongs to the step that made a stream gone: its accounts, its memory, its slot. `from`: the state it was counted in;
 /// `in_budget`: its bytes are still counted there.

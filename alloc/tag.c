@@ -430,6 +430,16 @@ void fa_tag_end(fa_tag_scope *scope)
     switch_tag(lane, scope->before);
 }
 
+void fai_lane_close_tags(fai_lane *lane)
+{
+    FA_ASSERT(lane->slot == FAI_NO_SLOT && lane->phase_depth == 0);
+    if (lane->label == 0) return;
+    fai_report(lane->memory, lane, "FA913", "it was ended for you",
+               "end tags before the thread detaches, or use FA_TAG", "tag %s was left open by a thread that detaches",
+               path_of(lane, fai_label_tag(lane->label)));
+    switch_tag(lane, 0);
+}
+
 // Budgets ---------------------------------------------------------------------------------------------------------------
 
 fa_status fa_budget_set(fa_system *fa, fa_tag tag, uint64_t soft, uint64_t hard)

@@ -176,6 +176,7 @@ fa_status fa_detach(fa_worker *worker)
     if (fai_is_reporting(w->lane.memory) || w->context != NULL || w->held != 0 || w->idle) return FA_ERROR_STATE;
     if (w->deque.head != w->deque.base) return FA_ERROR_STATE; // a fork was not joined
     FA_ASSERT(w->gathered_count == 0 && w->lane.slot == FAI_NO_SLOT);
+    fai_lane_close_tags(&w->lane);
     let_go(w);
     w->online = false;
     fai_rcu_offline();

@@ -288,6 +288,49 @@ static void groups_and_scratch_pools_have_tables(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+typedef struct meddler {
+    fa_system *fa;
+    unsigned char *object;
+} meddler;
+
+static void take_frame_memory(const fa_diagnostic *d, void *context)
+{
+    meddler *m = context;
+    EXPECT(strcmp(d->code, "FA302") == 0);
+    m->object = fa_frame_alloc(fa_self(m->fa), 64);
+    EXPECT(m->object != NULL);
+    if (m->object != NULL) fill(m->object, 64, 7);
+}
+
+/// What a sink allocates while growth in place is refused stays its own.
+static void a_sink_allocates_where_growth_is_refused(const test_case *at)
+{
+    meddler m = {0};
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.report = take_frame_memory;
+    config.report_context = &m;
+    m.fa = create(&config);
+    fa_worker *w = fa_self(m.fa);
+    fa_tag tag;
+    assert_int_equal(fa_tag_find(m.fa, "small", &tag), FA_OK);
+    assert_int_equal(fa_budget_set(m.fa, tag, 0, 4096), FA_OK);
+    begin(m.fa);
+    fa_tag_scope scope = fa_tag_begin_at(w, tag);
+    fa_allocator a = fa_allocator_frame(w);
+    void *p = a.alloc(a.ctx, 1024, 16);
+    assert_non_null(p);
+    assert_null(a.realloc(a.ctx, p, 1024, 8192, 16));
+    assert_non_null(m.object);
+    unsigned char *next = fa_frame_alloc(w, 64);
+    assert_non_null(next);
+    fill(next, 64, 8);
+    assert_true(is_filled(m.object, 64, 7));
+    fa_tag_end(&scope);
+    end(m.fa);
+    assert_int_equal(fa_destroy(m.fa), FA_OK);
+}
+
 int main(int argc, char **argv)
 {
     static const test_entry tests[] = {
@@ -296,6 +339,7 @@ int main(int argc, char **argv)
         EACH_OF(objects_stay_while_they_fit, "0", "ny"),
         EACH_OF(refused_growth_leaves_the_block, "0", "ny"),
         EACH_OF(growth_obeys_the_frame_limit, "0", "ny"),
+        EACH_OF(a_sink_allocates_where_growth_is_refused, "02", "ny"),
         EACH_OF(nothing_and_strangers, "0", "ny"),
         EACH_OF(rollback_undoes_growth, "0", "ny"),
         EACH(groups_and_scratch_pools_have_tables),

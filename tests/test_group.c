@@ -575,6 +575,34 @@ static void destroy_cleans_up_and_names_what_is_left(const test_case *at)
     assert_reported(&to, 910, 9);
 }
 
+static void free_the_context(fa_worker *w, void *object, void *context)
+{
+    (void)object;
+    fa_pool_free(w, context);
+}
+
+static void drop_the_cell(fa_worker *w, void *object, void *context)
+{
+    (void)object;
+    EXPECT(fa_cell_drop(w, context) == FA_OK);
+}
+
+/// What the cleanups of fa_destroy() free or retire was freed: only the group is reported.
+static void destroy_frees_what_cleanups_free(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    static fa_cell cell;
+    fa_group group = create_group(w, "owner");
+    void *owned = fa_pool_alloc(w, 100), *retired = fa_pool_alloc(w, 100);
+    assert_int_equal(fa_cell_publish(w, &cell, retired), FA_OK);
+    assert_non_null(fa_group_alloc_cleaned(w, group, 10, 0, free_the_context, owned));
+    assert_non_null(fa_group_alloc_cleaned(w, group, 10, 0, drop_the_cell, &cell));
+    assert_int_equal(fa_destroy(fa), FA_OK);
+    assert_reported(&to, 910, 1);
+}
+
 /// A job that uses a group while another lane frees it, and allocates from it meanwhile: nothing it writes to is anybody else's.
 typedef struct race {
     fa_group group;
@@ -850,6 +878,7 @@ int main(int argc, char **argv)
         EACH(cleanups_go_lane_by_lane),
         EACH_OF(cleanups_may_use_the_library, "02", "ny"),
         EACH_OF(destroy_cleans_up_and_names_what_is_left, "02", "ny"),
+        EACH_OF(destroy_frees_what_cleanups_free, "02", "ny"),
         EACH(freed_while_others_allocate),
         EACH(all_lanes_create_and_free),
         EACH_OF(freed_at_once_when_alone, "02", "ny"),

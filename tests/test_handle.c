@@ -1133,7 +1133,60 @@ static void slots_and_memory_freed_elsewhere_are_used_again(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+enum { TAKEN_IN_SINK = 100 };
+
+typedef struct greedy {
+    fa_system *fa;
+    fa_handle handles[TAKEN_IN_SINK];
+    uint32_t count, told;
+} greedy;
+
+/// Takes handles that nobody refuses when it hears that a budget did.
+static void take_handles(const fa_diagnostic *d, void *context)
+{
+    greedy *g = context;
+    EXPECT(strcmp(d->code, "FA302") == 0);
+    g->told++;
+    fa_worker *w = fa_self(g->fa);
+    fa_tag_scope scope = fa_tag_begin_at(w, (fa_tag){0});
+    for (; g->count < TAKEN_IN_SINK; g->count++) g->handles[g->count] = filled(w, 64, g->count + 1, NULL);
+    fa_tag_end(&scope);
+}
+
+static void a_sink_takes_handles_while_one_is_refused(const test_case *at)
+{
+    greedy g = {0};
+    fa_config config = fa_config_default();
+    config.worker_count = at->workers;
+    config.checked = at->checked;
+    config.report = take_handles;
+    config.report_context = &g;
+    assert_int_equal(fa_create(&config, &g.fa), FA_OK);
+    fa_worker *w = fa_self(g.fa);
+    fa_tag tag;
+    assert_int_equal(fa_tag_find(g.fa, "small", &tag), FA_OK);
+    assert_int_equal(fa_budget_set(g.fa, tag, 0, 32), FA_OK);
+    fa_handle before[60], after[1000];
+    for (uint32_t i = 0; i < 60; i++) before[i] = filled(w, 64, 1000 + i, NULL);
+    fa_tag_scope scope = fa_tag_begin_at(w, tag);
+    assert_true(fa_handle_is_none(fa_handle_alloc(w, 64, 0, NULL)));
+    fa_tag_end(&scope);
+    assert_int_equal(g.told, 1);
+    assert_int_equal(g.count, TAKEN_IN_SINK);
+    for (uint32_t i = 0; i < 1000; i++) after[i] = filled(w, 64, 2000 + i, NULL); // none of them where another is
+    for (uint32_t i = 0; i < 60; i++) expect_filled(w, before[i], 64, 1000 + i);
+    for (uint32_t i = 0; i < g.count; i++) expect_filled(w, g.handles[i], 64, i + 1);
+    for (uint32_t i = 0; i < 60; i++) assert_int_equal(fa_handle_free(w, before[i]), FA_OK);
+    for (uint32_t i = 0; i < g.count; i++) assert_int_equal(fa_handle_free(w, g.handles[i]), FA_OK);
+    for (uint32_t i = 0; i < 1000; i++) assert_int_equal(fa_handle_free(w, after[i]), FA_OK);
+    fa_tag_stats stats;
+    assert_int_equal(fa_tag_stats_read(g.fa, tag, &stats), FA_OK);
+    assert_int_equal(stats.charged, 0);
+    assert_int_equal(fa_destroy(g.fa), FA_OK);
+}
+
 static const test_entry entries[] = {
+    EACH_OF(a_sink_takes_handles_while_one_is_refused, "02", "ny"),
     EACH_OF(a_handle_names_its_object_until_it_is_freed, "01", "ny"),
     EACH_OF(a_slot_used_again_has_another_generation, "01", "ny"),
     EACH_OF(handles_that_name_nothing_are_refused_and_change_nothing, "01", "ny"),

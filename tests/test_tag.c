@@ -3,6 +3,8 @@
 // Tags, budgets and phases: who pays for what, on all lanes, whoever frees it; what a budget refuses; what a phase lists.
 #include "support.h"
 
+#include <pthread.h>
+
 static fa_tag tag_of(fa_system *fa, const char *path)
 {
     fa_tag tag;
@@ -806,6 +808,30 @@ static void system_limits_refund_what_was_charged(const test_case *at)
     assert_int_equal(fa_destroy(fa), FA_OK);
 }
 
+static void *leave_a_tag_open(void *arg)
+{
+    fa_worker *w;
+    EXPECT(fa_attach(arg, &w) == FA_OK);
+    EXPECT(fa_tag_current(w).id == 0);
+    (void)fa_tag_begin(w, "loader");
+    EXPECT(fa_detach(w) == FA_OK);
+    return NULL;
+}
+
+/// A thread that attaches begins under no tag, whatever the one before it on the lane left open.
+static void tags_end_with_the_thread(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    for (unsigned round = 0; round < 3; round++) {
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, leave_a_tag_open, fa), 0);
+        pthread_join(thread, NULL);
+        assert_reported(&to, 913, 1);
+    }
+    destroy_quiet(fa, &to);
+}
+
 int main(int argc, char **argv)
 {
     const test_entry entries[] = {
@@ -827,6 +853,7 @@ int main(int argc, char **argv)
         EACH(lanes_together_never_exceed_a_hard_budget),
         EACH(phases_list_what_was_allocated_in_them),
         EACH_OF(phases_that_do_not_pair_up, "02", "ny"),
+        EACH_OF(tags_end_with_the_thread, "02", "ny"),
         EACH_OF(overlapping_frames_keep_their_own_accounts, "02", "ny"),
         EACH_OF(system_limits_refund_what_was_charged, "02", "ny"),
     };

@@ -179,6 +179,11 @@ static void everything_is_told(const test_case *at)
     for (uint32_t i = 0; i < result.count; i++) fa_free_any(fa, result.items[i].to);
     for (int i = 10; i < 64; i++) fa_pool_free(fa_self(fa), handed[i]);
     assert_int_equal(atomic_load(&frees), atomic_load(&allocs));
+    void *batch[100];
+    assert_true(fa_pool_alloc_batch(fa_self(fa), 100, 64, 16, batch));
+    assert_int_equal(atomic_load(&allocs), atomic_load(&frees) + 100);
+    fa_pool_free_batch(fa_self(fa), 100, batch);
+    assert_int_equal(atomic_load(&frees), atomic_load(&allocs));
     destroy_quiet(fa, &to);
     assert_int_equal(atomic_load(&zones_begun), atomic_load(&zones_ended));
     assert_true(atomic_load(&threads) <= at->workers + 1); // a thread is named once
