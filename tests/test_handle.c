@@ -133,6 +133,7 @@ static void bad_arguments_are_answered(const test_case *at)
     assert_true(fa_handle_is_none(fa_handle_alloc(w, SIZE_MAX, 16, NULL)));
     assert_true(fa_handle_is_none(fa_handle_alloc(w, 16, (size_t)1 << 63, NULL)));
     assert_true(fa_handle_is_none(fa_handle_alloc_array(w, SIZE_MAX / 8, 16, 16, NULL)));
+    assert_reported(&to, 914, 1);
     assert_true(fa_handle_is_none(fa_handle_array(w, uint64_t, 0, NULL)));
     assert_null(fa_handle_resolve(NULL, some));
     assert_null(fa_handle_pin(NULL, some));

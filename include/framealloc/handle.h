@@ -74,12 +74,16 @@ static inline bool fa_handle_is_none(fa_handle handle)
 /// also for w == NULL. `options` may be NULL and is copied.
 FA_API fa_handle fa_handle_alloc(fa_worker *w, size_t size, size_t align, const fa_handle_options *options);
 
-/// [own] `count` elements of `size` bytes; {0} also when the product overflows.
+/// [own] `count` elements of `size` bytes; {0} also when the product overflows (FA914).
 static inline fa_handle fa_handle_alloc_array(fa_worker *w, size_t count, size_t size, size_t align,
                                               const fa_handle_options *options)
 {
     size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes)) bytes = SIZE_MAX;
+    if (FA_UNLIKELY(__builtin_mul_overflow(count, size, &bytes))) {
+        fa_handle none = {0, 0};
+        (void)fa_refuse_array(w, count, size);
+        return none;
+    }
     return fa_handle_alloc(w, bytes, align, options);
 }
 

@@ -37,7 +37,7 @@ FA_API fa_scratch fa_scratch_find(fa_worker *w, const char *name);
 /// removed (FA201 in checked systems); NULL worker.
 FA_API void *fa_scratch_alloc(fa_worker *w, fa_scratch pool, size_t size, size_t align);
 
-/// [own] `count` elements of `size` bytes; NULL also when the product overflows.
+/// [own] `count` elements of `size` bytes; NULL also when the product overflows (FA914).
 FA_API void *fa_scratch_alloc_array(fa_worker *w, fa_scratch pool, size_t count, size_t size, size_t align);
 
 /// [own] Empties the pool: see above. FA_ERROR_STALE: no such pool (FA201 in checked systems). FA_ERROR_MEMORY: no memory for the pool's new
