@@ -3,7 +3,7 @@
 """Checks that documents name what exists.
 
     every fa_…, FA_… and fa::… name that README.md, CHANGELOG.md and docs/*.md mention occurs in include/framealloc or adapters (.h, .hpp),
-    or is an option, preset or cache variable of the build
+    or is an option or variable of the build; fa_…! is a macro of the Rust crate
     a name cut off by "…" or "*" (fa_handle_…, FA_TAG*) is the beginning of one that does
     every example, header, tool and document that is named by its path exists
 
@@ -18,7 +18,7 @@ import tempfile
 PAGES = ("README.md", "CHANGELOG.md", "docs/*.md")
 SOURCES = ("include/framealloc/*.h", "include/framealloc/*.hpp", "adapters/*.h")
 BUILD = ("CMakeLists.txt", "cmake/*.cmake", "tests/CMakeLists.txt")
-NAME = re.compile(r"\b(fa_\w+|FA_\w+)(…|\*)?")
+NAME = re.compile(r"\b(fa_\w+|FA_\w+)\b(?!!)(…|\*)?")
 SPACED = re.compile(r"\bfa::(\w+)")
 WORD = re.compile(r"\b(?:fa|FA)_\w+")
 DEFINED = re.compile(r"\b(?:class|struct|using|namespace)\s+(\w+)|\b(make\w*)\(")
@@ -81,6 +81,7 @@ CASES = [  # a line of a page, words of the one expected message (None: right)
     ("FA_EVENT_STEAL, `-DFA_TRACE=OFF`", None),
     ("`fa_pool_…` and FA_PO*", None),
     ("`fa::scope`, fa::make_pool, `fa::pool_ptr`", None),
+    ("the crate's macro `fa_emit!`", None),
     ("FA201 and sofa_bed are no names; include/framealloc/pool.h is", None),
     ("`fa_pool_free(w, p)`", "fa_pool_free is in no header"),
     ("fa_pool_peek", "fa_pool_peek is in no header"),
