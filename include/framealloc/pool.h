@@ -24,7 +24,7 @@ static inline void *fa_pool_alloc(fa_worker *w, size_t size)
     return fa_pool_alloc_slow(w, size, FA_ALIGN_DEFAULT);
 }
 
-/// [own] The same at a chosen alignment, a power of two up to 4096; NULL for others (FA903).
+/// [own] The same at a chosen alignment, a power of two up to 4096; NULL for others, 0 among them (FA903).
 static inline void *fa_pool_alloc_aligned(fa_worker *w, size_t size, size_t align)
 {
     if (align <= FA_ALIGN_DEFAULT && align != 0 && (align & (align - 1)) == 0) return fa_pool_alloc(w, size);
