@@ -572,6 +572,7 @@ static void memory_max_holds(const test_case *at)
     begin(fa);
     end(fa);
     assert_int_equal(stats_of(fa).scratch_refused, 1);
+    assert_reported(&to, 301, 1);
     assert_true(stats_of(fa).memory_peak <= 12 * MIB);
     assert_int_equal(fa_scratch_remove(w, all.pool), FA_OK);
     assert_int_equal(settle(fa, 0).scratch_bytes, 0);
