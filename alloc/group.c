@@ -83,7 +83,7 @@ void *fa_group_alloc(fa_worker *w, fa_group group, size_t size, size_t align)
 void *fa_group_alloc_array(fa_worker *w, fa_group group, size_t count, size_t size, size_t align)
 {
     size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes)) bytes = SIZE_MAX;
+    if (__builtin_mul_overflow(count, size, &bytes)) return fa_refuse_array(w, count, size);
     return alloc(w, group, bytes, align, NULL);
 }
 

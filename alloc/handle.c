@@ -240,10 +240,10 @@ fa_handle fa_handle_alloc(fa_worker *w, size_t size, size_t align, const fa_hand
 {
     static const fa_handle_options none = {false, NULL, NULL};
     fa_handle dangling = {0, 0};
-    if (w == NULL || size == 0) return dangling;
-    if (align < FA_ALIGN_DEFAULT && (align & (align - 1)) == 0) align = FA_ALIGN_DEFAULT;
-    if ((align & (align - 1)) != 0) return dangling;
+    if (w == NULL) return dangling;
     fai_lane *lane = fai_lane_of(w);
+    if (!fai_arena_request_is_valid(lane, size, &align)) return dangling;
+    if (align < FA_ALIGN_DEFAULT) align = FA_ALIGN_DEFAULT;
     fai_handles *handles = &lane->memory->handles;
     if (options == NULL) options = &none;
     uint32_t slot = take_slot(lane);
@@ -252,9 +252,11 @@ fa_handle fa_handle_alloc(fa_worker *w, size_t size, size_t align, const fa_hand
         return dangling;
     }
     uint32_t kind = kind_for(size, align, options->fixed);
+    uint64_t denials = lane->denials;
     void *p = take_charged(lane, size, align, kind, slot);
     if (p == NULL) {
         give_slot(lane, slot);
+        if (lane->denials == denials) fai_lane_report_refused(lane, size);
         return dangling;
     }
     if (lane->memory->config.checked) memset(p, ALLOCATED_BYTE, size);

@@ -521,6 +521,9 @@ bool fa_pool_alloc_batch(fa_worker *w, size_t n, size_t size, size_t align, void
         report_align(lane, align);
         return false;
     }
+    size_t bytes;
+    if (__builtin_mul_overflow(n, size > sizeof *out ? size : sizeof *out, &bytes))
+        return fa_refuse_array(w, n, size) != NULL;
     const void *caller = __builtin_return_address(0);
     uint64_t denials = lane->denials;
     uint32_t size_class = pool_class(lane, size, align);

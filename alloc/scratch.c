@@ -133,7 +133,7 @@ void *fa_scratch_alloc(fa_worker *w, fa_scratch pool, size_t size, size_t align)
 void *fa_scratch_alloc_array(fa_worker *w, fa_scratch pool, size_t count, size_t size, size_t align)
 {
     size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes)) bytes = SIZE_MAX;
+    if (__builtin_mul_overflow(count, size, &bytes)) return fa_refuse_array(w, count, size);
     return fa_scratch_alloc(w, pool, bytes, align);
 }
 

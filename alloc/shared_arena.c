@@ -386,10 +386,14 @@ static void note_refused(fai_lane *lane, fai_shared_arena *arena, size_t size, f
         lane->stats.group_refused++;
     else
         lane->stats.scratch_refused++;
+    // A report is last: the sink may end the arena.
+    if (answer == FAI_ARENA_REFUSED) {
+        fai_lane_report_refused(lane, size);
+        return;
+    }
     if (answer != FAI_ARENA_FULL || fai_load_relaxed(&arena->full) != 0) return;
     uint32_t before = 0;
     if (!fai_cas_relaxed(&arena->full, &before, 1u)) return;
-    // Last: the sink may end the arena.
     fai_report(lane->memory, lane, "FA003", "its capacity is used up; reported once between resets",
                "create the pool with more capacity, or reset it earlier",
                "scratch pool \"%s\" exhausted by an allocation of %zu bytes", arena->name, size);

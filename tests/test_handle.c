@@ -130,9 +130,12 @@ static void bad_arguments_are_answered(const test_case *at)
     assert_true(fa_handle_is_none(fa_handle_alloc(w, 0, 16, NULL)));
     assert_true(fa_handle_is_none(fa_handle_alloc(w, 16, 24, NULL)));
     assert_true(fa_handle_is_none(fa_handle_alloc(w, 16, 3, NULL)));
+    assert_reported(&to, 903, 2);
     assert_true(fa_handle_is_none(fa_handle_alloc(w, SIZE_MAX, 16, NULL)));
     assert_true(fa_handle_is_none(fa_handle_alloc(w, 16, (size_t)1 << 63, NULL)));
+    assert_reported(&to, 301, 1); // once a frame and lane
     assert_true(fa_handle_is_none(fa_handle_alloc_array(w, SIZE_MAX / 8, 16, 16, NULL)));
+    assert_reported(&to, 914, 1);
     assert_true(fa_handle_is_none(fa_handle_array(w, uint64_t, 0, NULL)));
     assert_null(fa_handle_resolve(NULL, some));
     assert_null(fa_handle_pin(NULL, some));
@@ -278,6 +281,7 @@ static void a_memory_limit_refuses_and_loses_nothing(const test_case *at)
             count++;
         }
         assert_in_range(count, 500, 19999);
+        assert_reported(&to, 301, 1);
         for (uint32_t i = 0; i < count; i++) expect_filled(w, made[i], 4000, i);
         for (uint32_t i = 0; i < count;) {
             fa_status status = fa_handle_free(w, made[i]);

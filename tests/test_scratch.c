@@ -543,6 +543,7 @@ static void bad_requests_are_answered(const test_case *at)
     assert_reported(&to, 3, 1);
     assert_null(fa_scratch_alloc(w, pool, 16, (size_t)1 << 63));
     assert_null(fa_scratch_alloc_array(w, pool, SIZE_MAX / 2 + 2, 2, 0));
+    assert_reported(&to, 914, 1);
     assert_null(fa_scratch_alloc(w, pool, 1001, 0));
     assert_int_equal(info_of(w, pool).objects, 0);
     assert_int_equal(info_of(w, pool).remaining, 992);
@@ -571,6 +572,7 @@ static void memory_max_holds(const test_case *at)
     begin(fa);
     end(fa);
     assert_int_equal(stats_of(fa).scratch_refused, 1);
+    assert_reported(&to, 301, 1);
     assert_true(stats_of(fa).memory_peak <= 12 * MIB);
     assert_int_equal(fa_scratch_remove(w, all.pool), FA_OK);
     assert_int_equal(settle(fa, 0).scratch_bytes, 0);

@@ -377,6 +377,12 @@ static void leave_open(fa_worker *w, void *arg)
     EXPECT(strcmp(fa_phase_current(w), "left") == 0);
 }
 
+static void leave_phase_open(fa_worker *w, void *arg)
+{
+    (void)arg;
+    EXPECT(fa_phase_begin(w, "alone") == FA_OK);
+}
+
 static void what_a_job_leaves_open_is_ended_and_reported(const test_case *at)
 {
     sink to;
@@ -385,7 +391,13 @@ static void what_a_job_leaves_open_is_ended_and_reported(const test_case *at)
     for (int i = 0; i < 100; i++) assert_int_equal(fa_submit(fa_self(fa), leave_open, NULL), FA_OK);
     end(fa);
     assert_reported(&to, 913, 100);
+    assert_non_null(strstr(to.message, "open: tag left phase left"));
     assert_int_equal(fa_tag_current(fa_self(fa)).id, 0);
+    begin(fa);
+    assert_int_equal(fa_submit(fa_self(fa), leave_phase_open, NULL), FA_OK);
+    end(fa);
+    assert_reported(&to, 913, 1);
+    assert_non_null(strstr(to.message, "open: phase alone"));
     destroy_quiet(fa, &to);
 }
 

@@ -61,7 +61,7 @@
     X(FA_ERROR_STALE, "refers to something that has ended")                                                            \
     X(FA_ERROR_BUSY, "would have to wait")                                                                             \
     X(FA_ERROR_DEADLOCK, "the wait could never end")                                                                   \
-    X(FA_ERROR_UNSUPPORTED, "not part of this build")                                                                  \
+    X(FA_ERROR_UNSUPPORTED, "not part of this build, or not switched on")                                              \
     X(FA_ERROR_IO, "a file could not be written")
 
 typedef enum fa_status {

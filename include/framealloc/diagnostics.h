@@ -50,7 +50,7 @@ typedef enum fa_severity {
     X(FA903, FA_SEVERITY_ERROR, "impossible alignment or destination",                                                 \
       "an alignment is no power of two or beyond what the call can give, or a destination is unknown")                 \
     X(FA904, FA_SEVERITY_WARNING, "promotions lost",                                                                   \
-      "retained objects were not promoted: no memory at the destination, or more than retained_max")                   \
+      "retained objects were not promoted: a limit, a budget, their destination or the system refused")                \
     X(FA905, FA_SEVERITY_ERROR, "deadlock", "a wait could never end, because what it waits for waits for the waiter")  \
     X(FA906, FA_SEVERITY_WARNING, "frame held too long",                                                               \
       "the begin of a frame has waited for a second for a frame that is held")                                         \

@@ -38,7 +38,7 @@ FA_API uint64_t fa_frame_number(const fa_system *fa);
 
 /// [own] Keeps the lane's current frame (the job's, or the open one) from retiring until fa_frame_drop(). An attached
 /// thread that holds a frame allocates from it; others keep allocating from the frame they are in.
-/// FA_ERROR_STATE: no frame, or an attached thread that holds one already. FA_ERROR_INVALID: NULL.
+/// FA_ERROR_STATE: no frame, or an attached thread that holds one already. FA_ERROR_INVALID: NULL. *out is {0} when it fails.
 FA_API FA_MUST_CHECK fa_status fa_frame_hold(fa_worker *w, fa_frame *out);
 
 /// [any] Gives back a frame that fa_frame_hold() gave. An attached thread must drop its frame itself.
@@ -62,7 +62,7 @@ static inline void *fa_frame_alloc(fa_worker *w, size_t size)
     return p;
 }
 
-/// [own] The same at a chosen alignment: any power of two; others give NULL (FA_ERROR_INVALID as diagnostic FA903).
+/// [own] The same at a chosen alignment: any power of two; others, 0 among them, give NULL (FA903).
 static inline void *fa_frame_alloc_aligned(fa_worker *w, size_t size, size_t align)
 {
     if (align <= FA_ALIGN_DEFAULT && align != 0 && (align & (align - 1)) == 0) return fa_frame_alloc(w, size);

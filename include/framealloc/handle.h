@@ -68,18 +68,22 @@ static inline bool fa_handle_is_none(fa_handle handle)
 }
 
 /// [own] An object of `size` bytes, uninitialised, at `align` (any power of two; 16 when 0 is passed). Objects above 8 KiB have memory of
-/// their own and never move: moving them would free nothing. Answers {0} when size is 0, the alignment is no power of two, handles_max
-/// slots are in use (FA301, once a frame and lane; a lane keeps some free ones at hand), a limit or the system refuses the memory, or a hard budget of the
+/// their own and never move: moving them would free nothing. Answers {0} when size is 0, the alignment is no power of two (FA903), handles_max
+/// slots are in use (FA301, once a frame and lane; a lane keeps some free ones at hand), a limit or the system refuses the memory (FA301 likewise), or a hard budget of the
 /// tag does (FA302);
 /// also for w == NULL. `options` may be NULL and is copied.
 FA_API fa_handle fa_handle_alloc(fa_worker *w, size_t size, size_t align, const fa_handle_options *options);
 
-/// [own] `count` elements of `size` bytes; {0} also when the product overflows.
+/// [own] `count` elements of `size` bytes; {0} also when the product overflows (FA914).
 static inline fa_handle fa_handle_alloc_array(fa_worker *w, size_t count, size_t size, size_t align,
                                               const fa_handle_options *options)
 {
     size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes)) bytes = SIZE_MAX;
+    if (FA_UNLIKELY(__builtin_mul_overflow(count, size, &bytes))) {
+        fa_handle none = {0, 0};
+        (void)fa_refuse_array(w, count, size);
+        return none;
+    }
     return fa_handle_alloc(w, bytes, align, options);
 }
 

@@ -68,7 +68,8 @@ FA_API fa_status fa_submit_many(fa_worker *w, fa_counter *counter, fa_job_fn *fn
                                 uint32_t count);
 
 /// [own] Returns when the counter is zero; see the top of this file for what runs meanwhile. Everything that the counted jobs did is
-/// then visible to the caller. Any number of lanes may wait on one counter.
+/// then visible to the caller. Any number of lanes may wait on one counter, all of the system that its jobs are of: a lane of another one
+/// is not woken.
 /// FA_ERROR_DEADLOCK: the counted job is the caller's own job or one further down this lane's stack, so that the wait could
 /// never end (FA905 names both); in checked builds also when the cycle runs over other lanes.
 FA_API fa_status fa_wait(fa_worker *w, fa_counter *counter);

@@ -24,7 +24,7 @@ static inline void *fa_pool_alloc(fa_worker *w, size_t size)
     return fa_pool_alloc_slow(w, size, FA_ALIGN_DEFAULT);
 }
 
-/// [own] The same at a chosen alignment, a power of two up to 4096; NULL for others (FA903).
+/// [own] The same at a chosen alignment, a power of two up to 4096; NULL for others, 0 among them (FA903).
 static inline void *fa_pool_alloc_aligned(fa_worker *w, size_t size, size_t align)
 {
     if (align <= FA_ALIGN_DEFAULT && align != 0 && (align & (align - 1)) == 0) return fa_pool_alloc(w, size);
@@ -52,7 +52,7 @@ static inline void fa_pool_free(fa_worker *w, void *p)
 }
 
 /// [own] `n` objects of `size` bytes at `align` (1 to 4096, a power of two) into out[0 … n), all or none; each is freed on its own or with
-/// fa_pool_free_batch(). n = 0 is granted and touches nothing. False: as fa_pool_alloc_aligned(), and when `w` or `out` is NULL; nothing is
+/// fa_pool_free_batch(). n = 0 is granted and touches nothing. False: as fa_pool_alloc_array(), and when `w` or `out` is NULL; nothing is
 /// allocated then, and what `out` holds is undefined.
 FA_API bool fa_pool_alloc_batch(fa_worker *w, size_t n, size_t size, size_t align, void **out);
 

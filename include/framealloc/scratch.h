@@ -33,11 +33,11 @@ FA_API FA_MUST_CHECK fa_status fa_scratch_create(fa_worker *w, const char *name,
 FA_API fa_scratch fa_scratch_find(fa_worker *w, const char *name);
 
 /// [own] `size` bytes, uninitialised, at `align`: any power of two, by address; 0 stands for 16. NULL: size 0; an alignment that is none
-/// (FA903); the pool is full (FA003 once between resets); a limit or the system refuses; both in fa_stats.scratch_refused; no such pool, or it was
+/// (FA903); the pool is full (FA003 once between resets); a limit or the system refuses (FA301, once a frame and lane); both in fa_stats.scratch_refused; no such pool, or it was
 /// removed (FA201 in checked systems); NULL worker.
 FA_API void *fa_scratch_alloc(fa_worker *w, fa_scratch pool, size_t size, size_t align);
 
-/// [own] `count` elements of `size` bytes; NULL also when the product overflows.
+/// [own] `count` elements of `size` bytes; NULL also when the product overflows (FA914).
 FA_API void *fa_scratch_alloc_array(fa_worker *w, fa_scratch pool, size_t count, size_t size, size_t align);
 
 /// [own] Empties the pool: see above. FA_ERROR_STALE: no such pool (FA201 in checked systems). FA_ERROR_MEMORY: no memory for the pool's new

@@ -76,18 +76,19 @@ typedef struct fa_config {
     fa_strict strict;          // which diagnostics stop the program; default none; FRAMEALLOC_STRICT overrides it
     fa_diagnostic_fn *report;  // the sink until fa_sink_set(); NULL (default): to stderr
     void *report_context;      // passed to `report`
-    const struct fa_profiler *profiler; // live hooks (events.h), copied; NULL (default): none
+    const struct fa_profiler
+        *profiler; // live hooks (events.h), copied; NULL (default): none, and so in builds without FA_TRACE
 } fa_config;
 
 /// [any] The default configuration.
 FA_API fa_config fa_config_default(void);
 
 /// [any] For tools and small programs: no workers, 2 attached threads, 1 MiB of frame memory a lane and frame, 256 queued jobs, 1024
-/// promotions a frame, 4096 handles, an address range of 1 GiB, no huge pages.
+/// promotions a frame, 4096 handles, 1024 streams, an address range of 1 GiB, no huge pages.
 FA_API fa_config fa_config_minimal(void);
 
 /// [any] For a process that has its machine to itself: 64 MiB touched ahead, 16384 queued jobs a lane, workers that look for work for 50 µs
-/// before they park, 1048576 promotions a frame, unchecked even in builds with assertions.
+/// before they park, 1048576 promotions a frame, 65536 streams, unchecked even in builds with assertions.
 FA_API fa_config fa_config_high_performance(void);
 
 /// [any] Creates a system; the calling thread becomes its main lane, which drives the tick. On success *out is the
@@ -114,7 +115,7 @@ FA_API FA_MUST_CHECK fa_status fa_attach(fa_system *fa, fa_worker **out);
 
 /// [own] Ends what fa_attach() began. Memory it allocated stays valid and is freed as ever; jobs it queued are run by
 /// others. FA_ERROR_STATE from inside a job, while it holds a frame, between fa_idle_begin()
-/// and fa_idle_end(), or when it sees a fork that was not joined.
+/// and fa_idle_end(), or when it sees a fork that was not joined. FA_ERROR_INVALID: NULL, or no attached thread (in a worker's job, too).
 FA_API fa_status fa_detach(fa_worker *w);
 
 /// [own] Says that this attached thread holds no pointer read from a shared cell, and lets its lane be serviced: what it
