@@ -188,26 +188,29 @@ static void give_back(fai_memory *memory, void *p)
     (void)fai_lane_free(fai_memory_lane(memory, 0), p, FAI_KIND_NONE);
 }
 
-/// Publishes a promoted object in its cell; false if the version before could not be recorded.
-static bool publish(fai_memory *memory, const fai_retained *item, void *p)
+/// Publishes a promoted object in its cell, which has room to retire the version before.
+static void publish(fai_memory *memory, const fai_retained *item, void *p)
 {
-    fa_worker *w = &fai_memory_lane(memory, 0)->hot;
-    return item->retain.cell == NULL || fa_cell_publish(w, item->retain.cell, p) == FA_OK;
+    if (item->retain.cell == NULL) return;
+    fa_status status = fa_cell_publish(&fai_memory_lane(memory, 0)->hot, item->retain.cell, p);
+    FA_ASSERT(status == FA_OK);
+    (void)status;
 }
 
 static void promote_one(fai_memory *memory, const fai_retained *item, fa_promotion *out, uint32_t *moved)
 {
+    // First what the cell needs: a span that changed hands could not be given back to its frame.
+    if (item->retain.cell != NULL && !fai_lane_reserve_retired(fai_memory_lane(memory, 0))) {
+        out->status = FA_PROMOTION_INTERNAL;
+        return;
+    }
     out->status = FA_PROMOTION_MEMORY;
     void *p = item->retain.to == FA_RETAIN_HEAP ? move_to_heap(memory, item, &out->status) : NULL;
     if (out->status == FA_PROMOTION_BUDGET) return;
     *moved += p != NULL;
     if (p == NULL) p = copy_out(memory, item, &out->status);
     if (p == NULL) return;
-    if (!publish(memory, item, p)) {
-        give_back(memory, p);
-        out->status = FA_PROMOTION_INTERNAL;
-        return;
-    }
+    publish(memory, item, p);
     out->to = p;
     out->status = FA_PROMOTED;
 }
