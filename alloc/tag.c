@@ -151,14 +151,23 @@ void fai_lane_resume_label(fai_lane *lane)
     if (purse != NULL) count_pool(purse, NULL);
 }
 
+/// Frame memory to charge ahead of need: more for who has used much since its label became current, so that the calls do not add up.
+static uint64_t ahead(const fai_lane *lane, uint64_t now)
+{
+    uint64_t wanted = (now - lane->label_start) / 4;
+    if (wanted < FAI_CREDIT_BYTES) return FAI_CREDIT_BYTES;
+    return wanted < FAI_CREDIT_BYTES_MAX ? wanted : FAI_CREDIT_BYTES_MAX;
+}
+
 bool fai_lane_reserve_frame(fai_lane *lane, uint64_t bytes)
 {
     for (;;) { // again if a sink that was told of a budget used some of it
-        uint64_t used = frame_bytes(lane) - lane->label_bytes;
+        uint64_t now = frame_bytes(lane), used = now - lane->label_bytes;
         FA_ASSERT(lane->credit >= used);
         uint64_t have = lane->credit - used;
         if (have >= bytes) return true;
-        uint64_t need = bytes - have, want = need > FAI_CREDIT_BYTES ? need : FAI_CREDIT_BYTES;
+        uint64_t need = bytes - have, want = ahead(lane, now);
+        if (want < need) want = need;
         uint64_t granted = fai_label_charge_ahead(lane, lane->label, FAI_USE_FRAME, need, want);
         if (granted == 0) return false;
         lane->credit += granted;
