@@ -21,13 +21,13 @@
 // Free blocks below which a boundary touches one ahead of need.
 #define SPARE_WANTED 2u
 
-static void *map(size_t bytes)
+void *fai_map(size_t bytes)
 {
     void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return p == MAP_FAILED ? NULL : p;
 }
 
-static void unmap(void *p, size_t bytes)
+void fai_unmap(void *p, size_t bytes)
 {
     if (p != NULL) (void)munmap(p, bytes);
 }
@@ -40,23 +40,23 @@ static size_t word_count(const fai_blocks *blocks)
 /// Maps a range that starts at a block boundary: maps one block more and cuts off both ends.
 static unsigned char *map_aligned(size_t bytes)
 {
-    unsigned char *p = map(bytes + FAI_BLOCK_BYTES);
+    unsigned char *p = fai_map(bytes + FAI_BLOCK_BYTES);
     if (p == NULL) return NULL;
     size_t before = (size_t)(-(uintptr_t)p & (FAI_BLOCK_BYTES - 1));
-    if (before > 0) unmap(p, before);
-    if (before < FAI_BLOCK_BYTES) unmap(p + before + bytes, FAI_BLOCK_BYTES - before);
+    if (before > 0) fai_unmap(p, before);
+    if (before < FAI_BLOCK_BYTES) fai_unmap(p + before + bytes, FAI_BLOCK_BYTES - before);
     return p + before;
 }
 
 static void unmap_all(fai_blocks *blocks)
 {
     size_t units = blocks->count * FAI_BLOCK_UNITS;
-    unmap(blocks->base, blocks->bytes);
-    unmap(blocks->block_info, blocks->count * sizeof(fai_block));
-    if (blocks->unit_info != NULL) unmap(blocks->unit_info - INFO_SKEW, (units + INFO_SKEW) * sizeof(uint32_t));
-    unmap(blocks->slabs, units * sizeof(fai_slab));
-    unmap(blocks->used, word_count(blocks) * 3 * sizeof(uint64_t));
-    unmap(blocks->records, units * FAI_UNIT_RECORDS * sizeof(uint64_t));
+    fai_unmap(blocks->base, blocks->bytes);
+    fai_unmap(blocks->block_info, blocks->count * sizeof(fai_block));
+    if (blocks->unit_info != NULL) fai_unmap(blocks->unit_info - INFO_SKEW, (units + INFO_SKEW) * sizeof(uint32_t));
+    fai_unmap(blocks->slabs, units * sizeof(fai_slab));
+    fai_unmap(blocks->used, word_count(blocks) * 3 * sizeof(uint64_t));
+    fai_unmap(blocks->records, units * FAI_UNIT_RECORDS * sizeof(uint64_t));
 }
 
 static bool map_all(fai_blocks *blocks, uint64_t bytes, bool checked)
@@ -65,12 +65,12 @@ static bool map_all(fai_blocks *blocks, uint64_t bytes, bool checked)
     blocks->count = (uint32_t)(bytes >> FAI_BLOCK_SHIFT);
     size_t units = blocks->count * FAI_BLOCK_UNITS;
     blocks->base = map_aligned(blocks->bytes);
-    blocks->block_info = map(blocks->count * sizeof(fai_block));
-    uint32_t *info = map((units + INFO_SKEW) * sizeof(uint32_t));
+    blocks->block_info = fai_map(blocks->count * sizeof(fai_block));
+    uint32_t *info = fai_map((units + INFO_SKEW) * sizeof(uint32_t));
     blocks->unit_info = info != NULL ? info + INFO_SKEW : NULL;
-    blocks->slabs = map(units * sizeof(fai_slab));
-    blocks->used = map(word_count(blocks) * 3 * sizeof(uint64_t));
-    blocks->records = checked ? map(units * FAI_UNIT_RECORDS * sizeof(uint64_t)) : NULL;
+    blocks->slabs = fai_map(units * sizeof(fai_slab));
+    blocks->used = fai_map(word_count(blocks) * 3 * sizeof(uint64_t));
+    blocks->records = checked ? fai_map(units * FAI_UNIT_RECORDS * sizeof(uint64_t)) : NULL;
     bool recorded = blocks->records != NULL || !checked;
     if (blocks->base && blocks->block_info && blocks->unit_info && blocks->slabs && blocks->used && recorded)
         return true;

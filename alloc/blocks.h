@@ -78,6 +78,10 @@ typedef struct fai_blocks {
     uint32_t purge_left; // blocks to give back to the system, one a call
 } fai_blocks;
 
+/// Address space for the library's tables: zeroed, memory comes with the first use of each page. NULL: refused. The other accepts NULL.
+void *fai_map(size_t bytes);
+void fai_unmap(void *p, size_t bytes);
+
 /// False: no address range to be had. The configuration is valid.
 bool fai_blocks_init(fai_blocks *blocks, const fa_config *config);
 void fai_blocks_exit(fai_blocks *blocks);

@@ -8,7 +8,6 @@
 #include "concurrent/check.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
 #define ALLOCATED_BYTE 0xcd
 #define FREED_BYTE 0xdd
@@ -34,8 +33,8 @@ bool fai_handles_init(fai_handles *handles, const fai_blocks *blocks, uint32_t m
     size_t chunks = lines(units * sizeof(fai_chunk));
     size_t bytes = slots + info + chunks + FAI_HANDLE_KINDS * set;
     memset(handles, 0, sizeof *handles);
-    void *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (map == MAP_FAILED) return false;
+    void *map = fai_map(bytes);
+    if (map == NULL) return false;
     handles->map = map;
     handles->map_bytes = bytes;
     handles->slots = (fa_handle_slot *)map;
@@ -52,7 +51,7 @@ bool fai_handles_init(fai_handles *handles, const fai_blocks *blocks, uint32_t m
 
 void fai_handles_exit(fai_handles *handles)
 {
-    if (handles->map != NULL) (void)munmap(handles->map, handles->map_bytes);
+    fai_unmap(handles->map, handles->map_bytes);
 }
 
 void fai_handle_lane_init(fai_lane *lane)

@@ -10,7 +10,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 
 // What a magazine may hold at most, bytes: bounds the floating memory of a lane that uses all classes by about 1 MiB.
 #define MAGAZINE_BYTES 32768u
@@ -19,12 +18,6 @@
 #define QUIET_BOUNDARIES 120u
 
 // Life ------------------------------------------------------------------------------------------------------------------
-
-static void *map_zeroed(size_t bytes)
-{
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return p == MAP_FAILED ? NULL : p;
-}
 
 static size_t outbox_bytes(uint32_t lane_count)
 {
@@ -95,11 +88,11 @@ static size_t ledger_bytes(const fai_memory *memory)
 
 static void unmap_lanes(fai_memory *memory)
 {
-    if (memory->lanes != NULL) (void)munmap(memory->lanes, memory->lane_count * memory->lane_bytes);
-    if (memory->outboxes != NULL) (void)munmap(memory->outboxes, memory->lane_count * outbox_bytes(memory->lane_count));
-    if (memory->ledgers != NULL) (void)munmap(memory->ledgers, ledger_bytes(memory));
-    if (memory->labels != NULL) (void)munmap(memory->labels, sizeof *memory->labels);
-    if (memory->retentions != NULL) (void)munmap(memory->retentions, sizeof *memory->retentions);
+    fai_unmap(memory->lanes, memory->lane_count * memory->lane_bytes);
+    fai_unmap(memory->outboxes, memory->lane_count * outbox_bytes(memory->lane_count));
+    fai_unmap(memory->ledgers, ledger_bytes(memory));
+    fai_unmap(memory->labels, sizeof *memory->labels);
+    fai_unmap(memory->retentions, sizeof *memory->retentions);
 }
 
 static void release(fai_memory *memory)
@@ -127,11 +120,11 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
     memory->waiting = (fai_retired_list){memory->retired_first[1], 0, FAI_RETIRED_FIRST};
     memory->hooks = config->tick_hooks ? FAI_HOOKS_DECLARED : FAI_HOOKS_NONE;
     if (!fai_blocks_init(&memory->blocks, config)) return FA_ERROR_MEMORY;
-    memory->lanes = map_zeroed(lane_count * lane_bytes);
-    memory->outboxes = map_zeroed(lane_count * outbox_bytes(lane_count));
-    memory->ledgers = map_zeroed(ledger_bytes(memory));
-    memory->labels = map_zeroed(sizeof *memory->labels);
-    memory->retentions = map_zeroed(sizeof *memory->retentions);
+    memory->lanes = fai_map(lane_count * lane_bytes);
+    memory->outboxes = fai_map(lane_count * outbox_bytes(lane_count));
+    memory->ledgers = fai_map(ledger_bytes(memory));
+    memory->labels = fai_map(sizeof *memory->labels);
+    memory->retentions = fai_map(sizeof *memory->retentions);
     if (!memory->lanes || !memory->outboxes || !memory->ledgers || !memory->labels || !memory->retentions ||
         !fai_depot_init(&memory->depot) || !fai_sites_init(&memory->sites, config) ||
         !fai_transfers_init(&memory->transfers, config->transfers_max) || !fai_streams_init(memory) ||

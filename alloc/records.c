@@ -9,7 +9,6 @@
 
 #include <execinfo.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define ALLOCATED_BYTE 0xcd
 #define FREED_BYTE 0xdd
@@ -49,9 +48,8 @@ bool fai_sites_init(fai_sites *sites, const fa_config *config)
 {
     memset(sites, 0, sizeof *sites);
     if (!config->checked || config->backtrace_sites == 0) return true;
-    void *p = mmap(NULL, config->backtrace_sites * sizeof(fai_site), PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED) return false;
+    void *p = fai_map(config->backtrace_sites * sizeof(fai_site));
+    if (p == NULL) return false;
     sites->all = p;
     sites->capacity = config->backtrace_sites;
     sites->depth = config->backtraces;
@@ -62,7 +60,7 @@ bool fai_sites_init(fai_sites *sites, const fa_config *config)
 
 void fai_sites_exit(fai_sites *sites)
 {
-    if (sites->all != NULL) (void)munmap(sites->all, sites->capacity * sizeof(fai_site));
+    fai_unmap(sites->all, sites->capacity * sizeof(fai_site));
 }
 
 /// The frames from `caller` outwards; at least the caller itself.

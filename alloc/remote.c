@@ -29,9 +29,8 @@ bool fai_depot_init(fai_depot *depot)
 {
     memset(depot, 0, sizeof *depot);
     for (uint32_t capacity = DEPOT_PACKETS; capacity >= 1024; capacity /= 2) {
-        void *p = mmap(NULL, capacity * sizeof(fai_packet), PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (p == MAP_FAILED) continue;
+        void *p = fai_map(capacity * sizeof(fai_packet));
+        if (p == NULL) continue;
         depot->packets = p;
         depot->capacity = capacity;
         touch_batch(depot, 0);
@@ -42,7 +41,7 @@ bool fai_depot_init(fai_depot *depot)
 
 void fai_depot_exit(fai_depot *depot)
 {
-    if (depot->packets != NULL) (void)munmap(depot->packets, depot->capacity * sizeof(fai_packet));
+    fai_unmap(depot->packets, depot->capacity * sizeof(fai_packet));
 }
 
 static void populate_batch(fai_depot *depot, uint32_t first)

@@ -9,7 +9,6 @@
 #include "concurrent/check.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
 #define GROWTH_FIRST 1024u
 #define GROWTH_MAX 65536u
@@ -32,12 +31,6 @@ static fai_cleanup closed_cleanups;
 
 // Slots -----------------------------------------------------------------------------------------------------------------
 
-static void *map_zeroed(size_t bytes)
-{
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return p == MAP_FAILED ? NULL : p;
-}
-
 static size_t slots_bytes(const fai_arena_registry *registry)
 {
     return registry->slot_count * sizeof(fai_arena_slot);
@@ -55,16 +48,16 @@ bool fai_arenas_init(fai_memory *memory)
     registry->slot_count = memory->config.scratch_max + memory->config.groups_max;
     FA_ASSERT(registry->slot_count < UINT32_C(1) << SLOT_BITS);
     if (registry->slot_count == 0) return true;
-    registry->slots = map_zeroed(slots_bytes(registry));
-    registry->windows = map_zeroed(windows_bytes(memory));
+    registry->slots = fai_map(slots_bytes(registry));
+    registry->windows = fai_map(windows_bytes(memory));
     return registry->slots != NULL && registry->windows != NULL; // the caller unmaps
 }
 
 void fai_arenas_unmap(fai_memory *memory)
 {
     fai_arena_registry *registry = &memory->arenas;
-    if (registry->slots != NULL) (void)munmap(registry->slots, slots_bytes(registry));
-    if (registry->windows != NULL) (void)munmap(registry->windows, windows_bytes(memory));
+    fai_unmap(registry->slots, slots_bytes(registry));
+    fai_unmap(registry->windows, windows_bytes(memory));
 }
 
 fai_shared_arena *fai_arena_find(const fai_memory *memory, uint64_t id, fai_arena_kind kind)

@@ -7,7 +7,6 @@
 #include "concurrent/check.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
 #define ALLOCATED_BYTE 0xcd
 #define FREED_BYTE 0xdd
@@ -29,9 +28,8 @@ bool fai_streams_init(fai_memory *memory)
     streams->capacity = memory->config.streams_max;
     streams->waiting = FAI_INDEX_NONE;
     if (streams->capacity == 0) return true;
-    void *p = mmap(NULL, streams->capacity * sizeof(fai_stream), PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED) return false;
+    void *p = fai_map(streams->capacity * sizeof(fai_stream));
+    if (p == NULL) return false;
     streams->slots = p;
     return true;
 }
@@ -59,7 +57,7 @@ void fai_streams_exit(fai_memory *memory)
                    "end loads, unpin and fa_stream_free() streams before fa_destroy()",
                    "never freed: %llu streams (%llu bytes of the budget)", (unsigned long long)left,
                    (unsigned long long)fai_streams_reserved(streams));
-    if (streams->slots != NULL) (void)munmap(streams->slots, streams->capacity * sizeof(fai_stream));
+    fai_unmap(streams->slots, streams->capacity * sizeof(fai_stream));
     streams->slots = NULL;
 }
 

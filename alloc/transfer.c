@@ -7,7 +7,6 @@
 #include "concurrent/check.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
 enum { SLOT_FREE, SLOT_WRITING, SLOT_SENT, SLOT_MASK = 3 };
 
@@ -20,9 +19,8 @@ bool fai_transfers_init(fai_transfers *transfers, uint32_t capacity)
 {
     memset(transfers, 0, sizeof *transfers);
     if (capacity == 0) return true;
-    void *p = mmap(NULL, capacity * sizeof(fai_transfer_slot), PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED) return false;
+    void *p = fai_map(capacity * sizeof(fai_transfer_slot));
+    if (p == NULL) return false;
     transfers->slots = p;
     transfers->capacity = capacity;
     return true;
@@ -30,7 +28,7 @@ bool fai_transfers_init(fai_transfers *transfers, uint32_t capacity)
 
 void fai_transfers_exit(fai_transfers *transfers)
 {
-    if (transfers->slots != NULL) (void)munmap(transfers->slots, transfers->capacity * sizeof(fai_transfer_slot));
+    fai_unmap(transfers->slots, transfers->capacity * sizeof(fai_transfer_slot));
 }
 
 /// The ticket is never {0}: it holds the slot's number + 1.

@@ -383,7 +383,7 @@ static void run_rounds(struct stress_run *run)
     stress_figure(run, "evicted", (double)cinema.evictions_total);
     stress_figure(run, "freed", (double)atomic_load(&cinema.freed));
     stress_figure(run, "refused", (double)cinema.refused_total);
-    stress_figure(run, "refused for now (FA_ERROR_BUSY)", (double)atomic_load(&cinema.busy));
+    stress_figure(run, "to be asked again (FA_ERROR_BUSY)", (double)atomic_load(&cinema.busy));
     stress_figure(run, "reads", (double)atomic_load(&cinema.reads));
     stress_figure(run, "pins", (double)atomic_load(&cinema.pinned));
     stress_figure(run, "waiting to go home at most, bytes", (double)cinema.leaving_most);

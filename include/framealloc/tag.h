@@ -48,7 +48,8 @@ FA_API fa_tag_scope fa_tag_begin(fa_worker *w, const char *name);
 /// [own] The same with a tag that was found before, whatever the current one; {0} allocates for nobody.
 FA_API fa_tag_scope fa_tag_begin_at(fa_worker *w, fa_tag tag);
 
-/// [own] Back to the tag before. FA913: another tag was left open meanwhile, or this is another lane's (then nothing happens).
+/// [own] Back to the tag before. FA913: another tag was left open meanwhile; the tag before is current all the same. On another thread
+/// than the scope's: FA201 in checked systems, and nothing happens; in others it must not be.
 FA_API void fa_tag_end(fa_tag_scope *scope);
 
 /// A declaration: the tag is current until the enclosing block is left, by any way out. The block must not outlive the system.
