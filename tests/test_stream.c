@@ -1178,12 +1178,13 @@ static void evictors_share_the_victims(const test_case *at)
         end(fa);
         assert_int_equal(atomic_load(&with.won), 5);
         // 5 * 1000 bytes from 999 free ones and victims of 50: 81 of them if one reserve had the free part whole.
+        // While another holds the free part for a plan that then fails, a reserve takes 20 victims instead: never more.
         fa_stream_stats stats = streams_of(fa);
         assert_int_equal(stats.evictions, atomic_load(&with.evicted));
         assert_int_equal(stats.ready, VICTIMS - stats.evictions);
         assert_int_equal(stats.reserved_bytes, 5000 + 50 * stats.ready);
         assert_true(stats.reserved_peak <= stats.budget);
-        assert_true(stats.evictions >= 81 && stats.evictions <= 81 + 5);
+        assert_true(stats.evictions >= 81 && stats.evictions <= 5 * 20);
         assert_int_equal(fa_destroy(fa), FA_OK);
         assert_true(sink_count(&to, 402) <= 6 && sink_count(&to, 910) == 1);
     }
