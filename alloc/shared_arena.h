@@ -24,6 +24,7 @@
 //   unlink            -          -      -
 #pragma once
 
+#include "alloc/label.h"
 #include "concurrent/index_stack.h"
 #include "concurrent/order.h"
 
@@ -160,6 +161,21 @@ void fai_arena_sum(const struct fai_lane *lane, const fai_shared_arena *arena, u
 /// [own] Whether size and alignment (0 becomes 16) are acceptable; a wrong alignment is reported. And whether a name is.
 bool fai_arena_request_is_valid(struct fai_lane *lane, size_t size, size_t *align);
 bool fai_arena_name_is_valid(const char *name);
+
+// Between shared_arena.c and share.c ------------------------------------------------------------------------------------
+
+/// Whether it is a group, not a scratch pool; and what its memory is charged as.
+bool fai_arena_is_group(const struct fai_memory *memory, const fai_shared_arena *arena);
+fai_use fai_arena_use(const struct fai_lane *lane, const fai_shared_arena *arena);
+
+/// [own] From the store; if it refuses, once more with what the lane can give back.
+void *fai_arena_take(struct fai_lane *lane, size_t size, size_t align);
+
+/// [own] Closes the lists of an arena that this lane took out of its slot: all that they hold, nothing more is listed.
+fai_share *fai_arena_close_shares(fai_shared_arena *arena);
+fai_cleanup *fai_share_close_cleanups(fai_share *share);
+
+// At the boundary -------------------------------------------------------------------------------------------------------
 
 /// [main] Releases what has had its grace period; whether any still waits; begins to wait for what was unlinked since.
 void fai_arenas_release_waiting(struct fai_memory *memory);

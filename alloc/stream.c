@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Streams: their states, and the way of their memory. See stream.h for who may do what; evict.c makes room.
+// Streams: their table, their accounts, and the way of their memory. See stream.h for who may do what; load.c loads them, pin.c
+// reads them, evict.c makes room.
 #include "alloc/lane.h"
 #include "alloc/store.h"
 #include "concurrent/annotate.h"
@@ -8,13 +9,7 @@
 
 #include <string.h>
 
-#define ALLOCATED_BYTE 0xcd
 #define FREED_BYTE 0xdd
-#define FRAME_SHIFT 24 // of fai_stream.used: places in a frame are below
-
-#define LOADED_CLOSED (UINT64_C(1) << 63)
-#define LOADED_BITS 41
-#define LOADED_GENERATIONS ((UINT32_C(1) << 22) - 1)
 
 _Static_assert(sizeof(fai_stream) == FAI_CACHE_LINE, "a stream has its line, and no more");
 _Static_assert(FA_STREAMS_MAX <= FAI_INDEX_MAX, "streams are numbered in index stacks");
@@ -93,27 +88,20 @@ static void give_slot(fai_streams *streams, fai_stream *slot)
     (void)fai_index_stack_push_any(&streams->unused, index_of(streams, slot), &slot->link);
 }
 
-/// The slot of a handle, NULL if it can be none. Its generation is for the caller to compare.
-static fai_stream *slot_of(const fai_streams *streams, fa_stream stream)
+fai_stream *fai_stream_slot_of(const fai_streams *streams, fa_stream stream)
 {
     uint32_t index = (uint32_t)stream.bits;
     if (stream.bits >> 32 == 0 || index >= fai_load_relaxed(&streams->touched)) return NULL;
     return &streams->slots[index];
 }
 
-static bool is_current(fa_stream stream, uint64_t word)
-{
-    return stream.bits >> 32 == fai_stream_generation(word) && fai_stream_state_in(word) != FAI_STREAM_GONE;
-}
-
-/// FA_OK: *slot and *word are those of a stream that is not gone.
-static fa_status find(const fa_worker *w, fa_stream stream, fai_stream **slot, uint64_t *word)
+fa_status fai_stream_find(const fa_worker *w, fa_stream stream, fai_stream **slot, uint64_t *word)
 {
     if (w == NULL) return FA_ERROR_INVALID;
-    *slot = slot_of(&((const fai_lane *)(const void *)w)->memory->streams, stream);
+    *slot = fai_stream_slot_of(&((const fai_lane *)(const void *)w)->memory->streams, stream);
     if (*slot == NULL) return FA_ERROR_INVALID;
     *word = fai_stream_load(*slot);
-    return is_current(stream, *word) ? FA_OK : FA_ERROR_STALE;
+    return fai_stream_is_current(stream, *word) ? FA_OK : FA_ERROR_STALE;
 }
 
 // Accounts --------------------------------------------------------------------------------------------------------------
@@ -132,54 +120,13 @@ void fai_stream_recount(fai_streams *streams, const fai_stream *slot, fa_stream_
     }
 }
 
-static uint64_t loaded_make(uint64_t word, uint64_t bytes)
-{
-    return (uint64_t)(fai_stream_generation(word) & LOADED_GENERATIONS) << LOADED_BITS | bytes;
-}
-
-static uint64_t loaded_bytes(uint64_t loaded)
-{
-    return loaded & ((UINT64_C(1) << LOADED_BITS) - 1);
-}
-
-static void open_loaded(fai_stream *slot, uint64_t word)
-{
-    fai_store_relaxed(&slot->loaded, loaded_make(word, 0));
-}
-
-/// From here on progress changes nothing; what was loaded is no load's any more.
-static void close_loaded(fai_streams *streams, fai_stream *slot, uint64_t word, uint64_t bytes)
-{
-    uint64_t last = fai_load_relaxed(&slot->loaded);
-    while (!fai_cas_relaxed(&slot->loaded, &last, loaded_make(word, bytes) | LOADED_CLOSED)) continue;
-    if ((last & LOADED_CLOSED) == 0) (void)fai_sub_relaxed(&streams->loading_loaded, loaded_bytes(last));
-}
-
-/// A use that has its place in the frame: after all that this lane saw or did.
-static void note_use(fai_lane *lane, fai_stream *slot)
-{
-    uint64_t now = fai_load_relaxed(&lane->memory->frame_number) << FRAME_SHIFT;
-    uint64_t last = fai_load_relaxed(&slot->used);
-    if (last > now) now = last;
-    if (lane->stream_clock > now) now = lane->stream_clock;
-    lane->stream_clock = now + 1;
-    fai_store_relaxed(&slot->used, now + 1);
-}
-
-/// Once a frame, without a place in it.
-static void note_read(const fai_lane *lane, fai_stream *slot)
-{
-    uint64_t now = fai_load_relaxed(&lane->memory->frame_number) << FRAME_SHIFT;
-    if (fai_load_relaxed(&slot->used) < now) fai_store_relaxed(&slot->used, now);
-}
-
 // The end of a stream ---------------------------------------------------------------------------------------------------
 
 void fai_stream_finish(fai_lane *lane, fai_stream *slot, fa_stream_state from, bool in_budget)
 {
     fai_streams *streams = &lane->memory->streams;
     uint64_t size = fai_load_relaxed(&slot->size);
-    close_loaded(streams, slot, fai_load_relaxed(&slot->word), 0);
+    fai_stream_close_loaded(streams, slot, fai_load_relaxed(&slot->word), 0);
     fai_stream_recount(streams, slot, from, FA_STREAM_NONE);
     fai_label_refund(lane, slot->label, FAI_USE_STREAM, size);
     if (in_budget) {
@@ -211,7 +158,7 @@ bool fai_streams_gather(fai_memory *memory)
     }
 }
 
-static void give_memory(fai_lane *lane, fai_stream *slot)
+void fai_stream_give_memory(fai_lane *lane, fai_stream *slot)
 {
     void *p = fai_load_relaxed(&slot->memory);
     FA_ASSERT(p != NULL);
@@ -230,7 +177,7 @@ void fai_streams_reclaim(fai_memory *memory)
         FA_ASSERT(fai_stream_state_in(fai_load_relaxed(&slot->word)) == FAI_STREAM_GONE);
         (void)fai_sub_relaxed(&streams->leaving, 1u);
         (void)fai_sub_relaxed(&streams->leaving_bytes, fai_load_relaxed(&slot->size));
-        give_memory(main_lane, slot);
+        fai_stream_give_memory(main_lane, slot);
         give_slot(streams, slot);
     }
 }
@@ -278,7 +225,7 @@ static void publish(fai_lane *lane, fai_stream *slot, uint64_t size, uint32_t pr
     FA_ASSERT(fai_load_relaxed(&slot->memory) == NULL);
     fai_store_relaxed(&slot->size, size);
     fai_store_relaxed(&slot->used, 0u);
-    fai_store_relaxed(&slot->loaded, loaded_make(word, 0) | LOADED_CLOSED);
+    fai_stream_begin_loaded(slot, word);
     slot->age = fai_add_relaxed(&streams->ages, 1u) + 1;
     slot->align = options->align > FA_ALIGN_DEFAULT ? options->align : FA_ALIGN_DEFAULT;
     slot->name = options->name;
@@ -314,243 +261,6 @@ fa_status fa_stream_reserve(fa_worker *w, size_t size, fa_stream_priority priori
     return FA_OK;
 }
 
-// Load ------------------------------------------------------------------------------------------------------------------
-
-/// Ends a stream that was freed while it was being loaded, unless another lane does.
-static fa_status end_freed(fai_lane *lane, fai_stream *slot, uint64_t word)
-{
-    if (fai_stream_step(slot, &word, fai_stream_over(word))) fai_stream_finish(lane, slot, FA_STREAM_EVICTING, true);
-    return FA_ERROR_STALE;
-}
-
-/// From CHANGING to its next state, or its end if it was freed meanwhile.
-static fa_status settle(fai_lane *lane, fai_stream *slot, fa_stream_state from, fa_stream_state to)
-{
-    static const fai_stream_state states[] = {
-        [FA_STREAM_RESERVED] = FAI_STREAM_RESERVED,
-        [FA_STREAM_LOADING] = FAI_STREAM_LOADING,
-        [FA_STREAM_READY] = FAI_STREAM_READY,
-    };
-    fai_streams *streams = &lane->memory->streams;
-    uint64_t word = fai_stream_load(slot);
-    while (fai_stream_state_in(word) == FAI_STREAM_CHANGING) {
-        uint32_t count = to == FA_STREAM_LOADING ? lane->hot.index : 0;
-        if (!fai_stream_step(slot, &word, fai_stream_to(word, states[to], count))) continue;
-        fai_stream_recount(streams, slot, from, to);
-        return FA_OK;
-    }
-    FA_ASSERT(fai_stream_state_in(word) == FAI_STREAM_FREED_CHANGING);
-    while (!fai_stream_step(slot, &word, fai_stream_over(word))) continue;
-    fai_stream_finish(lane, slot, from, true);
-    return FA_ERROR_STALE;
-}
-
-static void *take_memory(fai_lane *lane, const fai_stream *slot)
-{
-    size_t size = fai_load_relaxed(&slot->size);
-    if (!fai_mailbox_is_empty(&lane->mailbox)) fai_mailbox_drain(lane);
-    void *p = fai_store_take(lane, size, slot->align);
-    if (p == NULL) {
-        fai_lane_trim(lane);
-        p = fai_store_take(lane, size, slot->align);
-    }
-    if (p != NULL && lane->memory->config.checked) memset(p, ALLOCATED_BYTE, size);
-    return p;
-}
-
-/// The stream is CHANGING by this lane, and was RESERVED.
-static fa_status begin_load(fai_lane *lane, fai_stream *slot, uint64_t word, void **memory)
-{
-    void *p = take_memory(lane, slot);
-    fai_store_relaxed(&slot->memory, p);
-    if (p != NULL) open_loaded(slot, word);
-    fa_status status = settle(lane, slot, FA_STREAM_RESERVED, p != NULL ? FA_STREAM_LOADING : FA_STREAM_RESERVED);
-    if (status == FA_OK && p == NULL) return FA_ERROR_MEMORY;
-    if (status == FA_OK) *memory = p;
-    return status;
-}
-
-/// What a load call answers in a state that it cannot go on from; ends what waits for it.
-static fa_status refuse_load(fai_lane *lane, fai_stream *slot, uint64_t word)
-{
-    switch (fai_stream_state_in(word)) {
-        case FAI_STREAM_CHANGING: return FA_ERROR_BUSY;
-        case FAI_STREAM_RESERVED:
-        case FAI_STREAM_LOADING:
-        case FAI_STREAM_READY:
-        case FAI_STREAM_CLAIMED: return FA_ERROR_STATE;
-        case FAI_STREAM_FREED_LOADING: return end_freed(lane, slot, word);
-        case FAI_STREAM_GONE:
-        case FAI_STREAM_EVICTING:
-        case FAI_STREAM_FREED_PINNED:
-        case FAI_STREAM_FREED_CHANGING: return FA_ERROR_STALE;
-    }
-    return FA_ERROR_STALE;
-}
-
-fa_status fa_stream_load_begin(fa_worker *w, fa_stream stream, void **memory)
-{
-    fai_stream *slot;
-    uint64_t word;
-    if (memory == NULL) return FA_ERROR_INVALID;
-    *memory = NULL;
-    fa_status status = find(w, stream, &slot, &word);
-    if (status != FA_OK) return status;
-    fai_lane *lane = fai_lane_of(w);
-    for (; is_current(stream, word);) {
-        fai_stream_state state = fai_stream_state_in(word);
-        if (state == FAI_STREAM_RESERVED) {
-            if (!fai_stream_step(slot, &word, fai_stream_to(word, FAI_STREAM_CHANGING, 0))) continue;
-            return begin_load(lane, slot, word, memory);
-        }
-        if (state != FAI_STREAM_LOADING) return refuse_load(lane, slot, word);
-        if (!fai_stream_step(slot, &word, fai_stream_to(word, FAI_STREAM_LOADING, lane->hot.index))) continue;
-        *memory = fai_load_relaxed(&slot->memory);
-        return FA_OK;
-    }
-    return FA_ERROR_STALE;
-}
-
-/// Takes a stream that is being loaded into this lane's hands (CHANGING).
-static fa_status take_loading(fa_worker *w, fa_stream stream, fai_stream **slot, uint64_t *word)
-{
-    fa_status status = find(w, stream, slot, word);
-    if (status != FA_OK) return status;
-    while (is_current(stream, *word)) {
-        if (fai_stream_state_in(*word) != FAI_STREAM_LOADING) return refuse_load(fai_lane_of(w), *slot, *word);
-        if (fai_stream_step(*slot, word, fai_stream_to(*word, FAI_STREAM_CHANGING, 0))) return FA_OK;
-    }
-    return FA_ERROR_STALE;
-}
-
-fa_status fa_stream_load_end(fa_worker *w, fa_stream stream)
-{
-    fai_stream *slot;
-    uint64_t word;
-    fa_status status = take_loading(w, stream, &slot, &word);
-    if (status != FA_OK) return status;
-    fai_lane *lane = fai_lane_of(w);
-    close_loaded(&lane->memory->streams, slot, word, fai_load_relaxed(&slot->size));
-    note_use(lane, slot);
-    return settle(lane, slot, FA_STREAM_LOADING, FA_STREAM_READY);
-}
-
-fa_status fa_stream_load_abort(fa_worker *w, fa_stream stream)
-{
-    fai_stream *slot;
-    uint64_t word;
-    fa_status status = take_loading(w, stream, &slot, &word);
-    if (status != FA_OK) return status;
-    fai_lane *lane = fai_lane_of(w);
-    close_loaded(&lane->memory->streams, slot, word, 0);
-    give_memory(lane, slot);
-    return settle(lane, slot, FA_STREAM_LOADING, FA_STREAM_RESERVED);
-}
-
-fa_status fa_stream_progress(fa_worker *w, fa_stream stream, size_t bytes)
-{
-    fai_stream *slot;
-    uint64_t word;
-    fa_status status = find(w, stream, &slot, &word);
-    if (status != FA_OK) return status;
-    fai_lane *lane = fai_lane_of(w);
-    if (fai_stream_state_in(word) != FAI_STREAM_LOADING) return refuse_load(lane, slot, word);
-    uint64_t size = fai_load_relaxed(&slot->size), last = fai_load_relaxed(&slot->loaded);
-    if (bytes > size) bytes = size;
-    for (;;) {
-        if (last >> LOADED_BITS != loaded_make(word, 0) >> LOADED_BITS) return FA_ERROR_STATE; // closed, or another's
-        if (bytes <= loaded_bytes(last)) return FA_OK;
-        if (!fai_cas_relaxed(&slot->loaded, &last, loaded_make(word, bytes))) continue;
-        (void)fai_add_relaxed(&lane->memory->streams.loading_loaded, bytes - loaded_bytes(last));
-        return FA_OK;
-    }
-}
-
-// Access ----------------------------------------------------------------------------------------------------------------
-
-fa_status fa_stream_pin(fa_worker *w, fa_stream stream, const void **data, size_t *size)
-{
-    fai_stream *slot;
-    uint64_t word;
-    if (data != NULL) *data = NULL;
-    fa_status status = find(w, stream, &slot, &word);
-    if (status != FA_OK) return status;
-    fai_lane *lane = fai_lane_of(w);
-    while (is_current(stream, word)) {
-        fai_stream_state state = fai_stream_state_in(word);
-        if (state == FAI_STREAM_CLAIMED) {
-            if (!fai_stream_take_back(lane, slot, word)) return FA_ERROR_STALE;
-            word = fai_stream_load(slot);
-            continue;
-        }
-        if (state == FAI_STREAM_RESERVED || state == FAI_STREAM_CHANGING || state == FAI_STREAM_LOADING)
-            return FA_ERROR_STATE;
-        if (state != FAI_STREAM_READY) return FA_ERROR_STALE;
-        if (fai_stream_count_in(word) == FAI_STREAM_COUNT_MAX) return FA_ERROR_FULL;
-        if (!fai_stream_step(slot, &word, word + 1)) continue;
-        note_use(lane, slot);
-        if (data != NULL) *data = fai_load_relaxed(&slot->memory);
-        if (size != NULL) *size = fai_load_relaxed(&slot->size);
-        return FA_OK;
-    }
-    return FA_ERROR_STALE;
-}
-
-fa_status fa_stream_unpin(fa_worker *w, fa_stream stream)
-{
-    fai_stream *slot;
-    uint64_t word;
-    fa_status status = find(w, stream, &slot, &word);
-    if (status != FA_OK) return status;
-    while (is_current(stream, word)) {
-        fai_stream_state state = fai_stream_state_in(word);
-        bool pinned = state == FAI_STREAM_READY || state == FAI_STREAM_FREED_PINNED;
-        if (!pinned || fai_stream_count_in(word) == 0) return FA_ERROR_STATE;
-        bool last = state == FAI_STREAM_FREED_PINNED && fai_stream_count_in(word) == 1;
-        if (!fai_stream_step(slot, &word, last ? fai_stream_over(word) : word - 1)) continue;
-        if (last) fai_stream_finish(fai_lane_of(w), slot, FA_STREAM_EVICTING, true);
-        return FA_OK;
-    }
-    return FA_ERROR_STALE;
-}
-
-const void *fa_stream_read(fa_worker *w, fa_stream stream, size_t *size)
-{
-    fai_stream *slot;
-    uint64_t word;
-    if (find(w, stream, &slot, &word) != FA_OK) return NULL;
-    bool lost;
-    word = fai_stream_look(fai_lane_of(w)->memory, slot, &lost);
-    fai_stream_state state = fai_stream_state_in(word);
-    if (lost || !is_current(stream, word) || (state != FAI_STREAM_READY && state != FAI_STREAM_CLAIMED)) return NULL;
-    note_read(fai_lane_of(w), slot);
-    if (size != NULL) *size = fai_load_relaxed(&slot->size);
-    return fai_load_relaxed(&slot->memory);
-}
-
-fa_stream_pinned fa_stream_pinned_begin(fa_worker *w, fa_stream stream)
-{
-    fa_stream_pinned pinned = {.worker = w, .stream = stream};
-    pinned.status = fa_stream_pin(w, stream, &pinned.data, &pinned.size);
-    return pinned;
-}
-
-void fa_stream_pinned_end(fa_stream_pinned *pinned)
-{
-    if (pinned != NULL && pinned->status == FA_OK) (void)fa_stream_unpin(pinned->worker, pinned->stream);
-}
-
-fa_status fa_stream_touch(fa_worker *w, fa_stream stream)
-{
-    fai_stream *slot;
-    uint64_t word;
-    fa_status status = find(w, stream, &slot, &word);
-    if (status != FA_OK) return status;
-    if (fai_stream_state_in(word) == FAI_STREAM_READY || fai_stream_state_in(word) == FAI_STREAM_CLAIMED)
-        note_use(fai_lane_of(w), slot);
-    return FA_OK;
-}
-
 // Change and free -------------------------------------------------------------------------------------------------------
 
 fa_status fa_stream_set_priority(fa_worker *w, fa_stream stream, fa_stream_priority priority)
@@ -558,9 +268,9 @@ fa_status fa_stream_set_priority(fa_worker *w, fa_stream stream, fa_stream_prior
     fai_stream *slot;
     uint64_t word;
     if (!is_priority(priority)) return FA_ERROR_INVALID;
-    fa_status status = find(w, stream, &slot, &word);
+    fa_status status = fai_stream_find(w, stream, &slot, &word);
     if (status != FA_OK) return status;
-    while (is_current(stream, word)) {
+    while (fai_stream_is_current(stream, word)) {
         fai_stream_state state = fai_stream_state_in(word);
         if (state >= FAI_STREAM_EVICTING) return FA_ERROR_STALE;
         if (state == FAI_STREAM_CLAIMED) {
@@ -605,10 +315,10 @@ fa_status fa_stream_free(fa_worker *w, fa_stream stream)
 {
     fai_stream *slot;
     uint64_t word;
-    fa_status status = find(w, stream, &slot, &word);
+    fa_status status = fai_stream_find(w, stream, &slot, &word);
     if (status != FA_OK) return status;
     fai_lane *lane = fai_lane_of(w);
-    while (is_current(stream, word)) {
+    while (fai_stream_is_current(stream, word)) {
         if (fai_stream_state_in(word) == FAI_STREAM_CLAIMED) {
             if (!fai_stream_take_back(lane, slot, word)) return FA_ERROR_STALE;
             word = fai_stream_load(slot);
@@ -632,11 +342,11 @@ fa_stream_state fa_stream_state_of(const fa_system *fa, fa_stream stream)
 {
     if (fa == NULL) return FA_STREAM_NONE;
     const fai_memory *memory = (const fai_memory *)(const void *)fa;
-    const fai_stream *slot = slot_of(&memory->streams, stream);
+    const fai_stream *slot = fai_stream_slot_of(&memory->streams, stream);
     if (slot == NULL) return FA_STREAM_NONE;
     bool lost;
     uint64_t word = fai_stream_look(memory, slot, &lost);
-    if (!is_current(stream, word)) return FA_STREAM_NONE;
+    if (!fai_stream_is_current(stream, word)) return FA_STREAM_NONE;
     switch (fai_stream_state_in(word)) {
         case FAI_STREAM_RESERVED: return FA_STREAM_RESERVED;
         case FAI_STREAM_CHANGING:
@@ -645,17 +355,6 @@ fa_stream_state fa_stream_state_of(const fa_system *fa, fa_stream stream)
         case FAI_STREAM_CLAIMED: return lost ? FA_STREAM_EVICTING : FA_STREAM_READY;
         default: return FA_STREAM_EVICTING;
     }
-}
-
-size_t fa_stream_loaded(const fa_system *fa, fa_stream stream)
-{
-    if (fa == NULL) return 0;
-    const fai_stream *slot = slot_of(&((const fai_memory *)(const void *)fa)->streams, stream);
-    if (slot == NULL) return 0;
-    uint64_t loaded = fai_load_relaxed(&slot->loaded) & ~LOADED_CLOSED;
-    uint64_t word = fai_stream_load(slot);
-    if (!is_current(stream, word) || loaded >> LOADED_BITS != loaded_make(word, 0) >> LOADED_BITS) return 0;
-    return loaded_bytes(loaded);
 }
 
 fa_status fa_stream_stats_read(const fa_system *fa, fa_stream_stats *out)

@@ -93,7 +93,7 @@ void fai_streams_exit(struct fai_memory *memory);
 bool fai_streams_gather(struct fai_memory *memory);
 void fai_streams_reclaim(struct fai_memory *memory);
 
-// Between stream.c and evict.c ------------------------------------------------------------------------------------------
+// Between stream.c, load.c, pin.c and evict.c --------------------------------------------------------------------------
 
 static inline uint64_t fai_stream_word(uint32_t generation, fai_stream_state state, uint32_t priority, uint32_t count)
 {
@@ -141,6 +141,30 @@ static inline bool fai_stream_step(fai_stream *slot, uint64_t *word, uint64_t ne
     // [stream.word] acq_rel: publishes what was done to the stream before, and sees what others did.
     return fai_cas_acq_rel(&slot->word, word, next);
 }
+
+/// Whether the handle is that of the stream with this word.
+static inline bool fai_stream_is_current(fa_stream stream, uint64_t word)
+{
+    return stream.bits >> 32 == fai_stream_generation(word) && fai_stream_state_in(word) != FAI_STREAM_GONE;
+}
+
+/// [any] The slot of a handle, NULL if it can be none. Its generation is for the caller to compare.
+fai_stream *fai_stream_slot_of(const fai_streams *streams, fa_stream stream);
+
+/// [own] FA_OK: *slot and *word are those of a stream that is not gone.
+fa_status fai_stream_find(const fa_worker *w, fa_stream stream, fai_stream **slot, uint64_t *word);
+
+/// [own] A use that has its place in the frame: after all that this lane saw or did.
+void fai_stream_note_use(struct fai_lane *lane, fai_stream *slot);
+
+/// A new stream: nothing is loaded, and no load is open.
+void fai_stream_begin_loaded(fai_stream *slot, uint64_t word);
+
+/// [any] From here on progress changes nothing; what was loaded is no load's any more.
+void fai_stream_close_loaded(fai_streams *streams, fai_stream *slot, uint64_t word, uint64_t bytes);
+
+/// [own] Gives the stream's memory back; nobody can read it any more.
+void fai_stream_give_memory(struct fai_lane *lane, fai_stream *slot);
 
 /// [own] Takes `size` bytes of the budget. FA_OK: it has them; *plan, if not 0, is an eviction that now belongs to the caller, who must call
 /// fai_streams_evict(). FA_ERROR_FULL, FA_ERROR_BUSY: nothing changed.
