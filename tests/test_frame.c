@@ -3,6 +3,8 @@
 // Frame memory: sizes and alignments by address, reuse, growth, limits and what is refused, and figures that are exact at the boundary.
 #include "support.h"
 
+#include <pthread.h>
+
 #define SPAN_UNIT (64 * KIB)
 
 // Sizes and alignments --------------------------------------------------------------------------------------------------
@@ -221,6 +223,53 @@ static void spans_come_back(const test_case *at)
             most = now > most ? now : most;
         else
             assert_true(now <= most);
+    }
+    destroy_quiet(fa, &to);
+}
+
+typedef struct numbers {
+    fa_system *fa;
+    uint64_t expected;
+} numbers;
+
+static void *look_from_outside(void *arg)
+{
+    const numbers *seen = arg;
+    fa_worker *w;
+    fa_frame frame;
+    EXPECT(fa_attach(seen->fa, &w) == FA_OK);
+    EXPECT(fa_frame_number(seen->fa) == seen->expected);
+    EXPECT(fa_frame_hold(w, &frame) == FA_OK && fa_frame_alloc(w, 16) != NULL);
+    EXPECT(fa_frame_drop(seen->fa, frame) == FA_OK);
+    EXPECT(fa_frame_number(seen->fa) == seen->expected);
+    EXPECT(fa_detach(w) == FA_OK);
+    return NULL;
+}
+
+static void look_from_a_lane(fa_worker *w, void *arg)
+{
+    const numbers *seen = arg;
+    EXPECT(fa_frame_number(w->system) == seen->expected);
+}
+
+/// Neither jobs nor threads that come and go raise the number, nor do they make the main lane's checkpoint invalid.
+static void one_number_a_tick(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    for (uint64_t tick = 1; tick <= 5; tick++) {
+        numbers seen = {fa, tick};
+        pthread_t threads[2];
+        begin(fa);
+        fa_checkpoint before = fa_checkpoint_take(w);
+        for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&threads[i], NULL, look_from_outside, &seen), 0);
+        everyone(fa, look_from_a_lane, &seen);
+        for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+        assert_int_equal(fa_checkpoint_rollback(w, before), FA_OK);
+        end(fa);
+        assert_int_equal(fa_frame_number(fa), tick);
+        assert_int_equal(stats_of(fa).frame, tick);
     }
     destroy_quiet(fa, &to);
 }
@@ -458,6 +507,7 @@ int main(int argc, char **argv)
         EACH_OF(exact_figures, "01248", "ny"),
         EACH(all_lanes_are_freed),
         EACH_OF(consecutive_frames_reuse_addresses, "02", "ny"),
+        EACH(one_number_a_tick),
         EACH_OF(growth_across_blocks, "02", "ny"),
         EACH_OF(spans_come_back, "02", "ny"),
         EACH(four_kilobytes),

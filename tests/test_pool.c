@@ -774,6 +774,57 @@ static void departed_threads_leave_nothing(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+static void *leave_caches(void *arg)
+{
+    enum { OBJECTS = 100 };
+    fa_system *fa = arg;
+    fa_worker *w;
+    void *p[OBJECTS];
+    EXPECT(fa_attach(fa, &w) == FA_OK);
+    for (size_t size = 16; size <= FA_CLASS_SIZE_MAX; size += size / 4) {
+        EXPECT(fa_pool_alloc_batch(w, OBJECTS, size, 16, p));
+        fa_pool_free_batch(w, OBJECTS, p);
+    }
+    {
+        FA_SCOPE(w);
+        for (int i = 0; i < 5; i++) EXPECT(fa_scope_alloc(w, 400 * KIB) != NULL);
+    }
+    EXPECT(fa_detach(w) == FA_OK);
+    return NULL;
+}
+
+static uint64_t bytes_in_use(const fa_system *fa)
+{
+    fa_stats stats = stats_of(fa);
+    return stats.memory_bytes - stats.memory_free;
+}
+
+/// What a thread kept at hand for itself is the system's again, although nobody takes its lane after it.
+static void a_departed_threads_cache_goes_home(const test_case *at)
+{
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.attached_max = 1;
+    fa_system *fa = create(&config);
+    pthread_t handle;
+    begin(fa);
+    end(fa);
+    uint64_t before = bytes_in_use(fa);
+    assert_int_equal(pthread_create(&handle, NULL, leave_caches, fa), 0);
+    pthread_join(handle, NULL);
+    begin(fa);
+    end(fa);
+    assert_int_equal(stats_of(fa).pool_live, 0);
+    assert_true(bytes_in_use(fa) >
+                before); // slabs of all classes, unless the system is checked; blocks of scope memory
+    for (int frame = 0; frame < 125; frame++) {
+        begin(fa);
+        end(fa);
+    }
+    assert_int_equal(bytes_in_use(fa), before);
+    destroy_quiet(fa, &to);
+}
+
 // Leaks -----------------------------------------------------------------------------------------------------------------
 
 static void leak_here(fa_worker *w, void *arg)
@@ -878,6 +929,7 @@ int main(int argc, char **argv)
         EACH(idle_owners_do_not_sit_on_memory),
         EACH(unattached_threads_free),
         EACH(departed_threads_leave_nothing),
+        EACH(a_departed_threads_cache_goes_home),
         EACH(leaks_are_reported),
         EACH_OF(boundaries_take_nothing_from_a_limit, "01", "n"),
     };

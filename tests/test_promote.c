@@ -76,8 +76,8 @@ static void retain_each(fa_worker *w, void *arg)
     for (uint32_t i = 0; i < SOME_SIZES; i++) {
         for (uint32_t to = FA_RETAIN_DISCARD; to <= FA_RETAIN_HEAP; to++) {
             uint32_t user = 3 * i + to;
-            unsigned char *p = retain(w, some_sizes[i], (size_t)16 << i % 4, (fa_retain_to)to, user, 0, NULL);
-            EXPECT(p != NULL && (uintptr_t)p % ((size_t)16 << i % 4) == 0);
+            unsigned char *p = retain(w, some_sizes[i], (size_t)16 << i % 9, (fa_retain_to)to, user, 0, NULL);
+            EXPECT(p != NULL && (uintptr_t)p % ((size_t)16 << i % 9) == 0);
             EXPECT(p[0] == 0 && p[some_sizes[i] - 1] == 0 && p[some_sizes[i] / 2] == 0);
             fill(p, some_sizes[i], user);
             all->memory[user] = p;
@@ -112,7 +112,7 @@ static void bytes_sizes_and_places(const test_case *at)
             assert_null(item->cell);
             assert_int_equal(item->status, i % 3 == FA_RETAIN_DISCARD ? FA_PROMOTION_DROPPED : FA_PROMOTED);
             if (item->status != FA_PROMOTED) continue;
-            assert_int_equal((uintptr_t)item->to % ((size_t)16 << i / 3 % 4), 0);
+            assert_int_equal((uintptr_t)item->to % ((size_t)16 << i / 3 % 9), 0);
             assert_true(is_filled(item->to, item->size, i));
             assert_true(fa_usable_size(fa, item->to) >= item->size);
             assert_int_equal(item->to == item->from, item->destination == FA_RETAIN_HEAP && item->size > 512 * KIB);

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Checks docs/parity.md: every promise has a row, and every row names things that exist.
+"""Checks docs/parity.md: every promise, defect and acceptance has a row, and every row names things that exist.
 
     | row | promise | header | example | tests |
+    | row | defect or acceptance | what holds here | tests |
 
 Headers are files of include/framealloc/, examples are examples/NAME.c, NAME.cpp or NAME/, tests are written
 `program: name, name`, where program is tests/test_PROGRAM.c (or .cpp) and each name one of its tests, or `ctest: name` for a
-test that is no such program. A row whose tests say `open` is counted; --open N says how many there may be.
+test that is no such program. A row whose tests say `open` is counted; --open N says how many there may be. A defect that cannot
+be had in C has the tests `none`, and the reason in the cell before.
 
 usage: check_parity.py [--open N] [ROOT] | --self-test
 """
@@ -21,6 +23,9 @@ def numbers(part, first, last):
 
 
 PROMISES = ["C1", "C2", "C3", *numbers(1, 1, 29), *numbers(2, 1, 16), *numbers(3, 1, 21)]
+DEFECTS = [f"B{n}" for n in range(1, 34)]
+ACCEPTANCE = [f"T{n}" for n in range(1, 47)]
+ALL_ROWS = PROMISES + DEFECTS + ACCEPTANCE
 TEST = re.compile(r"(?:^|[\s,])(?:EACH|EACH_OF)\((\w+)|cmocka_unit_test(?:_\w+)?\((\w+)|^TEST\((\w+)\)", re.M)
 
 
@@ -32,7 +37,7 @@ def read(path):
 def rows_of(text):
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
-        if line.startswith("|") and re.fullmatch(r"C\d|\d\.\d\d", cells[0]):
+        if line.startswith("|") and re.fullmatch(r"[CBT]\d+|\d\.\d\d", cells[0]):
             yield cells
 
 
@@ -44,12 +49,17 @@ def tests_of(root, program):
     return None
 
 
-def judge_tests(root, cell):
+def parts_of(cell):
+    """(program, names) of `program: name, name; program: name`."""
     for part in filter(None, (part.strip() for part in cell.split(";"))):
         program, _, names = part.partition(":")
-        names = [name.strip() for name in names.split(",") if name.strip()]
+        yield program.strip(), [name.strip() for name in names.split(",") if name.strip()]
+
+
+def judge_tests(root, cell):
+    for program, names in parts_of(cell):
         if not names:
-            yield f"names no test: {part}"
+            yield f"names no test: {program}"
         elif program == "ctest":
             lists = "".join(read(os.path.join(folder, "CMakeLists.txt"))
                             for folder, _, files in os.walk(os.path.join(root, "tests")) if "CMakeLists.txt" in files)
@@ -73,17 +83,23 @@ def example_exists(root, name):
 
 
 def judge_row(root, cells):
-    if len(cells) != 5:
-        yield "a row has five cells"
+    is_promise = re.match(r"C|\d", cells[0]) is not None
+    if len(cells) != (5 if is_promise else 4):
+        yield "a row has five cells, four where there is neither header nor example"
         return
-    _, _, headers, examples, tests = cells
+    headers, examples, tests = (*cells[2:4], cells[4]) if is_promise else ("", "", cells[3])
+    if not all(cells[1:2] if is_promise else cells[1:3]):
+        yield "says too little"
     for header in re.findall(r"`([\w.]+\.hp*)`", headers):
         if not os.path.isfile(os.path.join(root, "include", "framealloc", header)):
             yield f"no such header: {header}"
     for example in re.findall(r"`(\w+)`", examples):
         if not example_exists(root, example):
             yield f"no such example: {example}"
-    if tests and tests != "open":
+    if tests == "none":
+        if not cells[0].startswith("B"):
+            yield "only a defect may have no test"
+    elif tests and tests != "open":
         yield from judge_tests(root, tests.replace("`", ""))
     elif not tests:
         yield "names no test"
@@ -92,9 +108,9 @@ def judge_row(root, cells):
 def check(root, open_allowed):
     rows = list(rows_of(read(os.path.join(root, "docs", "parity.md"))))
     ids = [cells[0] for cells in rows]
-    wrong = [f"{row}: no row" for row in PROMISES if row not in ids]
+    wrong = [f"{row}: no row" for row in ALL_ROWS if row not in ids]
     wrong += [f"{row}: {ids.count(row)} rows" for row in sorted(set(ids)) if ids.count(row) > 1]
-    wrong += [f"{row}: no such promise" for row in sorted(set(ids)) if row not in PROMISES]
+    wrong += [f"{row}: no such promise" for row in sorted(set(ids)) if row not in ALL_ROWS]
     wrong += [f"{cells[0]}: {fault}" for cells in rows for fault in judge_row(root, cells)]
     still_open = [cells[0] for cells in rows if cells[-1] == "open"]
     if len(still_open) != open_allowed:
@@ -116,15 +132,22 @@ def self_test():
         write("examples/first.c", "")
         write("include/framealloc/pool.h", "")
         good = "| {} | a promise | `pool.h` | `first` | pool: reuse, other; ctest: outside, example_first |\n"
-        table = "".join(good.format(row) for row in PROMISES)
+        short = "| {} | a defect | a remedy | pool: reuse |\n"
+        table = "".join(good.format(row) for row in PROMISES) + "".join(short.format(row) for row in DEFECTS + ACCEPTANCE)
         write("docs/parity.md", table)
         assert check(root, 0) == [], check(root, 0)
         for old, new in (("| C2 |", "| C9 |"), ("pool: reuse,", "pool: no_such,"), ("`pool.h`", "`none.h`"),
                          ("`first`", "`second`"), ("ctest: outside", "ctest: inside"), ("pool: reuse, other; ", "pond: reuse; "),
                          ("pool: reuse, other; ctest: outside, example_first", "open"),
-                         ("pool: reuse, other; ctest: outside, example_first", "")):
+                         ("pool: reuse, other; ctest: outside, example_first", ""), ("| B7 |", "| B70 |"), ("| T46 |", "| X46 |"),
+                         (short.format("T9"), ""), (short.format("B1"), good.format("B1")),
+                         (short.format("B2"), "| B2 | a defect | a remedy | pool: no_such |\n"),
+                         (short.format("B3"), "| B3 | a defect | | none |\n"),
+                         (short.format("T4"), "| T4 | a promise | a reason | none |\n")):
             write("docs/parity.md", table.replace(old, new, 1))
             assert check(root, 0), f"not noticed: {old} -> {new}"
+        write("docs/parity.md", table.replace(short.format("B3"), "| B3 | a defect | a reason | none |\n"))
+        assert check(root, 0) == [], check(root, 0)
         write("docs/parity.md", table + good.format("C1"))
         assert check(root, 0), "a row twice is not noticed"
     print("check_parity: every planted fault was noticed")
