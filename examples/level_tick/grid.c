@@ -10,7 +10,8 @@
 const int8_t grid_dx[8] = {1, 1, 0, -1, -1, -1, 0, 1};
 const int8_t grid_dy[8] = {0, 1, 1, 1, 0, -1, -1, -1};
 
-bool grid_create(const struct level *level, const struct walls *walls, struct grid *out, struct failure *failure)
+bool grid_create(const struct level *level, const struct walls *walls, const struct memory *memory, struct grid *out,
+                 struct failure *failure)
 {
     *out = (struct grid){
         .level = level,
@@ -21,26 +22,16 @@ bool grid_create(const struct level *level, const struct walls *walls, struct gr
         .rows = walls->rows << (WALLS_BLOCK_SHIFT - CELL_SHIFT),
     };
     size_t cells = grid_cells(out);
-    out->sector = malloc(cells * sizeof *out->sector);
-    out->door = malloc(cells * sizeof *out->door);
-    out->open = calloc(cells, sizeof *out->open);
-    out->exits = calloc(cells, sizeof *out->exits);
+    out->sector = memory_array(&memory->level, cells, sizeof *out->sector);
+    out->door = memory_array(&memory->level, cells, sizeof *out->door);
+    out->open = memory_array(&memory->level, cells, sizeof *out->open);
+    out->exits = memory_array(&memory->level, cells, sizeof *out->exits);
     if (out->sector == NULL || out->door == NULL || out->open == NULL || out->exits == NULL) {
-        grid_free(out);
         return fail(failure, "no memory for the grid of map %s", level->name);
     }
     memset(out->sector, 0xff, cells * sizeof *out->sector);
     memset(out->door, 0xff, cells * sizeof *out->door);
     return true;
-}
-
-void grid_free(struct grid *grid)
-{
-    free(grid->sector);
-    free(grid->door);
-    free(grid->open);
-    free(grid->exits);
-    *grid = (struct grid){.level = NULL};
 }
 
 uint32_t grid_cell_at(const struct grid *grid, struct point p)
@@ -95,16 +86,15 @@ static void fill_row(struct grid *grid, uint32_t row, const struct crossing *cro
     }
 }
 
-bool grid_find_sectors(struct grid *grid, uint32_t first_row, uint32_t last_row)
+bool grid_find_sectors(struct grid *grid, const fa_allocator *scratch, uint32_t first_row, uint32_t last_row)
 {
-    struct crossing *crossings = malloc(grid->level->line_count * sizeof *crossings);
+    struct crossing *crossings = memory_array(scratch, grid->level->line_count, sizeof *crossings);
     if (crossings == NULL) return false;
     for (uint32_t row = first_row; row < last_row; row++) {
         // One fixed-point unit off the centre, so that no corner of the level, which has whole units, lies on the row.
         int32_t y = grid_centre(grid, row * grid->columns).y + 1;
         fill_row(grid, row, crossings, find_crossings(grid->level, y, crossings));
     }
-    free(crossings);
     return true;
 }
 

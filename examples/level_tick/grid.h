@@ -35,11 +35,11 @@ struct grid {
 extern const int8_t grid_dx[8];
 extern const int8_t grid_dy[8];
 
-bool grid_create(const struct level *level, const struct walls *walls, struct grid *out, struct failure *failure);
-void grid_free(struct grid *grid);
+bool grid_create(const struct level *level, const struct walls *walls, const struct memory *memory, struct grid *out,
+                 struct failure *failure);
 
 /// The passes, in this order; false when there is no memory.
-bool grid_find_sectors(struct grid *grid, uint32_t first_row, uint32_t last_row);
+bool grid_find_sectors(struct grid *grid, const fa_allocator *scratch, uint32_t first_row, uint32_t last_row);
 void grid_find_open(struct grid *grid, uint32_t first_row, uint32_t last_row);
 void grid_find_exits(struct grid *grid, uint32_t first_row, uint32_t last_row);
 

@@ -4,7 +4,6 @@
 // an index that points past its table, ends the load.
 #include "level.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -101,6 +100,7 @@ static bool find_level(const struct wad *wad, const char *name, uint32_t *marker
 /// What the readers of the lumps share.
 struct loader {
     const struct wad *wad;
+    const struct memory *memory;
     struct level *level;
     struct failure *failure;
     struct map_lumps lumps;
@@ -125,7 +125,7 @@ static bool read_records(const struct loader *load, uint32_t kind, uint32_t most
         return fail(load->failure, "map %s is damaged: its %s lump has %u records, more than %u", map, name, *count,
                     most);
     }
-    return wad_read(load->wad, lump, bytes, load->failure);
+    return wad_read(load->wad, lump, &load->memory->scratch, bytes, load->failure);
 }
 
 static bool no_memory(const struct loader *load)
@@ -138,12 +138,11 @@ static bool read_vertices(const struct loader *load)
     uint8_t *bytes = NULL;
     struct level *level = load->level;
     if (!read_records(load, VERTICES, UINT16_MAX + 1, &bytes, &level->vertex_count)) return false;
-    level->vertices = calloc(level->vertex_count, sizeof *level->vertices);
+    level->vertices = memory_array(&load->memory->level, level->vertex_count, sizeof *level->vertices);
     for (uint32_t i = 0; level->vertices != NULL && i < level->vertex_count; i++) {
         const uint8_t *record = bytes + (size_t)i * kinds[VERTICES].record;
         level->vertices[i] = (struct level_vertex){wad_i16(record), wad_i16(record + 2)};
     }
-    free(bytes);
     return level->vertices != NULL || no_memory(load);
 }
 
@@ -169,7 +168,7 @@ static bool read_sectors(const struct loader *load)
     uint8_t *bytes = NULL;
     struct level *level = load->level;
     if (!read_records(load, SECTORS, LEVEL_NONE, &bytes, &level->sector_count)) return false;
-    level->sectors = calloc(level->sector_count, sizeof *level->sectors);
+    level->sectors = memory_array(&load->memory->level, level->sector_count, sizeof *level->sectors);
     for (uint32_t i = 0; level->sectors != NULL && i < level->sector_count; i++) {
         const uint8_t *record = bytes + (size_t)i * kinds[SECTORS].record;
         int16_t light = wad_i16(record + 20);
@@ -184,7 +183,6 @@ static bool read_sectors(const struct loader *load)
             .door = LEVEL_NONE,
         };
     }
-    free(bytes);
     return level->sectors != NULL || no_memory(load);
 }
 
@@ -193,7 +191,7 @@ static bool read_sides(struct loader *load)
     uint8_t *bytes = NULL;
     struct level *level = load->level;
     if (!read_records(load, SIDES, LEVEL_NONE, &bytes, &level->side_count)) return false;
-    load->side_sectors = calloc(level->side_count, sizeof *load->side_sectors);
+    load->side_sectors = memory_array(&load->memory->scratch, level->side_count, sizeof *load->side_sectors);
     bool good = load->side_sectors != NULL || no_memory(load);
     for (uint32_t i = 0; good && i < level->side_count; i++) {
         uint16_t sector = wad_u16(bytes + (size_t)i * kinds[SIDES].record + 28);
@@ -202,7 +200,6 @@ static bool read_sides(struct loader *load)
         good = fail(load->failure, "map %s is damaged: side %u refers to sector %u of %u", level->name, i, sector,
                     level->sector_count);
     }
-    free(bytes);
     return good;
 }
 
@@ -241,12 +238,11 @@ static bool read_lines(const struct loader *load)
     uint8_t *bytes = NULL;
     struct level *level = load->level;
     if (!read_records(load, LINES, UINT16_MAX + 1, &bytes, &level->line_count)) return false;
-    level->lines = calloc(level->line_count, sizeof *level->lines);
+    level->lines = memory_array(&load->memory->level, level->line_count, sizeof *level->lines);
     bool good = level->lines != NULL || no_memory(load);
     for (uint32_t i = 0; good && i < level->line_count; i++) {
         good = take_line(load, i, bytes + (size_t)i * kinds[LINES].record, &level->lines[i]);
     }
-    free(bytes);
     return good;
 }
 
@@ -255,13 +251,12 @@ static bool read_things(const struct loader *load)
     uint8_t *bytes = NULL;
     struct level *level = load->level;
     if (!read_records(load, THINGS, UINT16_MAX + 1, &bytes, &level->thing_count)) return false;
-    level->things = calloc((size_t)level->thing_count + 1, sizeof *level->things);
+    level->things = memory_array(&load->memory->level, level->thing_count, sizeof *level->things);
     for (uint32_t i = 0; level->things != NULL && i < level->thing_count; i++) {
         const uint8_t *record = bytes + (size_t)i * kinds[THINGS].record;
         level->things[i] = (struct level_thing){wad_i16(record), wad_i16(record + 2), wad_u16(record + 4),
                                                 wad_u16(record + 6)};
     }
-    free(bytes);
     return level->things != NULL || no_memory(load);
 }
 
@@ -347,33 +342,20 @@ static bool read_level(struct loader *load)
            measure(load);
 }
 
-bool level_load(const struct wad *wad, const char *name, struct level *out, struct failure *failure)
+bool level_load(const struct wad *wad, const char *name, const struct memory *memory, struct level *out,
+                struct failure *failure)
 {
     *out = (struct level){.name = ""};
     uint32_t marker = 0;
     if (!find_level(wad, name, &marker, failure)) return false;
     memcpy(out->name, wad->lumps[marker].name, sizeof out->name);
-    struct loader load = {.wad = wad, .level = out, .failure = failure};
+    struct loader load = {.wad = wad, .memory = memory, .level = out, .failure = failure};
     (void)collect_lumps(wad, marker, &load.lumps);
     if (load.lumps.format != NULL) {
         return fail(failure, "map %s of '%s' is in %s format; only the classic format is read", out->name, wad->path,
                     load.lumps.format);
     }
-    bool good = read_level(&load);
-    free(load.side_sectors);
-    if (good) {
-        mark_movers(out);
-    } else {
-        level_free(out);
-    }
-    return good;
-}
-
-void level_free(struct level *level)
-{
-    free(level->vertices);
-    free(level->lines);
-    free(level->sectors);
-    free(level->things);
-    *level = (struct level){.name = ""};
+    if (!read_level(&load)) return false;
+    mark_movers(out);
+    return true;
 }

@@ -76,10 +76,9 @@ struct level {
     int16_t top;
 };
 
-/// Loads the level with this name. On failure nothing is left behind.
-bool level_load(const struct wad *wad, const char *name, struct level *out, struct failure *failure);
-
-void level_free(struct level *level);
+/// Loads the level with this name.
+bool level_load(const struct wad *wad, const char *name, const struct memory *memory, struct level *out,
+                struct failure *failure);
 
 /// Finds the levels of a file: the next marker at or after lump *position, false when there are no more. The counts
 /// come from the sizes of the lumps, which are not looked into; a level of another format has `format` set to its name.

@@ -3,24 +3,15 @@
 // See load.h.
 #include "load.h"
 
-bool load_level(const char *wad_path, const char *map, struct place *out, struct failure *failure)
-{
-    *out = (struct place){.level = {.name = ""}};
-    struct wad wad;
-    if (!wad_open(wad_path, &wad, failure)) return false;
-    bool good = level_load(&wad, map, &out->level, failure) && walls_build(&out->level, &out->walls, failure) &&
-                grid_create(&out->level, &out->walls, &out->grid, failure);
-    wad_close(&wad);
-    if (!good) load_free(out);
-    return good;
-}
+#include <ctype.h>
 
-void load_free(struct place *place)
+/// A group called as the level, in upper case as in the file; no lump has a longer name than eight letters.
+static bool open_group(fa_worker *w, const char *map, fa_group *out, struct failure *failure)
 {
-    regions_free(&place->regions);
-    grid_free(&place->grid);
-    walls_free(&place->walls);
-    level_free(&place->level);
+    char name[9] = "";
+    for (size_t i = 0; i + 1 < sizeof name && map[i] != '\0'; i++) name[i] = (char)toupper((unsigned char)map[i]);
+    fa_status status = fa_group_create(w, name, out);
+    return status == FA_OK || fail(failure, "map %s has no place: %s", name, fa_status_text(status));
 }
 
 struct loading {
@@ -30,9 +21,10 @@ struct loading {
 
 static void find_sectors(fa_worker *w, uint64_t first, uint64_t last, void *context)
 {
-    (void)w;
     struct loading *loading = context;
-    if (grid_find_sectors(loading->grid, (uint32_t)first, (uint32_t)last)) return;
+    FA_SCOPE(w);
+    fa_allocator scratch = fa_allocator_scope(w);
+    if (grid_find_sectors(loading->grid, &scratch, (uint32_t)first, (uint32_t)last)) return;
     __atomic_store_n(&loading->no_memory, true, __ATOMIC_RELAXED); // read after the loop
 }
 
@@ -62,9 +54,36 @@ static bool fill_grid(fa_worker *w, struct grid *grid, struct failure *failure)
     return fail(failure, "no memory for the grid of map %s", grid->level->name);
 }
 
-bool load_world(fa_worker *w, struct place *place, uint32_t agents, uint64_t seed, struct world *out,
+/// Each step needs those before it.
+static bool build_place(fa_worker *w, const struct wad *wad, const char *map, const struct memory *memory,
+                        struct place *place, struct failure *failure)
+{
+    return level_load(wad, map, memory, &place->level, failure) &&
+           walls_build(&place->level, memory, &place->walls, failure) &&
+           grid_create(&place->level, &place->walls, memory, &place->grid, failure) &&
+           fill_grid(w, &place->grid, failure) && regions_build(&place->grid, memory, &place->regions, failure);
+}
+
+bool load_level(fa_worker *w, const char *wad_path, const char *map, struct place *out, struct failure *failure)
+{
+    *out = (struct place){.level = {.name = ""}};
+    if (!open_group(w, map, &out->group, failure)) return false;
+    FA_SCOPE(w);
+    fa_group_source source = {w, out->group};
+    struct memory memory = {.level = fa_allocator_group(&source), .scratch = fa_allocator_scope(w)};
+    struct wad wad;
+    bool good = wad_open(wad_path, &memory, &wad, failure) && build_place(w, &wad, map, &memory, out, failure);
+    wad_close(&wad);
+    return good;
+}
+
+bool load_world(fa_worker *w, const struct place *place, uint32_t agents, uint64_t seed, struct world *out,
                 struct failure *failure)
 {
-    return fill_grid(w, &place->grid, failure) && regions_build(&place->grid, &place->regions, failure) &&
-           world_create(w, &place->regions, &place->grid, agents, seed, out, failure);
+    return world_create(w, place->group, &place->regions, &place->grid, agents, seed, out, failure);
+}
+
+void load_free(fa_worker *w, struct place *place)
+{
+    if (fa_group_exists(w, place->group)) (void)fa_group_free(w, place->group);
 }

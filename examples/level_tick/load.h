@@ -1,23 +1,29 @@
 // SPDX-License-Identifier: MIT
 //
 // The load phase: a level read from its file becomes a place where agents can walk, and is filled with them.
+//
+// All that lives as long as the level lies in one allocation group, which carries the level's name: the tables of the file,
+// walls, grid and regions, and the world that is made on them.
 #pragma once
 
 #include "world.h"
 
 /// Everything about a level that no tick changes.
 struct place {
+    fa_group group;
     struct level level;
     struct walls walls;
     struct grid grid;
     struct regions regions;
 };
 
-/// Reads the level. Needs no system; on failure nothing is left behind.
-bool load_level(const char *wad_path, const char *map, struct place *out, struct failure *failure);
+/// Reads the level and finds where one can walk, in parallel. Call it inside a frame of the main lane `w`. On failure, too,
+/// load_free() is still to be called.
+bool load_level(fa_worker *w, const char *wad_path, const char *map, struct place *out, struct failure *failure);
 
-/// Finds where one can walk, in parallel, and makes the world. Call it inside a frame.
-bool load_world(fa_worker *w, struct place *place, uint32_t agents, uint64_t seed, struct world *out,
+/// Makes the world on it, which goes with the place.
+bool load_world(fa_worker *w, const struct place *place, uint32_t agents, uint64_t seed, struct world *out,
                 struct failure *failure);
 
-void load_free(struct place *place);
+/// Frees the place and the worlds on it at once; counts and the name stay readable.
+void load_free(fa_worker *w, struct place *place);

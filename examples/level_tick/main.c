@@ -43,11 +43,13 @@ static char *find_wad(const struct options *options, struct failure *failure)
     return path;
 }
 
-static int list_maps(const char *path)
+static int list_maps_with(fa_worker *w, const char *path)
 {
+    FA_SCOPE(w);
     struct failure failure;
+    struct memory memory = {.level = fa_allocator_scope(w), .scratch = fa_allocator_scope(w)};
     struct wad wad;
-    if (!wad_open(path, &wad, &failure)) return complain(&failure, EXIT_INPUT);
+    if (!wad_open(path, &memory, &wad, &failure)) return complain(&failure, EXIT_INPUT);
     uint32_t found = 0;
     struct level_entry entry;
     for (uint32_t position = 0; level_next(&wad, &position, &entry); found++) {
@@ -60,6 +62,21 @@ static int list_maps(const char *path)
     if (found == 0) (void)fail(&failure, "'%s' has no maps", path);
     wad_close(&wad);
     return found > 0 ? EXIT_SUCCESS : complain(&failure, EXIT_INPUT);
+}
+
+static int list_maps(const char *path)
+{
+    struct failure failure;
+    fa_config config = fa_config_minimal();
+    fa_system *fa;
+    fa_status status = fa_create(&config, &fa);
+    if (status != FA_OK) {
+        (void)fail(&failure, "framealloc cannot start: %s", fa_status_text(status));
+        return complain(&failure, EXIT_BROKEN);
+    }
+    int result = list_maps_with(fa_self(fa), path);
+    (void)fa_destroy(fa);
+    return result;
 }
 
 static bool open_outputs(const struct options *options, struct run *run, struct output *json, struct failure *failure)
@@ -98,11 +115,11 @@ static int conclude(const struct options *options, struct run *run, struct outpu
     return stopped_by != 0 ? EXIT_SIGNAL + stopped_by : EXIT_SUCCESS;
 }
 
-static int run_level(const struct options *options, struct run *run, struct output *json)
+static int run_level(const struct options *options, const char *path, struct run *run, struct output *json)
 {
     struct failure failure = {.text = ""};
     // In this order: a wrong level is found before a file is opened for writing.
-    if (!run_begin(options, run, &failure)) {
+    if (!run_begin(options, path, run, &failure)) {
         // Without a main lane the system did not start, which is no fault of the input.
         return complain(&failure, run->w == NULL ? EXIT_BROKEN : EXIT_INPUT);
     }
@@ -117,11 +134,9 @@ static int run_level(const struct options *options, struct run *run, struct outp
 
 static int run_wad(const struct options *options, const char *path)
 {
-    struct failure failure = {.text = ""};
     struct run run = {.picture = {.output = OUTPUT_CLOSED}};
     struct output json = OUTPUT_CLOSED;
-    if (!load_level(path, options->map, &run.place, &failure)) return complain(&failure, EXIT_INPUT);
-    int status = run_level(options, &run, &json);
+    int status = run_level(options, path, &run, &json);
     // What was committed is out of reach of these.
     output_abandon(&run.picture.output);
     output_abandon(&json);

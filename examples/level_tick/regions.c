@@ -148,46 +148,31 @@ static void sort_islands(const struct flood *flood, struct regions *regions, uin
     }
 }
 
-static bool build(struct flood *flood, struct regions *out)
+static bool build(const struct grid *grid, const struct memory *memory, struct regions *out)
 {
-    size_t cells = grid_cells(flood->grid);
-    flood->island_of = malloc(cells * sizeof *flood->island_of);
-    flood->queue = malloc(cells * sizeof *flood->queue);
-    out->area_of = malloc(cells * sizeof *out->area_of);
-    if (flood->island_of == NULL || flood->queue == NULL || out->area_of == NULL) return false;
-    out->island_count = number_islands(flood, &out->open_count);
-    out->area_count = number_areas(flood, out->area_of, NULL);
-    uint32_t *rank = calloc((size_t)out->island_count + 1, sizeof *rank);
-    out->islands = calloc((size_t)out->island_count + 1, sizeof *out->islands);
-    out->areas = calloc((size_t)out->area_count + 1, sizeof *out->areas);
-    out->cells = calloc((size_t)out->open_count + 1, sizeof *out->cells);
-    bool good = rank != NULL && out->islands != NULL && out->areas != NULL && out->cells != NULL;
-    if (good) {
-        sort_islands(flood, out, rank);
-        (void)number_areas(flood, out->area_of, out->areas);
-    }
-    free(rank);
-    return good;
+    size_t cells = grid_cells(grid);
+    struct flood flood = {
+        .grid = grid,
+        .island_of = memory_array(&memory->scratch, cells, sizeof *flood.island_of),
+        .queue = memory_array(&memory->scratch, cells, sizeof *flood.queue),
+    };
+    out->area_of = memory_array(&memory->level, cells, sizeof *out->area_of);
+    if (flood.island_of == NULL || flood.queue == NULL || out->area_of == NULL) return false;
+    out->island_count = number_islands(&flood, &out->open_count);
+    out->area_count = number_areas(&flood, out->area_of, NULL);
+    uint32_t *rank = memory_array(&memory->scratch, out->island_count, sizeof *rank);
+    out->islands = memory_array(&memory->level, out->island_count, sizeof *out->islands);
+    out->areas = memory_array(&memory->level, out->area_count, sizeof *out->areas);
+    out->cells = memory_array(&memory->level, out->open_count, sizeof *out->cells);
+    if (rank == NULL || out->islands == NULL || out->areas == NULL || out->cells == NULL) return false;
+    sort_islands(&flood, out, rank);
+    (void)number_areas(&flood, out->area_of, out->areas);
+    return true;
 }
 
-bool regions_build(const struct grid *grid, struct regions *out, struct failure *failure)
+bool regions_build(const struct grid *grid, const struct memory *memory, struct regions *out, struct failure *failure)
 {
-    struct flood flood = {.grid = grid};
     *out = (struct regions){.area_count = 0};
-    bool good = build(&flood, out);
-    free(flood.island_of);
-    free(flood.queue);
-    if (!good) (void)fail(failure, "no memory for the regions of map %s", grid->level->name);
-    if (good && out->open_count == 0) good = fail(failure, "map %s has no place to walk", grid->level->name);
-    if (!good) regions_free(out);
-    return good;
-}
-
-void regions_free(struct regions *regions)
-{
-    free(regions->areas);
-    free(regions->islands);
-    free(regions->area_of);
-    free(regions->cells);
-    *regions = (struct regions){.area_count = 0};
+    if (!build(grid, memory, out)) return fail(failure, "no memory for the regions of map %s", grid->level->name);
+    return out->open_count > 0 || fail(failure, "map %s has no place to walk", grid->level->name);
 }

@@ -41,5 +41,4 @@ struct regions {
 };
 
 /// Fails when no cell is open.
-bool regions_build(const struct grid *grid, struct regions *out, struct failure *failure);
-void regions_free(struct regions *regions);
+bool regions_build(const struct grid *grid, const struct memory *memory, struct regions *out, struct failure *failure);

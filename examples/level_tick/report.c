@@ -89,6 +89,10 @@ static void print_world(const struct report *report)
     printf("run        %u agents, %u ticks, seed %" PRIu64 ", %u workers, %u frame%s in flight\n", world->agent_count,
            report->run->ticks, world->seed, report->run->workers, report->run->frames_in_flight,
            report->run->frames_in_flight == 1 ? "" : "s");
+    const fa_group_info *group = &report->run->level_group;
+    char text[32];
+    printf("group      %s: %" PRIu64 " objects of the level, %s, freed at once\n", group->name, group->objects,
+           bytes_text(group->bytes, text));
 }
 
 static void print_speed(const struct report *report)
@@ -201,6 +205,14 @@ static json_t *library_json(const struct report *report)
                      integer(stats->memory_peak), "resident_peak_bytes", integer(report->resident_peak));
 }
 
+/// What lived as long as the level.
+static json_t *group_json(const struct report *report)
+{
+    const fa_group_info *group = &report->run->level_group;
+    return json_pack("{s:s, s:I, s:I}", "name", group->name, "objects", integer(group->objects), "bytes",
+                     integer(group->bytes));
+}
+
 /// What was allocated in each phase over the whole run, its time on the main lane, and what its tag held at most.
 static json_t *phases_json(const struct report *report)
 {
@@ -265,6 +277,7 @@ bool report_write_json(const struct report *report, struct output *output, struc
     bool good = json_object_set_new(root, "world", world_json(report)) == 0 &&
                 json_object_set_new(root, "time", tick_json(report)) == 0 &&
                 json_object_set_new(root, "library", library_json(report)) == 0 &&
+                json_object_set_new(root, "group", group_json(report)) == 0 &&
                 json_object_set_new(root, "crowd", crowd_json(report)) == 0 &&
                 json_object_set_new(root, "phases", phases_json(report)) == 0 &&
                 json_object_set_new(root, "snapshot", snapshot_json(report)) == 0;

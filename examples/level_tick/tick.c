@@ -78,8 +78,9 @@ static void *heap_zeroed(fa_worker *w, size_t count, size_t size)
     return memory;
 }
 
-static bool fill_run(const struct options *options, struct run *run, struct failure *failure)
+static bool fill_run(const struct options *options, const char *wad_path, struct run *run, struct failure *failure)
 {
+    if (!load_level(run->w, wad_path, options->map, &run->place, failure)) return false;
     uint32_t things = run->place.level.thing_count;
     uint32_t agents = options->agents > things ? options->agents : things;
     if (!load_world(run->w, &run->place, agents, options->seed, &run->world, failure)) return false;
@@ -93,19 +94,19 @@ static bool fill_run(const struct options *options, struct run *run, struct fail
     return fail(failure, "no memory for %u ticks", options->ticks);
 }
 
-static bool load(const struct options *options, struct run *run, struct failure *failure)
+static bool load(const struct options *options, const char *wad_path, struct run *run, struct failure *failure)
 {
     FA_PHASE(run->w, phase_names[PHASE_LOAD]);
     FA_TAG(run->w, phase_names[PHASE_LOAD]);
-    return fill_run(options, run, failure);
+    return fill_run(options, wad_path, run, failure);
 }
 
-bool run_begin(const struct options *options, struct run *run, struct failure *failure)
+bool run_begin(const struct options *options, const char *wad_path, struct run *run, struct failure *failure)
 {
     if (!create_system(options, run, failure)) return false;
     fa_status status = fa_frame_begin(run->fa);
     if (status != FA_OK) return refuse(failure, "the first frame cannot begin", status);
-    bool good = load(options, run, failure);
+    bool good = load(options, wad_path, run, failure);
     status = fa_frame_end(run->fa, NULL);
     if (good && status != FA_OK) return refuse(failure, "the first frame cannot end", status);
     return good;
@@ -279,7 +280,7 @@ bool run_ticks(const struct options *options, struct run *run, const volatile si
     return good;
 }
 
-/// Ends everything that is kept for ticks to come.
+/// Ends everything that is kept for ticks to come, and the level with all that lies on it.
 static fa_status let_go(struct run *run)
 {
     fa_status status = fa_frame_begin(run->fa);
@@ -289,6 +290,7 @@ static fa_status let_go(struct run *run)
     }
     events_drop(run->w, &run->world);
     fa_status end = fa_frame_end(run->fa, NULL);
+    load_free(run->w, &run->place);
     return status != FA_OK ? status : end;
 }
 
@@ -310,11 +312,11 @@ static fa_status drain(struct run *run)
     return status;
 }
 
-/// Goes on until everything dropped has been reclaimed, or for too long.
+/// Goes on until everything dropped has been reclaimed and the level's memory is home, or for too long.
 static bool drain_backlog(struct run *run, struct failure *failure)
 {
     uint64_t until = now_ns() + DRAIN_NS;
-    while (run->stats.backlog > 0 && now_ns() < until) {
+    while (run->stats.backlog + run->stats.group_objects > 0 && now_ns() < until) {
         if (!pace(run, now_ns() + DRAIN_PAUSE_NS, failure)) return false;
         fa_status status = empty_frame(run);
         if (status != FA_OK) return refuse(failure, "the last frames cannot end", status);
@@ -345,13 +347,14 @@ bool run_end(struct run *run, struct failure *failure)
     if (status != FA_OK) return refuse(failure, "the last frames cannot end", status);
     status = read_phases(run);
     if (status == FA_OK) status = fa_snapshot_take(run->fa, &run->snapshot);
+    if (status == FA_OK) status = fa_group_read(run->w, run->place.group, &run->level_group);
     if (status != FA_OK) return refuse(failure, "the phases cannot be read", status);
     fa_stats at_end = run->stats;
     status = let_go(run);
     if (status == FA_OK) status = drain(run);
     if (status != FA_OK) return refuse(failure, "the world cannot be taken down", status);
     if (!drain_backlog(run, failure)) return false;
-    run->leaked = run->stats.pool_live;
+    run->leaked = run->stats.pool_live + run->stats.groups + run->stats.group_objects;
     run->stats = at_end;
     for (uint32_t i = 0; i < FA_FRAMES_IN_FLIGHT_MAX; i++) {
         if (run->pictures[i].failure.text[0] != '\0') return fail(failure, "%s", run->pictures[i].failure.text);
@@ -369,9 +372,8 @@ void run_destroy(struct run *run)
         fa_heap_free(run->w, run->samples);
         fa_heap_free(run->w, run->pictures);
         fa_heap_free(run->w, run->picture_names);
-        world_destroy(run->w, &run->world);
+        load_free(run->w, &run->place);
         (void)fa_destroy(run->fa);
         run->fa = NULL;
     }
-    load_free(&run->place);
 }

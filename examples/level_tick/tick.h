@@ -31,10 +31,11 @@ struct run {
     uint32_t workers;
     uint32_t frames_in_flight;
     uint64_t failed_promotions;
-    uint64_t leaked; // pool and heap objects that were left when everything should have gone
+    uint64_t leaked; // pool and heap objects and groups that were left when everything should have gone
     uint64_t checksum;
     fa_stats stats;                     // at the end of run_end()
     fa_phase_stats phases[PHASE_COUNT]; // all frames together
+    fa_group_info level_group;          // of the place, before it was freed
     fa_snapshot snapshot;               // as the last tick left it
     fa_tag_stats tags[PHASE_COUNT];     // a phase's tag has its name
     struct render_target picture;       // of the last tick; its output is the caller's to open and commit
@@ -42,8 +43,8 @@ struct run {
     char (*picture_names)[512];
 };
 
-/// The level of run->place must be loaded. On failure run_destroy() is still to be called.
-bool run_begin(const struct options *options, struct run *run, struct failure *failure);
+/// `wad_path` must outlive the run. On failure run_destroy() is still to be called.
+bool run_begin(const struct options *options, const char *wad_path, struct run *run, struct failure *failure);
 
 /// Ticks until options->ticks have run or *stop is set. False when the run is broken: the sentence says in which tick.
 bool run_ticks(const struct options *options, struct run *run, const volatile sig_atomic_t *stop,

@@ -6,7 +6,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
@@ -71,22 +70,22 @@ static bool take_entry(const struct wad *wad, const uint8_t *entry, int64_t file
     return true;
 }
 
-static bool read_directory(struct wad *wad, int64_t offset, int64_t file_size, struct failure *failure)
+static bool read_directory(struct wad *wad, const struct memory *memory, int64_t offset, int64_t file_size,
+                           struct failure *failure)
 {
     size_t bytes = (size_t)wad->lump_count * ENTRY_BYTES;
-    uint8_t *entries = malloc(bytes);
-    wad->lumps = calloc(wad->lump_count, sizeof *wad->lumps);
+    uint8_t *entries = fa_alloc_with(&memory->scratch, bytes, 0);
+    wad->lumps = memory_array(&memory->level, wad->lump_count, sizeof *wad->lumps);
     bool good = entries != NULL && wad->lumps != NULL;
     if (!good) (void)fail(failure, "no memory for the directory of '%s'", wad->path);
     good = good && read_at(wad, entries, bytes, offset, failure);
     for (uint32_t i = 0; good && i < wad->lump_count; i++) {
         good = take_entry(wad, entries + (size_t)i * ENTRY_BYTES, file_size, i, &wad->lumps[i], failure);
     }
-    free(entries);
     return good;
 }
 
-static bool read_wad(struct wad *wad, struct failure *failure)
+static bool read_wad(struct wad *wad, const struct memory *memory, struct failure *failure)
 {
     int64_t size = 0;
     uint8_t header[HEADER_BYTES];
@@ -105,14 +104,13 @@ static bool read_wad(struct wad *wad, struct failure *failure)
                     offset);
     }
     wad->lump_count = (uint32_t)count;
-    return read_directory(wad, offset, size, failure);
+    return read_directory(wad, memory, offset, size, failure);
 }
 
-bool wad_open(const char *path, struct wad *out, struct failure *failure)
+bool wad_open(const char *path, const struct memory *memory, struct wad *out, struct failure *failure)
 {
-    *out = (struct wad){.path = strdup(path), .file = -1};
-    if (out->path == NULL) return fail(failure, "no memory to open '%s'", path);
-    if (read_wad(out, failure)) return true;
+    *out = (struct wad){.path = path, .file = -1};
+    if (read_wad(out, memory, failure)) return true;
     wad_close(out);
     return false;
 }
@@ -120,22 +118,16 @@ bool wad_open(const char *path, struct wad *out, struct failure *failure)
 void wad_close(struct wad *wad)
 {
     if (wad->path != NULL && wad->file >= 0) (void)close(wad->file);
-    free(wad->lumps);
-    free(wad->path);
     *wad = (struct wad){.file = -1};
 }
 
-bool wad_read(const struct wad *wad, uint32_t lump, uint8_t **out, struct failure *failure)
+bool wad_read(const struct wad *wad, uint32_t lump, const fa_allocator *to, uint8_t **out, struct failure *failure)
 {
     const struct wad_lump *entry = &wad->lumps[lump];
-    uint8_t *bytes = malloc(entry->size > 0 ? entry->size : 1);
+    uint8_t *bytes = fa_alloc_with(to, entry->size > 0 ? entry->size : 1, 0);
     if (bytes == NULL) return fail(failure, "no memory for lump %s of '%s'", entry->name, wad->path);
-    if (!read_at(wad, bytes, entry->size, entry->offset, failure)) {
-        free(bytes);
-        return false;
-    }
     *out = bytes;
-    return true;
+    return read_at(wad, bytes, entry->size, entry->offset, failure);
 }
 
 bool wad_is_named(const struct wad_lump *lump, const char *name)

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "failure.h"
+#include "memory.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -22,20 +23,21 @@ struct wad_lump {
 };
 
 struct wad {
-    char *path;
+    const char *path; // the caller's
     int file;
     uint32_t lump_count;
     struct wad_lump *lumps;
 };
 
-/// Opens the file and checks its directory. On failure nothing is left behind and *out may be closed all the same.
-bool wad_open(const char *path, struct wad *out, struct failure *failure);
+/// Opens the file, whose name must outlive it, and checks its directory, which is part of the level's memory. On failure no
+/// file is left open and *out may be closed all the same.
+bool wad_open(const char *path, const struct memory *memory, struct wad *out, struct failure *failure);
 
 /// Safe on a wad that was never opened ({0}) or failed to.
 void wad_close(struct wad *wad);
 
-/// Reads a whole lump; *out is the caller's to free() and never NULL on success, also for an empty lump.
-bool wad_read(const struct wad *wad, uint32_t lump, uint8_t **out, struct failure *failure);
+/// Reads a whole lump into memory that `to` gives; *out is never NULL on success, also for an empty lump.
+bool wad_read(const struct wad *wad, uint32_t lump, const fa_allocator *to, uint8_t **out, struct failure *failure);
 
 /// Whether the lump has this name, in upper or lower case.
 bool wad_is_named(const struct wad_lump *lump, const char *name);

@@ -114,7 +114,7 @@ static uint32_t sum_counts(uint32_t *first, size_t blocks)
     return sum;
 }
 
-bool walls_build(const struct level *level, struct walls *out, struct failure *failure)
+bool walls_build(const struct level *level, const struct memory *memory, struct walls *out, struct failure *failure)
 {
     // The origin lies on a multiple of a block, so that cells of any smaller power of two fit blocks exactly.
     int32_t left = FIX(level->left - WALLS_MARGIN) & ~(BLOCK_SIZE - 1);
@@ -126,27 +126,17 @@ bool walls_build(const struct level *level, struct walls *out, struct failure *f
         .rows = (uint32_t)((FIX(level->top + WALLS_MARGIN) - bottom) >> WALLS_BLOCK_SHIFT) + 1,
     };
     size_t blocks = (size_t)out->columns * out->rows;
-    out->first = calloc(blocks + 1, sizeof *out->first);
+    out->first = memory_array(&memory->level, blocks + 1, sizeof *out->first);
     if (out->first == NULL) return fail(failure, "no memory for the walls of map %s", level->name);
     enter_all(level, out, NULL);
     uint32_t entries = sum_counts(out->first, blocks);
-    out->list = calloc((size_t)entries + 1, sizeof *out->list);
-    if (out->list == NULL) {
-        walls_free(out);
-        return fail(failure, "no memory for the walls of map %s", level->name);
-    }
+    out->list = memory_array(&memory->level, entries, sizeof *out->list);
+    if (out->list == NULL) return fail(failure, "no memory for the walls of map %s", level->name);
     enter_all(level, out, out->list);
     // Each cursor has moved on to the next block's first entry: shift them back by one block.
     for (size_t b = blocks; b > 0; b--) out->first[b] = out->first[b - 1];
     out->first[0] = 0;
     return true;
-}
-
-void walls_free(struct walls *walls)
-{
-    free(walls->first);
-    free(walls->list);
-    *walls = (struct walls){.left = 0};
 }
 
 bool wall_crosses(const struct wall *wall, struct point a, struct point b)

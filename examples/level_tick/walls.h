@@ -43,9 +43,7 @@ struct walls {
 /// What stops a ray.
 enum walls_for { WALLS_FOR_EYES, WALLS_FOR_FEET };
 
-bool walls_build(const struct level *level, struct walls *out, struct failure *failure);
-
-void walls_free(struct walls *walls);
+bool walls_build(const struct level *level, const struct memory *memory, struct walls *out, struct failure *failure);
 
 /// Whether something stops the way from a to b. `closed` says for each door whether it is closed; NULL: all are open.
 bool walls_stop(const struct walls *walls, const uint8_t *closed, struct point a, struct point b, enum walls_for what);

@@ -3,8 +3,6 @@
 // See world.h: making the world, beginning a tick, the checksum.
 #include "world.h"
 
-#include <string.h>
-
 const char *const phase_names[PHASE_COUNT] = {"load", "sense", "plan", "move", "events", "render"};
 
 /// Agents on smaller islands rest: a few cells are no place to walk to.
@@ -112,18 +110,25 @@ static void make_agents(fa_worker *w, uint64_t first, uint64_t last, void *conte
     for (uint64_t i = first; i < last; i++) world->now[i] = make_agent(world, (uint32_t)i);
 }
 
-/// Zeroed heap memory: every page of it is touched now rather than in a tick.
-static void *heap_array(fa_worker *w, size_t count, size_t size)
+/// Makes the arrays, zeroed: every page of them is touched now rather than in a tick.
+static bool make_arrays(fa_worker *w, fa_group group, struct world *world)
 {
-    size_t bytes = count * size; // count is at most 2^24, size a few dozen bytes
-    void *memory = fa_heap_alloc(w, bytes, 64);
-    if (memory == NULL) return NULL;
-    memset(memory, 0, bytes);
-    return memory;
+    fa_group_source source = {w, group};
+    const fa_allocator level = fa_allocator_group(&source);
+    const size_t agents = world->agent_count;
+    world->now = memory_array(&level, agents, sizeof *world->now);
+    world->next = memory_array(&level, agents, sizeof *world->next);
+    world->born = memory_array(&level, agents, sizeof *world->born);
+    world->taken = memory_array(&level, agents, sizeof *world->taken);
+    world->heard = memory_array(&level, agents, sizeof *world->heard);
+    world->paths.entries = memory_array(&level, world->paths.count, sizeof *world->paths.entries);
+    world->paths.cells = memory_array(&level, world->paths.count, sizeof *world->paths.cells);
+    return world->now != NULL && world->next != NULL && world->born != NULL && world->taken != NULL &&
+           world->heard != NULL && world->paths.entries != NULL && world->paths.cells != NULL;
 }
 
-bool world_create(fa_worker *w, const struct regions *regions, const struct grid *grid, uint32_t agents, uint64_t seed,
-                  struct world *out, struct failure *failure)
+bool world_create(fa_worker *w, fa_group group, const struct regions *regions, const struct grid *grid, uint32_t agents,
+                  uint64_t seed, struct world *out, struct failure *failure)
 {
     *out = (struct world){
         .level = grid->level,
@@ -134,36 +139,11 @@ bool world_create(fa_worker *w, const struct regions *regions, const struct grid
         .agent_count = agents,
         .paths.count = regions->area_count * GOAL_COUNT,
     };
-    out->now = heap_array(w, agents, sizeof *out->now);
-    out->next = heap_array(w, agents, sizeof *out->next);
-    out->born = heap_array(w, agents, sizeof *out->born);
-    out->taken = heap_array(w, agents, sizeof *out->taken);
-    out->heard = heap_array(w, agents, sizeof *out->heard);
-    out->paths.entries = heap_array(w, out->paths.count, sizeof *out->paths.entries);
-    out->paths.cells = heap_array(w, out->paths.count, sizeof *out->paths.cells);
-    if (out->now == NULL || out->next == NULL || out->born == NULL || out->taken == NULL || out->heard == NULL ||
-        out->paths.entries == NULL || out->paths.cells == NULL) {
-        world_destroy(w, out);
-        return fail(failure, "no memory for %u agents", agents);
-    }
+    if (!make_arrays(w, group, out)) return fail(failure, "no memory for %u agents", agents);
     share_goals(out);
     place_goals(out);
     fa_status status = fa_parallel_for(w, 0, agents, 64, make_agents, out);
-    if (status == FA_OK) return true;
-    world_destroy(w, out);
-    return fail(failure, "the crowd cannot be made: %s", fa_status_text(status));
-}
-
-void world_destroy(fa_worker *w, struct world *world)
-{
-    fa_heap_free(w, world->now);
-    fa_heap_free(w, world->next);
-    fa_heap_free(w, world->born);
-    fa_heap_free(w, world->taken);
-    fa_heap_free(w, world->heard);
-    fa_heap_free(w, world->paths.entries);
-    fa_heap_free(w, world->paths.cells);
-    *world = (struct world){.tick = 0};
+    return status == FA_OK || fail(failure, "the crowd cannot be made: %s", fa_status_text(status));
 }
 
 bool world_prepare(fa_worker *w, struct world *world)

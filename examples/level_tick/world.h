@@ -122,13 +122,10 @@ struct world {
     const char *fault; // first thing that went wrong in a job, in static storage
 };
 
-/// Makes the agents and everything that lives as long as the world, from the heap of the main lane `w`. Call it
-/// inside a frame.
-bool world_create(fa_worker *w, const struct regions *regions, const struct grid *grid, uint32_t agents, uint64_t seed,
-                  struct world *out, struct failure *failure);
-
-/// Frees what world_create() made; paths and events must be gone.
-void world_destroy(fa_worker *w, struct world *world);
+/// Makes the agents and everything that lives as long as the world, in the level's group on the main lane `w`. Call it
+/// inside a frame. When the group is freed, paths and events must be gone.
+bool world_create(fa_worker *w, fa_group group, const struct regions *regions, const struct grid *grid, uint32_t agents,
+                  uint64_t seed, struct world *out, struct failure *failure);
 
 /// Begins tick world->tick + 1: goals, doors. False when frame memory ran out (world->fault is set).
 bool world_prepare(fa_worker *w, struct world *world);

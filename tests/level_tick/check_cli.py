@@ -63,7 +63,7 @@ class CommandLine(unittest.TestCase):
 
     def test_summary(self):
         text = self.expect_good(self.run_crypt())
-        for word in ("ticks a second", "p50", "p99", "p99.9", "jobs", "stolen", "bytes", "sense", "plan", "move",
+        for word in ("group      MAP01:", "freed at once", "ticks a second", "p50", "p99", "p99.9", "jobs", "stolen", "bytes", "sense", "plan", "move",
                      "events", "render", "pool", "freed by another lane", "promoted", "backlog", "peak",
                      "CPU seconds", "checksum"):
             self.assertIn(word, text)
@@ -93,6 +93,8 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(report["world"]["ticks"], 20)
         self.assertEqual(report["crowd"]["corrupt"], 0)
         self.assertIn(report["world"]["checksum"], text)
+        self.assertEqual(report["group"]["name"], "MAP01")
+        self.assertGreater(report["group"]["bytes"], 10000)
         self.assertGreater(report["library"]["jobs"], 0)
         self.assertGreater(report["phases"]["sense"]["frame_bytes"], 0)
         self.assertGreater(report["phases"]["move"]["pool_allocs"], 0)

@@ -145,3 +145,39 @@ void forge_clean(void)
 {
     (void)unlink(path);
 }
+
+/// Whatever was allocated, each behind a link to the one before.
+static struct allocation {
+    _Alignas(16) struct allocation *before;
+} * last_allocation;
+static uint32_t allocations_left;
+
+static void *allocate(void *ctx, size_t size, size_t align)
+{
+    (void)ctx;
+    assert_true(size > 0 && align <= _Alignof(struct allocation));
+    if (allocations_left == 0) return NULL;
+    if (allocations_left != FORGE_UNLIMITED) allocations_left--;
+    struct allocation *made = malloc(sizeof *made + size);
+    assert_non_null(made);
+    memset(made + 1, 0xcd, size); // groups and scopes do not zero either
+    made->before = last_allocation;
+    last_allocation = made;
+    return made + 1;
+}
+
+struct memory forge_memory(uint32_t most)
+{
+    allocations_left = most;
+    return (struct memory){.level = {.alloc = allocate}, .scratch = {.alloc = allocate}};
+}
+
+void forge_forget(void)
+{
+    for (struct allocation *allocation = last_allocation; allocation != NULL;) {
+        struct allocation *before = allocation->before;
+        free(allocation);
+        allocation = before;
+    }
+    last_allocation = NULL;
+}

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// Makes small WAD files, whole ones and damaged ones, for the tests of the reader.
+// Makes small WAD files, whole ones and damaged ones, for the tests of the reader, and memory to read them into.
 #pragma once
+
+#include "examples/level_tick/memory.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -46,3 +48,10 @@ const char *forge_write(const struct forge *forge);
 
 /// Removes the file written last.
 void forge_clean(void);
+
+/// Memory from malloc() that refuses after `most` allocations of both kinds; FORGE_UNLIMITED: never.
+#define FORGE_UNLIMITED UINT32_MAX
+struct memory forge_memory(uint32_t most);
+
+/// Frees all of it.
+void forge_forget(void);

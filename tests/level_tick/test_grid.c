@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -17,30 +18,44 @@ static struct walls walls;
 static struct grid grid;
 static struct regions regions;
 
+static bool read_level(const char *path, const struct memory *memory, struct failure *failure)
+{
+    struct wad wad;
+    bool good = wad_open(path, memory, &wad, failure) && level_load(&wad, "MAP01", memory, &level, failure);
+    wad_close(&wad);
+    return good;
+}
+
+/// Everything from the file to the regions, with memory for so many allocations.
+static bool build(const char *path, uint32_t most, struct failure *failure)
+{
+    struct memory memory = forge_memory(most);
+    if (!read_level(path, &memory, failure) || !walls_build(&level, &memory, &walls, failure) ||
+        !grid_create(&level, &walls, &memory, &grid, failure))
+        return false;
+    // In pieces and backwards, as parallel loops may.
+    bool good = true;
+    for (uint32_t row = grid.rows; row-- > 0;) good = grid_find_sectors(&grid, &memory.scratch, row, row + 1) && good;
+    if (!good) return (fail)(failure, "no memory for crossings"); // in brackets: no macro of cmocka
+    for (uint32_t row = grid.rows; row-- > 0;) grid_find_open(&grid, row, row + 1);
+    for (uint32_t row = grid.rows; row-- > 0;) grid_find_exits(&grid, row, row + 1);
+    return regions_build(&grid, &memory, &regions, failure);
+}
+
 static int set_up(void **state)
 {
     (void)state;
     struct failure failure;
-    struct wad wad;
     forge_room(&forge);
-    bool good = wad_open(forge_write(&forge), &wad, &failure) && level_load(&wad, "MAP01", &level, &failure);
-    wad_close(&wad);
+    bool good = build(forge_write(&forge), FORGE_UNLIMITED, &failure);
     forge_clean();
-    if (!good || !walls_build(&level, &walls, &failure) || !grid_create(&level, &walls, &grid, &failure)) return 1;
-    // In pieces and backwards, as parallel loops may.
-    for (uint32_t row = grid.rows; row-- > 0;) assert_true(grid_find_sectors(&grid, row, row + 1));
-    for (uint32_t row = grid.rows; row-- > 0;) grid_find_open(&grid, row, row + 1);
-    for (uint32_t row = grid.rows; row-- > 0;) grid_find_exits(&grid, row, row + 1);
-    return regions_build(&grid, &regions, &failure) ? 0 : 1;
+    return good ? 0 : 1;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    regions_free(&regions);
-    grid_free(&grid);
-    walls_free(&walls);
-    level_free(&level);
+    forge_forget();
     return 0;
 }
 
@@ -151,14 +166,31 @@ static void no_room_is_no_place(void **state)
 {
     (void)state;
     struct failure failure;
+    struct memory memory = forge_memory(FORGE_UNLIMITED);
     struct regions none;
     struct grid low = grid;
     uint8_t *closed = calloc(grid_cells(&grid), 1);
     assert_non_null(closed);
     low.open = low.exits = closed;
-    assert_false(regions_build(&low, &none, &failure));
+    assert_false(regions_build(&low, &memory, &none, &failure));
     assert_string_equal(failure.text, "map MAP01 has no place to walk");
     free(closed);
+}
+
+/// Whichever allocation is refused, the level does not load and the sentence says why.
+static void refused_memory_is_said(void **state)
+{
+    (void)state;
+    struct failure failure = {.text = ""};
+    const char *path = forge_write(&forge);
+    uint32_t most = 0;
+    while (!build(path, most, &failure)) {
+        if (strncmp(failure.text, "no memory", 9) != 0) fail_msg("allocation %u: '%s'", most, failure.text);
+        failure.text[0] = '\0';
+        most++;
+    }
+    forge_clean();
+    assert_true(most > 20); // tables of the file, blocks, cells, areas
 }
 
 static void roots_are_exact(void **state)
@@ -185,6 +217,7 @@ int main(void)
         cmocka_unit_test(room_is_one_island),
         cmocka_unit_test(who_stands_in_a_wall_is_put_beside_it),
         cmocka_unit_test(no_room_is_no_place),
+        cmocka_unit_test(refused_memory_is_said),
         cmocka_unit_test(roots_are_exact),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

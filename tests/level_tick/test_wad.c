@@ -17,12 +17,20 @@
 
 static struct forge forge;
 
+static int forget(void **state)
+{
+    (void)state;
+    forge_forget();
+    return 0;
+}
+
 static bool load(const char *path, const char *map, struct level *level, struct failure *failure)
 {
+    struct memory memory = forge_memory(FORGE_UNLIMITED);
     struct wad wad;
     failure->text[0] = '\0';
-    if (!wad_open(path, &wad, failure)) return false;
-    bool good = level_load(&wad, map, level, failure);
+    if (!wad_open(path, &memory, &wad, failure)) return false;
+    bool good = level_load(&wad, map, &memory, level, failure);
     wad_close(&wad);
     return good;
 }
@@ -57,7 +65,6 @@ static void room_is_read(void **state)
     assert_int_equal(level.sectors[0].ceiling_height, 128);
     assert_int_equal(level.things[1].x, 128);
     assert_int_equal(level.things[1].type, 3004);
-    level_free(&level);
 }
 
 static void last_of_two_maps_counts(void **state)
@@ -79,7 +86,6 @@ static void last_of_two_maps_counts(void **state)
     assert_true(load(forge_write(&forge), "MAP01", &level, &failure));
     forge_clean();
     assert_int_equal(level.thing_count, 1);
-    level_free(&level);
 }
 
 static void no_things_are_fine(void **state)
@@ -92,7 +98,6 @@ static void no_things_are_fine(void **state)
     assert_true(load(forge_write(&forge), "MAP01", &level, &failure));
     forge_clean();
     assert_int_equal(level.thing_count, 0);
-    level_free(&level);
 }
 
 static void header_is_checked(void **state)
@@ -244,9 +249,10 @@ static void maps_are_listed(void **state)
     (void)forge_add(&forge, "DEMO1");
     (void)forge_add(&forge, "E1M1");
     (void)forge_add(&forge, "TEXTMAP");
+    struct memory memory = forge_memory(FORGE_UNLIMITED);
     struct wad wad;
     struct failure failure;
-    assert_true(wad_open(forge_write(&forge), &wad, &failure));
+    assert_true(wad_open(forge_write(&forge), &memory, &wad, &failure));
     struct level_entry entry;
     uint32_t position = 0;
     assert_true(level_next(&wad, &position, &entry));
@@ -264,11 +270,12 @@ static void maps_are_listed(void **state)
 static void what_is_no_file_is_refused(void **state)
 {
     (void)state;
+    struct memory memory = forge_memory(FORGE_UNLIMITED);
     struct wad wad;
     struct failure failure;
-    assert_false(wad_open("/nowhere/at/all.wad", &wad, &failure));
+    assert_false(wad_open("/nowhere/at/all.wad", &memory, &wad, &failure));
     assert_non_null(strstr(failure.text, "cannot open '/nowhere/at/all.wad'"));
-    assert_false(wad_open("/", &wad, &failure));
+    assert_false(wad_open("/", &memory, &wad, &failure));
     assert_non_null(strstr(failure.text, "is not a file"));
     wad_close(&wad);
 }
@@ -284,21 +291,21 @@ static void names_are_made_printable(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(room_is_read),
-        cmocka_unit_test(last_of_two_maps_counts),
-        cmocka_unit_test(no_things_are_fine),
-        cmocka_unit_test(header_is_checked),
-        cmocka_unit_test(empty_directory_is_refused),
-        cmocka_unit_test(every_cut_is_noticed),
-        cmocka_unit_test(lying_lumps_are_refused),
-        cmocka_unit_test(missing_lumps_are_named),
-        cmocka_unit_test(empty_and_odd_lumps_are_refused),
-        cmocka_unit_test(indices_are_checked),
-        cmocka_unit_test(unknown_maps_and_formats_are_refused),
-        cmocka_unit_test(too_large_a_level_is_refused),
-        cmocka_unit_test(maps_are_listed),
-        cmocka_unit_test(what_is_no_file_is_refused),
-        cmocka_unit_test(names_are_made_printable),
+        cmocka_unit_test_teardown(room_is_read, forget),
+        cmocka_unit_test_teardown(last_of_two_maps_counts, forget),
+        cmocka_unit_test_teardown(no_things_are_fine, forget),
+        cmocka_unit_test_teardown(header_is_checked, forget),
+        cmocka_unit_test_teardown(empty_directory_is_refused, forget),
+        cmocka_unit_test_teardown(every_cut_is_noticed, forget),
+        cmocka_unit_test_teardown(lying_lumps_are_refused, forget),
+        cmocka_unit_test_teardown(missing_lumps_are_named, forget),
+        cmocka_unit_test_teardown(empty_and_odd_lumps_are_refused, forget),
+        cmocka_unit_test_teardown(indices_are_checked, forget),
+        cmocka_unit_test_teardown(unknown_maps_and_formats_are_refused, forget),
+        cmocka_unit_test_teardown(too_large_a_level_is_refused, forget),
+        cmocka_unit_test_teardown(maps_are_listed, forget),
+        cmocka_unit_test_teardown(what_is_no_file_is_refused, forget),
+        cmocka_unit_test_teardown(names_are_made_printable, forget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
