@@ -49,8 +49,8 @@ void fai_lane_load_frame(fai_lane *lane)
 {
     const fai_arena *arena = &lane->frame[lane->slot];
     lane->hot.frame_cursor = arena->cursor;
-    lane->hot.frame_end = window_end(lane, arena);
-    if (fai_label_tag(lane->label) == 0 || lane->exact) return;
+    lane->hot.frame_end = lane->counts_frame ? arena->cursor : window_end(lane, arena);
+    if (fai_label_tag(lane->label) == 0 || lane->counts_frame) return;
     uint64_t paid = lane->credit - (fai_arena_bytes(arena, &lane->memory->blocks) - lane->label_bytes);
     if (paid < (uint64_t)(lane->hot.frame_end - arena->cursor))
         lane->hot.frame_end = arena->cursor + (paid & ~UINT64_C(15));
@@ -160,6 +160,7 @@ void *fa_frame_alloc_slow(fa_worker *w, size_t size, size_t align)
         p = alloc_frame(lane, size, align);
     }
     if (p == NULL) report_exhausted(lane, size);
+    if (p != NULL && lane->counts_frame) fai_lane_count(lane, FAI_USE_FRAME, 0);
     if (p != NULL) fai_lane_note_large(lane, "frame", size);
     fill_new(lane, p, size);
     return p;

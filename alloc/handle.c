@@ -208,7 +208,9 @@ static void enter_object(fai_lane *lane, const fai_handle_info *info, const void
     lane->changed = true;
     lane->stats.handle_allocs++;
     lane->stats.handle_live++;
-    lane->stats.handle_live_bytes += (int64_t)occupied(lane->memory, info->kind, p);
+    size_t bytes = occupied(lane->memory, info->kind, p);
+    lane->stats.handle_live_bytes += (int64_t)bytes;
+    fai_lane_count(lane, FAI_USE_HANDLE, bytes);
     lane->stats.handle_fixed += info->fixed;
 }
 

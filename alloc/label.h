@@ -68,16 +68,17 @@ typedef struct fai_account {
     FAI_ATOMIC(uint64_t) denied_frame;       // frame + 1 in which a denial was last reported
     FAI_ATOMIC(uint64_t) use[FAI_USE_COUNT]; // of the tag alone
     // written by the main lane at the boundary
-    FAI_ATOMIC(uint64_t) frame_bytes, frame_allocs; // of the last frame that retired
-    FAI_ATOMIC(uint64_t) total_bytes, total_allocs; // in frames since creation, all kinds
+    FAI_ATOMIC(uint64_t) bytes[FAI_USE_COUNT], allocs[FAI_USE_COUNT]; // of the last frame that retired
+    FAI_ATOMIC(uint64_t) retained, retained_bytes;                    // likewise
+    FAI_ATOMIC(uint64_t) total_bytes, total_allocs;                   // in frames since creation, all kinds
 } fai_account;
 
 /// What a lane allocated under a tag or phase in one frame.
 typedef struct fai_counts {
-    uint64_t frame_bytes;
-    uint64_t pool_bytes, pool_allocs;
-    uint64_t heap_bytes, heap_allocs;
-    uint64_t ns, entries; // of phases: time between begin and end
+    uint64_t bytes[FAI_USE_COUNT];
+    uint64_t allocs[FAI_USE_COUNT];    // of frame memory: only where each takes the slow path
+    uint64_t retained, retained_bytes; // allocations of frame memory that were listed when the frame retired
+    uint64_t ns, entries;              // of phases: time between begin and end
 } fai_counts;
 
 typedef enum fai_by { FAI_BY_TAG, FAI_BY_PHASE } fai_by;

@@ -48,6 +48,7 @@ static void init_lane(fai_memory *memory, uint32_t index)
     lane->hot.index = index;
     lane->hot.system = (fa_system *)(void *)memory;
     lane->exact = memory->config.checked || FAI_ASAN || (memory->events.hooks & FAI_WATCH_MEMORY) != 0;
+    lane->counts_frame = lane->exact || memory->config.frame_counts;
     lane->checked = memory->config.checked;
     lane->watched = (uint32_t)memory->events.hooks;
     lane->slot = lane->gate = FAI_NO_SLOT;

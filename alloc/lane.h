@@ -152,6 +152,7 @@ typedef struct fai_lane {
     uint32_t in_arena;            // depth of allocations from shared arenas that may call a sink
     bool changed;                 // something that statistics show may have changed since they were published
     bool exact;                   // every allocation takes the slow path: checked or instrumented
+    bool counts_frame;            // every allocation of frame memory does, to be counted
     bool checked;                 // the system is
     uint64_t checkpoints;         // taken so far
     uint64_t storages;            // of collections, stamped so far
@@ -468,14 +469,22 @@ void fai_label_refund(fai_lane *lane, uint32_t label, fai_use use, uint64_t byte
 fai_purse *fai_lane_make_purse(fai_lane *lane, uint32_t tag);
 
 /// [owner] Enters what was allocated under a label into the ledger of the lane's frame, if it is in one.
-void fai_ledger_add(fai_lane *lane, uint32_t label, const fai_counts *counts);
+void fai_ledger_add(fai_lane *lane, uint32_t label, fai_use use, uint64_t bytes, uint64_t allocs);
+/// [owner] Something was allocated under the lane's label: all but frame memory's bytes and objects from magazines, whose numbers are found as
+/// differences.
+static inline void fai_lane_count(fai_lane *lane, fai_use use, uint64_t bytes)
+{
+    if (FA_UNLIKELY(lane->label != 0)) fai_ledger_add(lane, lane->label, use, bytes, 1);
+}
+/// [owner] A phase of the lane's frame ended.
+void fai_ledger_add_phase(fai_lane *lane, uint32_t phase, uint64_t ns);
+/// [main] An allocation was still retained when its frame retired; the ledger is the main lane's of that frame.
+void fai_ledger_add_retained(fai_ledger *ledger, uint32_t label, uint64_t bytes);
 /// [owner] Adds up what was allocated under the label since it became current or was last settled.
 void fai_lane_settle_label(fai_lane *lane);
 /// [owner] The lane enters or leaves its frame.
 void fai_lane_resume_label(fai_lane *lane);
 void fai_lane_suspend_label(fai_lane *lane);
-/// [owner] A heap object was allocated.
-void fai_lane_count_heap(fai_lane *lane, uint64_t bytes);
 /// [owner] Provides for `bytes` more of frame memory; false: the budget refuses.
 bool fai_lane_reserve_frame(fai_lane *lane, uint64_t bytes);
 /// [owner] The frame's arena was rewound; it had `before` bytes, all settled.

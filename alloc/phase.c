@@ -46,7 +46,7 @@ fa_status fa_phase_end(fa_worker *w)
     }
     uint32_t phase = fai_label_phase(lane->label);
     uint64_t ns = fai_now_ns() - open->since_ns;
-    fai_ledger_add(lane, fai_label_make(0, phase), &(fai_counts){.ns = ns, .entries = 1});
+    fai_ledger_add_phase(lane, phase, ns);
     fai_zone_end(lane, &open->zone, names_of(lane)->nodes[phase].path, ns, 0);
     lane->phase_depth--;
     fai_lane_switch_label(lane, fai_label_make(fai_label_tag(lane->label), open->before));
@@ -93,11 +93,22 @@ static fa_status list_phases(const fai_ledger *ledger, const fai_name *names, fa
             .path = names[phase].path,
             .ns = counts->ns,
             .entries = counts->entries,
-            .frame_bytes = counts->frame_bytes,
-            .pool_bytes = counts->pool_bytes,
-            .pool_allocs = counts->pool_allocs,
-            .heap_bytes = counts->heap_bytes,
-            .heap_allocs = counts->heap_allocs,
+            .frame_bytes = counts->bytes[FAI_USE_FRAME],
+            .frame_allocs = counts->allocs[FAI_USE_FRAME],
+            .retained_bytes = counts->retained_bytes,
+            .retained = counts->retained,
+            .pool_bytes = counts->bytes[FAI_USE_POOL],
+            .pool_allocs = counts->allocs[FAI_USE_POOL],
+            .heap_bytes = counts->bytes[FAI_USE_HEAP],
+            .heap_allocs = counts->allocs[FAI_USE_HEAP],
+            .group_bytes = counts->bytes[FAI_USE_GROUP],
+            .group_allocs = counts->allocs[FAI_USE_GROUP],
+            .scratch_bytes = counts->bytes[FAI_USE_SCRATCH],
+            .scratch_allocs = counts->allocs[FAI_USE_SCRATCH],
+            .stream_bytes = counts->bytes[FAI_USE_STREAM],
+            .stream_allocs = counts->allocs[FAI_USE_STREAM],
+            .handle_bytes = counts->bytes[FAI_USE_HANDLE],
+            .handle_allocs = counts->allocs[FAI_USE_HANDLE],
         };
     }
     return FA_OK;

@@ -72,7 +72,7 @@ static void *alloc_span(fai_lane *lane, size_t size, size_t align, fai_kind acco
         lane->stats.heap_live_bytes += (int64_t)reserved;
         lane->stats.heap_allocs++;
     }
-    fai_lane_count_heap(lane, reserved);
+    fai_lane_count(lane, use_of(account), reserved);
     mark_allocated(lane, p, size, reserved, account, caller);
     fai_lane_note_large(lane, account == FAI_KIND_POOL ? "pool" : "heap", size);
     fai_lane_tell_alloc(lane, account, p, size);
@@ -539,8 +539,10 @@ bool fa_pool_alloc_batch(fa_worker *w, size_t n, size_t size, size_t align, void
     fa_pool_free_batch(w, got, out);
     if (small && got > 0) // they were never handed out; without any, the magazines may be those that nobody writes
         w->magazines[size_class].state -= (uint64_t)got << 8;
-    else if (!small)
+    else if (got > 0) {
         lane->stats.pool_allocs -= got;
+        fai_ledger_add(lane, lane->label, FAI_USE_POOL, -(got * fai_span_size(size, align)), -(uint64_t)got);
+    }
     if (small && lane->denials == denials) fai_lane_report_refused(lane, size);
     return false;
 }
@@ -594,7 +596,7 @@ void *fa_heap_alloc(fa_worker *w, size_t size, size_t align)
         fai_lane_report_refused(lane, size);
         return NULL;
     }
-    fai_lane_count_heap(lane, bytes);
+    fai_lane_count(lane, FAI_USE_HEAP, bytes);
     lane->changed = true;
     lane->stats.heap_allocs++;
     lane->stats.heap_live++;

@@ -245,19 +245,19 @@ const char *fa_promotion_text(fa_promotion_status status)
 
 // Summaries -------------------------------------------------------------------------------------------------------------
 
-static void count_retention(fai_retentions *all, fai_by by, uint32_t node, const fa_promotion *item)
+/// Adds what an item became to its tag and phase, or takes that back.
+static void count_retention(fai_memory *memory, const fa_promotion *item, int32_t sign)
 {
-    all->touched[by][node / 64] |= UINT64_C(1) << node % 64;
-    fa_retention *of = &all->of[by][node];
-    if (item->status == FA_PROMOTED) {
-        of->promoted++;
-        of->promoted_bytes += item->size;
-    } else if (item->status == FA_PROMOTION_DROPPED) {
-        of->discarded++;
-        of->discarded_bytes += item->size;
-    } else {
-        of->failed++;
-        of->failed_bytes += item->size;
+    const uint32_t nodes[] = {[FAI_BY_TAG] = fai_label_tag(item->label), [FAI_BY_PHASE] = fai_label_phase(item->label)};
+    fai_retentions *all = memory->retentions;
+    for (fai_by by = FAI_BY_TAG; by <= FAI_BY_PHASE; by++) {
+        all->touched[by][nodes[by] / 64] |= UINT64_C(1) << nodes[by] % 64;
+        fa_retention *of = &all->of[by][nodes[by]];
+        bool promoted = item->status == FA_PROMOTED, dropped = item->status == FA_PROMOTION_DROPPED;
+        *(promoted ? &of->promoted : dropped ? &of->discarded : &of->failed) += (uint32_t)sign;
+        *(promoted  ? &of->promoted_bytes
+          : dropped ? &of->discarded_bytes
+                    : &of->failed_bytes) += (uint64_t)(int64_t)sign * item->size;
     }
 }
 
@@ -268,7 +268,7 @@ static void count_frame(fai_memory *memory, fai_by by)
         memory->retentions->touched[by][word] |= last->touched[by][word];
         for (uint64_t touched = last->touched[by][word]; touched != 0; touched &= touched - 1) {
             uint32_t node = word * 64 + (uint32_t)__builtin_ctzll(touched);
-            memory->retentions->of[by][node].frame_bytes += last->counts[by][node].frame_bytes;
+            memory->retentions->of[by][node].frame_bytes += last->counts[by][node].bytes[FAI_USE_FRAME];
         }
     }
 }
@@ -303,7 +303,6 @@ void fai_memory_list_retentions(fai_memory *memory, fa_frame_result *result)
 
 void fai_memory_clear_retentions(fai_memory *memory)
 {
-    if (!fai_load_relaxed(&memory->labelled)) return;
     fai_retentions *all = memory->retentions;
     for (fai_by by = FAI_BY_TAG; by <= FAI_BY_PHASE; by++)
         for (uint32_t word = 0; word < FAI_NAMES_MAX / 64; word++) {
@@ -313,13 +312,10 @@ void fai_memory_clear_retentions(fai_memory *memory)
         }
 }
 
-static void add_up(fai_memory *memory, fa_frame_result *result, const fa_promotion *item, uint32_t label)
+static void add_up(fai_memory *memory, fa_frame_result *result, const fa_promotion *item)
 {
     result->by_status[item->status]++;
-    if (fai_load_relaxed(&memory->labelled)) {
-        count_retention(memory->retentions, FAI_BY_TAG, fai_label_tag(label), item);
-        count_retention(memory->retentions, FAI_BY_PHASE, fai_label_phase(label), item);
-    }
+    count_retention(memory, item, 1);
     if (item->status == FA_PROMOTION_DROPPED) {
         result->discarded++;
         result->discarded_bytes += item->size;
@@ -370,6 +366,20 @@ static void report_lost(fai_memory *memory, uint32_t lost, uint64_t number)
                (unsigned long long)number);
 }
 
+/// Without memory to sort them all are lost, in whatever order.
+static void lose_all(fai_memory *memory, uint32_t slot, fa_frame_result *result)
+{
+    for (uint32_t lane = 0; lane < fai_memory_lanes_used(memory); lane++) {
+        const fai_retained_list *list = &fai_memory_lane(memory, lane)->retained[slot];
+        for (uint32_t i = 0; i < list->count; i++) {
+            const fai_retained *item = &list->items[i];
+            fa_promotion lost = {.size = item->size, .label = item->label, .status = FA_PROMOTION_MEMORY};
+            add_up(memory, result, &lost);
+            fai_ledger_add_retained(&fai_memory_lane(memory, 0)->ledgers[slot], item->label, item->size);
+        }
+    }
+}
+
 static uint64_t promoted_bytes(const fa_frame_result *result)
 {
     return result->pool_bytes + result->heap_bytes + result->scratch_bytes;
@@ -377,7 +387,7 @@ static uint64_t promoted_bytes(const fa_frame_result *result)
 
 void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_frame_result *result, bool listed)
 {
-    uint32_t total = 0, lost = 0;
+    uint32_t total = 0;
     for (uint32_t i = 0; i < fai_memory_lanes_used(memory); i++)
         total += fai_memory_lane(memory, i)->retained[slot].count;
     if (total == 0) return;
@@ -389,8 +399,8 @@ void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_f
     if (collected)
         sort(memory->sorted, memory->sorted + total, total);
     else
-        lost = total;
-    for (uint32_t i = 0; i < total - lost; i++) {
+        lose_all(memory, slot, result);
+    for (uint32_t i = 0; collected && i < total; i++) {
         const fai_retained *item = memory->sorted[i];
         fa_promotion spare, *out = next_item(memory, result, listed, &spare);
         *out = (fa_promotion){
@@ -401,15 +411,15 @@ void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_f
             .cell = item->retain.cell,
             .type = item->retain.type,
             .tag = {fai_label_tag(item->label)},
+            .label = item->label,
             .destination = item->retain.to,
             .status = judge(memory, item, i, promoted_bytes(result) - promoted_bytes(&before), listed),
         };
         if (out->status == FA_PROMOTED) promote_one(memory, item, out, &result->moved);
-        add_up(memory, result, out, item->label);
+        add_up(memory, result, out);
+        fai_ledger_add_retained(&fai_memory_lane(memory, 0)->ledgers[slot], item->label, item->size);
         note(memory, out);
     }
-    result->failed += lost;
-    result->by_status[FA_PROMOTION_MEMORY] += lost;
     memory->merged.promoted += result->by_status[FA_PROMOTED] - before.by_status[FA_PROMOTED];
     memory->merged.promoted_bytes += promoted_bytes(result) - promoted_bytes(&before);
     memory->merged.promotion_failed += result->failed - before.failed;
@@ -420,7 +430,7 @@ void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_f
 void fai_memory_drop_unclaimed(fai_memory *memory, fa_frame_result *result)
 {
     for (uint32_t i = 0; i < result->count; i++) {
-        const fa_promotion *item = &result->items[i];
+        fa_promotion *item = &memory->items[i];
         if (item->status != FA_PROMOTED || item->cell != NULL) continue;
         bool to_pool = item->destination == FA_RETAIN_POOL, to_scratch = item->destination == FA_RETAIN_SCRATCH;
         *(to_pool ? &result->to_pool : to_scratch ? &result->to_scratch : &result->to_heap) -= 1;
@@ -429,6 +439,9 @@ void fai_memory_drop_unclaimed(fai_memory *memory, fa_frame_result *result)
         result->by_status[FA_PROMOTION_DROPPED]++;
         result->discarded++;
         result->discarded_bytes += item->size;
+        count_retention(memory, item, -1);
+        item->status = FA_PROMOTION_DROPPED;
+        count_retention(memory, item, 1);
         if (!to_scratch) give_back(memory, item->to); // that stays taken until the pool is reset
     }
     result->count = 0;

@@ -240,6 +240,7 @@ static void count(fai_lane *lane, const fai_shared_arena *arena, fai_share *shar
     fai_store_relaxed(&share->objects, fai_load_relaxed(&share->objects) + 1);
     fai_store_relaxed(&share->bytes, fai_load_relaxed(&share->bytes) + bytes);
     lane->changed = true;
+    fai_lane_count(lane, fai_arena_use(lane, arena), bytes);
     if (fai_arena_is_group(lane->memory, arena)) {
         lane->stats.group_objects++;
         lane->stats.group_bytes += (int64_t)bytes;

@@ -61,8 +61,10 @@ static uint32_t fill_phases(const fai_memory *memory, fa_snapshot_row *rows, uin
     if (fa_phase_stats_read((const fa_system *)(const void *)memory, stats, room, &count) != FA_OK) return 0;
     for (uint32_t i = 0; i < count && i < room; i++) {
         const fa_phase_stats *from = &stats[i];
+        uint64_t allocs = from->pool_allocs + from->heap_allocs + from->group_allocs + from->scratch_allocs +
+                          from->stream_allocs + from->handle_allocs;
         const uint64_t values[] = {from->ns,         from->entries,    from->frame_bytes,
-                                   from->pool_bytes, from->heap_bytes, from->pool_allocs + from->heap_allocs};
+                                   from->pool_bytes, from->heap_bytes, allocs};
         put_row_name(&rows[i], from->path);
         memcpy(rows[i].values, values, sizeof values);
     }

@@ -255,6 +255,7 @@ fa_status fa_stream_reserve(fa_worker *w, size_t size, fa_stream_priority priori
         return status;
     }
     publish(lane, slot, size, priority, options);
+    fai_lane_count(lane, FAI_USE_STREAM, size);
     uint64_t generation = fai_stream_generation(fai_load_relaxed(&slot->word));
     out->bits = generation << 32 | index_of(streams, slot);
     if (plan != 0) fai_streams_evict(lane, plan);

@@ -71,27 +71,55 @@ void fai_label_refund(fai_lane *lane, uint32_t label, fai_use use, uint64_t byte
 
 static void add_counts(fai_counts *to, const fai_counts *counts)
 {
-    to->frame_bytes += counts->frame_bytes;
-    to->pool_bytes += counts->pool_bytes;
-    to->pool_allocs += counts->pool_allocs;
-    to->heap_bytes += counts->heap_bytes;
-    to->heap_allocs += counts->heap_allocs;
+    for (uint32_t use = 0; use < FAI_USE_COUNT; use++) {
+        to->bytes[use] += counts->bytes[use];
+        to->allocs[use] += counts->allocs[use];
+    }
+    to->retained += counts->retained;
+    to->retained_bytes += counts->retained_bytes;
     to->ns += counts->ns;
     to->entries += counts->entries;
 }
 
-static void enter_counts(fai_ledger *ledger, fai_by by, uint32_t node, const fai_counts *counts)
+static fai_counts *counts_of(fai_ledger *ledger, fai_by by, uint32_t node)
 {
-    if (node == 0) return;
     ledger->touched[by][node / 64] |= UINT64_C(1) << node % 64;
-    add_counts(&ledger->counts[by][node], counts);
+    return &ledger->counts[by][node];
 }
 
-void fai_ledger_add(fai_lane *lane, uint32_t label, const fai_counts *counts)
+static void enter(fai_ledger *ledger, fai_by by, uint32_t node, fai_use use, uint64_t bytes, uint64_t allocs)
+{
+    if (node == 0) return;
+    fai_counts *counts = counts_of(ledger, by, node);
+    counts->bytes[use] += bytes;
+    counts->allocs[use] += allocs;
+}
+
+void fai_ledger_add(fai_lane *lane, uint32_t label, fai_use use, uint64_t bytes, uint64_t allocs)
 {
     if (lane->slot == FAI_NO_SLOT) return;
-    enter_counts(&lane->ledgers[lane->slot], FAI_BY_TAG, fai_label_tag(label), counts);
-    enter_counts(&lane->ledgers[lane->slot], FAI_BY_PHASE, fai_label_phase(label), counts);
+    fai_ledger *ledger = &lane->ledgers[lane->slot];
+    enter(ledger, FAI_BY_TAG, fai_label_tag(label), use, bytes, allocs);
+    enter(ledger, FAI_BY_PHASE, fai_label_phase(label), use, bytes, allocs);
+}
+
+void fai_ledger_add_phase(fai_lane *lane, uint32_t phase, uint64_t ns)
+{
+    FA_ASSERT(lane->slot != FAI_NO_SLOT && phase != 0);
+    fai_counts *counts = counts_of(&lane->ledgers[lane->slot], FAI_BY_PHASE, phase);
+    counts->ns += ns;
+    counts->entries++;
+}
+
+void fai_ledger_add_retained(fai_ledger *ledger, uint32_t label, uint64_t bytes)
+{
+    const uint32_t nodes[] = {[FAI_BY_TAG] = fai_label_tag(label), [FAI_BY_PHASE] = fai_label_phase(label)};
+    for (fai_by by = FAI_BY_TAG; by <= FAI_BY_PHASE; by++) {
+        if (nodes[by] == 0) continue;
+        fai_counts *counts = counts_of(ledger, by, nodes[by]);
+        counts->retained++;
+        counts->retained_bytes += bytes;
+    }
 }
 
 static uint64_t frame_bytes(fai_lane *lane)
@@ -99,38 +127,34 @@ static uint64_t frame_bytes(fai_lane *lane)
     return lane->slot == FAI_NO_SLOT ? 0 : fai_arena_bytes(fai_lane_store_frame(lane), &lane->memory->blocks);
 }
 
-/// What the magazines handed out since they were last counted.
-static void count_pool(fai_purse *purse, fai_counts *counts)
+/// What the magazines handed out since they were last counted: returns how many objects, adds up their bytes.
+static uint64_t count_pool(fai_purse *purse, uint64_t *bytes)
 {
+    uint64_t allocs = 0;
     for (uint64_t classes = purse->classes; classes != 0; classes &= classes - 1) {
         uint32_t size_class = (uint32_t)__builtin_ctzll(classes);
         uint64_t now = purse->magazines[size_class].state >> 8, handed = now - purse->counted[size_class];
         purse->counted[size_class] = now;
-        if (counts == NULL) continue;
-        counts->pool_allocs += handed;
-        counts->pool_bytes += handed * fai_class_size(size_class);
+        allocs += handed;
+        *bytes += handed * fai_class_size(size_class);
     }
+    return allocs;
 }
 
 void fai_lane_settle_label(fai_lane *lane)
 {
     if (lane->label == 0) return;
-    uint64_t now = frame_bytes(lane);
-    fai_counts counts = {.frame_bytes = now - lane->label_bytes};
+    uint64_t now = frame_bytes(lane), used = now - lane->label_bytes, pool_bytes = 0;
     FA_ASSERT(now >= lane->label_bytes);
     if (fai_label_tag(lane->label) != 0) {
-        FA_ASSERT(lane->credit >= counts.frame_bytes);
-        lane->credit -= counts.frame_bytes;
+        FA_ASSERT(lane->credit >= used);
+        lane->credit -= used;
     }
     lane->label_bytes = now;
+    if (used > 0) fai_ledger_add(lane, lane->label, FAI_USE_FRAME, used, 0);
     fai_purse *purse = fai_lane_purse(lane, fai_label_tag(lane->label));
-    if (purse != NULL) count_pool(purse, &counts);
-    fai_ledger_add(lane, lane->label, &counts);
-}
-
-void fai_lane_count_heap(fai_lane *lane, uint64_t bytes)
-{
-    if (lane->label != 0) fai_ledger_add(lane, lane->label, &(fai_counts){.heap_bytes = bytes, .heap_allocs = 1});
+    uint64_t objects = purse != NULL ? count_pool(purse, &pool_bytes) : 0;
+    if (objects > 0) fai_ledger_add(lane, lane->label, FAI_USE_POOL, pool_bytes, objects);
 }
 
 // Frame memory ----------------------------------------------------------------------------------------------------------
@@ -148,7 +172,8 @@ void fai_lane_resume_label(fai_lane *lane)
     FA_ASSERT(lane->credit == 0);
     lane->label_bytes = lane->label_start = frame_bytes(lane);
     fai_purse *purse = fai_lane_purse(lane, fai_label_tag(lane->label));
-    if (purse != NULL) count_pool(purse, NULL);
+    uint64_t bytes = 0; // what others have to answer for
+    if (purse != NULL) (void)count_pool(purse, &bytes);
 }
 
 /// Frame memory to charge ahead of need: more for who has used much since its label became current, so that the calls do not add up.
@@ -177,8 +202,7 @@ bool fai_lane_reserve_frame(fai_lane *lane, uint64_t bytes)
 /// Takes bytes that a rollback freed out of the ledger.
 static void take_back(fai_lane *lane, uint32_t label, uint64_t bytes)
 {
-    fai_counts counts = {.frame_bytes = -bytes};
-    fai_ledger_add(lane, label, &counts);
+    fai_ledger_add(lane, label, FAI_USE_FRAME, -bytes, 0);
     if (label == lane->label && fai_label_tag(label) != 0)
         lane->credit += bytes;
     else
@@ -203,15 +227,19 @@ void fai_lane_unwind_label(fai_lane *lane, uint64_t before)
     lane->label_bytes = now;
 }
 
-/// Remembers where the label that ends now began. Without memory for it a rollback gives its bytes back to the one before.
+/// Remembers where the label that ends now began. Without memory for that nobody could say later whose bytes a rollback frees, so rollbacks
+/// stop here: what was allocated so far stays until the frame retires.
 static void note_start(fai_lane *lane)
 {
     if (!lane->starts_wanted || lane->slot == FAI_NO_SLOT || frame_bytes(lane) == lane->label_start) return;
-    if (lane->start_count == lane->start_capacity) {
-        void *starts = lane->starts;
-        if (!fai_lane_grow(lane, &starts, lane->start_count, &lane->start_capacity, sizeof *lane->starts)) return;
-        lane->starts = starts;
+    void *starts = lane->starts;
+    bool full = lane->start_count == lane->start_capacity;
+    if (full && !fai_lane_grow(lane, &starts, lane->start_count, &lane->start_capacity, sizeof *lane->starts)) {
+        fai_lane_keep_frame(lane);
+        lane->start_count = 0;
+        return;
     }
+    lane->starts = starts;
     lane->starts[lane->start_count++] = (fai_label_start){lane->label_start, lane->label};
 }
 
@@ -296,10 +324,18 @@ static void clear_counts(fai_ledger *ledger, fai_by by)
 static void show_tag(fai_labels *labels, uint32_t tag)
 {
     fai_account *account = &labels->accounts[tag];
-    const fai_counts *total = &labels->total.counts[FAI_BY_TAG][tag];
-    fai_store_relaxed(&account->frame_bytes, labels->last.counts[FAI_BY_TAG][tag].frame_bytes);
-    fai_store_relaxed(&account->total_bytes, total->frame_bytes + total->pool_bytes + total->heap_bytes);
-    fai_store_relaxed(&account->total_allocs, total->pool_allocs + total->heap_allocs);
+    const fai_counts *last = &labels->last.counts[FAI_BY_TAG][tag], *total = &labels->total.counts[FAI_BY_TAG][tag];
+    uint64_t bytes = 0, allocs = 0; // of the latter all but frame memory, which is not always counted
+    for (uint32_t use = 0; use < FAI_USE_COUNT; use++) {
+        fai_store_relaxed(&account->bytes[use], last->bytes[use]);
+        fai_store_relaxed(&account->allocs[use], last->allocs[use]);
+        bytes += total->bytes[use];
+        if (use != FAI_USE_FRAME) allocs += total->allocs[use];
+    }
+    fai_store_relaxed(&account->retained, last->retained);
+    fai_store_relaxed(&account->retained_bytes, last->retained_bytes);
+    fai_store_relaxed(&account->total_bytes, bytes);
+    fai_store_relaxed(&account->total_allocs, allocs);
 }
 
 static void settle_by(fai_memory *memory, uint32_t slot, fai_by by)
@@ -318,13 +354,16 @@ void fai_memory_settle_frame(fai_memory *memory, uint32_t slot)
 {
     if (!fai_load_relaxed(&memory->labelled)) return;
     fai_labels *labels = memory->labels;
+    uint64_t shown[FAI_NAMES_MAX / 64]; // tags that had something to show in the frame before
+    memcpy(shown, labels->last.touched[FAI_BY_TAG], sizeof shown);
     settle_by(memory, slot, FAI_BY_TAG);
     settle_by(memory, slot, FAI_BY_PHASE);
     for (uint32_t word = 0; word < FAI_NAMES_MAX / 64; word++) {
-        for (uint64_t touched = labels->total.touched[FAI_BY_TAG][word]; touched != 0; touched &= touched - 1) {
+        uint64_t touched = shown[word] | labels->last.touched[FAI_BY_TAG][word];
+        for (; touched != 0; touched &= touched - 1) {
             uint32_t tag = word * 64 + (uint32_t)__builtin_ctzll(touched);
             show_tag(labels, tag);
-            uint64_t bytes = labels->last.counts[FAI_BY_TAG][tag].frame_bytes;
+            uint64_t bytes = labels->last.counts[FAI_BY_TAG][tag].bytes[FAI_USE_FRAME];
             if (bytes > 0) fai_account_refund_any(labels, tag, FAI_USE_FRAME, bytes);
         }
     }
@@ -479,11 +518,16 @@ fa_status fa_tag_stats_read(const fa_system *fa, fa_tag tag, fa_tag_stats *out)
         .hard = fai_load_relaxed(&account->hard),
         .denied = fai_load_relaxed(&account->denied),
         .warned = fai_load_relaxed(&account->warned),
-        .frame_bytes = fai_load_relaxed(&account->frame_bytes),
+        .retained = fai_load_relaxed(&account->retained),
+        .retained_bytes = fai_load_relaxed(&account->retained_bytes),
         .total_bytes = fai_load_relaxed(&account->total_bytes),
         .total_allocs = fai_load_relaxed(&account->total_allocs),
     };
-    for (uint32_t use = 0; use < FA_TAG_USES; use++) out->held[use] = fai_load_relaxed(&account->use[use]);
+    for (uint32_t use = 0; use < FA_TAG_USES; use++) {
+        out->held[use] = fai_load_relaxed(&account->use[use]);
+        out->bytes[use] = fai_load_relaxed(&account->bytes[use]);
+        out->allocs[use] = fai_load_relaxed(&account->allocs[use]);
+    }
     uint64_t at_hand = 0;
     for (uint32_t i = 0; i < fai_memory_lanes_used(memory); i++)
         at_hand += fai_load_relaxed(&fai_memory_lane(memory, i)->at_hand[tag.id]);

@@ -100,8 +100,8 @@ int main(void)
         return 1;
     }
     printf("ai::paths: %" PRIu64 " bytes a frame; %d decals, %" PRIu64 " bytes, %" PRIu64 " refused, %d reports\n",
-           of_paths.frame_bytes, count, of_decals.held[FA_TAG_POOL], of_decals.denied, reports);
-    bool right = of_paths.frame_bytes == agents * 480 && count == 1000 && of_decals.held[FA_TAG_POOL] == 64000 &&
-                 of_decals.denied == ticks && reports == ticks;
+           of_paths.bytes[FA_TAG_FRAME], count, of_decals.held[FA_TAG_POOL], of_decals.denied, reports);
+    bool right = of_paths.bytes[FA_TAG_FRAME] == agents * 480 && count == 1000 &&
+                 of_decals.held[FA_TAG_POOL] == 64000 && of_decals.denied == ticks && reports == ticks;
     return right ? 0 : 1;
 }

@@ -916,6 +916,95 @@ static void tags_and_phases_are_kept_and_summed_up(const test_case *at)
     assert_int_equal(fa_destroy(fa), FA_OK);
 }
 
+/// A frame that retired in a begin was promoted before anybody could say that nobody wants the list.
+static void what_nobody_claims_is_discarded_by_tag_and_phase(const test_case *at)
+{
+    for (int labelled = 0; labelled < 2; labelled++) { // before the system's first tag, too
+        sink to;
+        fa_config config = case_config(at, &to);
+        config.frames_in_flight = 2;
+        fa_system *fa = create(&config);
+        fa_worker *w = fa_self(fa);
+        fa_cell cell = {NULL};
+        fa_frame held;
+        begin(fa);
+        {
+            fa_tag_scope tag = labelled ? fa_tag_begin(w, "ai") : (fa_tag_scope){0};
+            fa_phase_scope phase = labelled ? fa_phase_scope_begin(w, "think") : (fa_phase_scope){0};
+            assert_non_null(retain(w, 100, 16, FA_RETAIN_POOL, 0, 0, NULL));
+            assert_non_null(retain(w, 200, 16, FA_RETAIN_HEAP, 0, 0, NULL));
+            assert_non_null(retain(w, 300, 16, FA_RETAIN_HEAP, 0, 0, &cell));
+            assert_non_null(retain(w, 400, 16, FA_RETAIN_DISCARD, 0, 0, NULL));
+            fa_phase_scope_end(&phase);
+            fa_tag_end(&tag);
+        }
+        assert_int_equal(fa_frame_hold(w, &held), FA_OK);
+        end(fa);
+        begin(fa);
+        end(fa);
+        assert_int_equal(fa_frame_drop(fa, held), FA_OK);
+        begin(fa); // the ring is full: the first frame retires here
+        assert_non_null(cell.pointer);
+        {
+            FA_TAG(w, "other");
+            assert_non_null(fa_frame_alloc(w, 16));
+        }
+        fa_frame_result result;
+        assert_int_equal(fa_frame_end_summary(fa, &result), FA_OK);
+        assert_int_equal(result.by_status[FA_PROMOTED], 1);
+        assert_int_equal(result.discarded_bytes, 100 + 200 + 400);
+        assert_retentions_add_up(&result, result.tags, result.tag_count);
+        assert_retentions_add_up(&result, result.phases, result.phase_count);
+        const fa_retention *of_tag = retention_of(result.tags, result.tag_count, labelled ? "ai" : ""),
+                           *of_phase = retention_of(result.phases, result.phase_count, labelled ? "think" : "");
+        assert_true(of_tag && of_phase);
+        assert_int_equal(of_tag->promoted, 1);
+        assert_int_equal(of_tag->discarded, 3);
+        assert_int_equal(of_phase->promoted_bytes, 300);
+        assert_int_equal(of_phase->discarded_bytes, 100 + 200 + 400);
+        assert_int_equal(fa_cell_drop(w, &cell), FA_OK);
+        destroy_quiet(fa, &to);
+    }
+}
+
+/// Without memory to put them in order all are lost, and counted.
+static void what_cannot_be_sorted_is_counted_as_lost(const test_case *at)
+{
+    enum { COUNT = 5000 };
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.attached_max = 0;
+    config.memory_max = 8 * MIB;
+    fa_system *fa = create(&config);
+    fa_worker *w = fa_self(fa);
+    begin(fa);
+    {
+        FA_TAG(w, "lost");
+        for (uint64_t i = 0; i < COUNT; i++) assert_non_null(retain(w, 20, 16, FA_RETAIN_POOL, i, 0, NULL));
+    }
+    void *first = NULL, *p;
+    for (size_t size = MIB; size >= 32; size /= 2)
+        while ((p = fa_heap_alloc(w, size, 0)) != NULL) *(void **)p = first, first = p;
+    forget_reports(&to, 301);
+    fa_frame_result result = end_with_result(fa);
+    assert_reported(&to, 904, 1);
+    assert_int_equal(result.count, 0);
+    assert_int_equal(result.by_status[FA_PROMOTION_MEMORY], COUNT);
+    assert_int_equal(result.failed_bytes, COUNT * 20);
+    assert_retentions_add_up(&result, result.tags, result.tag_count);
+    assert_non_null(retention_of(result.tags, result.tag_count, "lost"));
+    fa_tag tag;
+    fa_tag_stats stats;
+    assert_int_equal(fa_tag_find(fa, "lost", &tag), FA_OK);
+    assert_int_equal(fa_tag_stats_read(fa, tag, &stats), FA_OK);
+    assert_int_equal(stats.retained, COUNT);
+    for (; first != NULL; first = p) {
+        p = *(void **)first;
+        fa_heap_free(w, first);
+    }
+    destroy_quiet(fa, &to);
+}
+
 static void abandon_in_job(fa_worker *w, void *arg)
 {
     (void)arg;
@@ -972,6 +1061,8 @@ int main(int argc, char **argv)
         EACH_OF(each_reason_is_told, "02", "ny"),
         EACH_OF(a_cell_that_cannot_retire_its_version_is_a_failure, "0", "ny"),
         EACH(tags_and_phases_are_kept_and_summed_up),
+        EACH_OF(what_cannot_be_sorted_is_counted_as_lost, "0", "ny"),
+        EACH_OF(what_nobody_claims_is_discarded_by_tag_and_phase, "02", "ny"),
         EACH(pending_ones_are_counted_and_abandoned),
     };
     return RUN_MATRIX("promote", entries, argc, argv);

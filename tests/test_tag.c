@@ -242,7 +242,7 @@ static void each_kind_is_attributed(const test_case *at)
     end(fa);
     fa_tag_stats stats = tag_stats(fa, ai);
     assert_string_equal(stats.path, "ai");
-    assert_int_equal(stats.frame_bytes, 1008 + 640 * KIB);
+    assert_int_equal(stats.bytes[FA_TAG_FRAME], 1008 + 640 * KIB);
     assert_int_equal(stats.held[FA_TAG_FRAME], 0);
     assert_int_equal(stats.held[FA_TAG_POOL], 112 + 128 * KIB);
     assert_int_equal(stats.held[FA_TAG_HEAP], 5 * KIB + 4 * MIB);
@@ -256,7 +256,7 @@ static void each_kind_is_attributed(const test_case *at)
     begin(fa);
     end(fa);
     assert_int_equal(held(fa, ai), 0);
-    assert_int_equal(tag_stats(fa, ai).frame_bytes, 0);
+    assert_int_equal(tag_stats(fa, ai).bytes[FA_TAG_FRAME], 0);
     fa_pool_free(w, other);
     destroy_quiet(fa, &to);
 }
@@ -311,9 +311,9 @@ static void jobs_inherit_the_tag_of_their_submitter(const test_case *at)
             submit_tagged(w, &for_sound);
         }
         end(fa);
-        assert_int_equal(tag_stats(fa, ai).frame_bytes, TAGGED_JOBS * 160);
-        assert_int_equal(tag_stats(fa, deep).frame_bytes, TAGGED_JOBS * 32);
-        assert_int_equal(tag_stats(fa, sound).frame_bytes, TAGGED_JOBS * 160);
+        assert_int_equal(tag_stats(fa, ai).bytes[FA_TAG_FRAME], TAGGED_JOBS * 160);
+        assert_int_equal(tag_stats(fa, deep).bytes[FA_TAG_FRAME], TAGGED_JOBS * 32);
+        assert_int_equal(tag_stats(fa, sound).bytes[FA_TAG_FRAME], TAGGED_JOBS * 160);
         assert_int_equal(tag_stats(fa, ai).held[FA_TAG_POOL], TAGGED_JOBS * 64);
         assert_int_equal(tag_stats(fa, deep).held[FA_TAG_POOL], 0);
         assert_int_equal(tag_stats(fa, sound).held[FA_TAG_POOL], TAGGED_JOBS * 64);
@@ -364,7 +364,7 @@ static void forks_and_loops_inherit_too(const test_case *at)
             assert_int_equal(fa_parallel_for(w, 0, 5000, 7, tagged_range, NULL), FA_OK);
         }
         end(fa);
-        assert_int_equal(tag_stats(fa, forks).frame_bytes, 30 * 48 + 5000 * 16);
+        assert_int_equal(tag_stats(fa, forks).bytes[FA_TAG_FRAME], 30 * 48 + 5000 * 16);
     }
     destroy_quiet(fa, &to);
 }
@@ -430,8 +430,8 @@ static void a_rollback_gives_back(const test_case *at)
             }
         }
         end(fa);
-        assert_int_equal(tag_stats(fa, a).frame_bytes, round == 0 ? 160 + 320 + 16 : 160 + 32);
-        assert_int_equal(tag_stats(fa, b).frame_bytes, round == 0 ? 480 : 0);
+        assert_int_equal(tag_stats(fa, a).bytes[FA_TAG_FRAME], round == 0 ? 160 + 320 + 16 : 160 + 32);
+        assert_int_equal(tag_stats(fa, b).bytes[FA_TAG_FRAME], round == 0 ? 480 : 0);
         assert_int_equal(held(fa, a), 0);
         assert_int_equal(held(fa, b), 0);
     }
@@ -711,6 +711,185 @@ static void phases_list_what_was_allocated_in_them(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+typedef struct makers {
+    fa_group group;
+    fa_scratch scratch;
+    atomic_uint lanes; // that made something
+} makers;
+
+/// Some of every kind, in numbers that all differ.
+static void make_of_every_kind(fa_worker *w, void *arg)
+{
+    makers *all = arg;
+    const fa_retain dies = {FA_RETAIN_DISCARD, NULL, 0, 0, NULL, {0}};
+    void *objects[20];
+    FA_TAG(w, "maker");
+    FA_PHASE(w, "make");
+    atomic_fetch_add(&all->lanes, 1u);
+    for (int i = 0; i < 10; i++) EXPECT(fa_frame_alloc(w, 100) != NULL);
+    fa_checkpoint here = fa_checkpoint_take(w);
+    EXPECT(fa_frame_alloc(w, 1000) != NULL);
+    EXPECT(fa_checkpoint_rollback(w, here) == FA_OK);
+    for (int i = 0; i < 3; i++) EXPECT(fa_frame_retained(w, 50, 8, &dies) != NULL);
+    EXPECT(fa_retained_abandon(w) == 3);
+    for (int i = 0; i < 2; i++) EXPECT(fa_frame_retained(w, 50, 8, &dies) != NULL);
+    for (int i = 0; i < 20; i++) objects[i] = fa_pool_alloc(w, 60);
+    for (int i = 0; i < 20; i++) fa_pool_free(w, objects[i]);
+    fa_pool_free(w, fa_pool_alloc(w, 100 * KIB));
+    for (int i = 0; i < 4; i++) fa_heap_free(w, fa_heap_alloc(w, 64 * KIB, 0));
+    for (int i = 0; i < 5; i++) EXPECT(fa_group_alloc(w, all->group, 30, 16) != NULL);
+    for (int i = 0; i < 6; i++) EXPECT(fa_scratch_alloc(w, all->scratch, 40, 16) != NULL);
+    for (int i = 0; i < 7; i++) {
+        fa_stream stream;
+        EXPECT(fa_stream_reserve(w, 5000, FA_STREAM_NORMAL, NULL, &stream) == FA_OK);
+        EXPECT(fa_stream_free(w, stream) == FA_OK);
+        fa_handle handle = fa_handle_alloc(w, 256, 16, NULL);
+        EXPECT(fa_handle_free(w, handle) == FA_OK);
+    }
+}
+
+static void all_is_counted_under_tag_and_phase(const test_case *at)
+{
+    for (int counted = 0; counted < 2; counted++) {
+        sink to;
+        fa_config config = case_config(at, &to);
+        config.frame_counts = counted;
+        fa_system *fa = create(&config);
+        fa_worker *w = fa_self(fa);
+        makers all = {.lanes = 0};
+        assert_int_equal(fa_scratch_create(w, "made", 0, &all.scratch), FA_OK);
+        for (uint32_t round = 1; round <= 3; round++) {
+            begin(fa);
+            assert_int_equal(fa_group_create(w, "made", &all.group), FA_OK);
+            everyone(fa, make_of_every_kind, &all);
+            assert_int_equal(fa_group_free(w, all.group), FA_OK);
+            end(fa);
+            fa_phase_stats phase;
+            uint32_t count, n = at->workers + 1, calls = at->checked || counted || WITH_ASAN ? n * 16 : 0;
+            assert_int_equal(atomic_load(&all.lanes), n * round);
+            assert_int_equal(fa_phase_stats_read(fa, &phase, 1, &count), FA_OK);
+            assert_int_equal(count, 1);
+            assert_int_equal(phase.frame_bytes, n * (10 * 112 + 5 * 64));
+            assert_int_equal(phase.frame_allocs, calls);
+            assert_int_equal(phase.retained, n * 2);
+            assert_int_equal(phase.retained_bytes, n * 2 * 50);
+            assert_int_equal(phase.pool_allocs, n * 21);
+            assert_int_equal(phase.pool_bytes, n * (20 * 64 + 128 * KIB));
+            assert_int_equal(phase.heap_allocs, n * 4);
+            assert_int_equal(phase.heap_bytes, n * 4 * 64 * KIB);
+            assert_int_equal(phase.group_allocs, n * 5);
+            assert_int_equal(phase.group_bytes, n * 5 * 32);
+            assert_int_equal(phase.scratch_allocs, n * 6);
+            assert_int_equal(phase.scratch_bytes, n * 6 * 48);
+            assert_int_equal(phase.stream_allocs, n * 7);
+            assert_int_equal(phase.stream_bytes, n * 7 * 5000);
+            assert_int_equal(phase.handle_allocs, n * 7);
+            assert_int_equal(phase.handle_bytes, n * 7 * 256);
+            fa_tag_stats tag = tag_stats(fa, tag_of(fa, "maker"));
+            const uint64_t allocs[] = {calls, n * 21, n * 4, n * 6, n * 5, n * 7, n * 7};
+            uint64_t total = 0;
+            for (uint32_t use = 0; use < FA_TAG_USES; use++) {
+                assert_int_equal(tag.allocs[use], allocs[use]);
+                if (use != FA_TAG_FRAME) total += allocs[use];
+            }
+            assert_int_equal(tag.total_allocs, total * round);
+            assert_int_equal(tag.bytes[FA_TAG_POOL], phase.pool_bytes);
+            assert_int_equal(tag.bytes[FA_TAG_HANDLE], phase.handle_bytes);
+            assert_int_equal(tag.retained, n * 2);
+            assert_int_equal(tag.retained_bytes, n * 2 * 50);
+        }
+        begin(fa);
+        end(fa);
+        fa_tag_stats tag = tag_stats(fa, tag_of(fa, "maker"));
+        assert_int_equal(tag.allocs[FA_TAG_POOL] + tag.bytes[FA_TAG_POOL] + tag.retained, 0); // of the last frame only
+        destroy_quiet(fa, &to);
+    }
+}
+
+/// A batch that a budget cuts short hands nothing out, and nothing was allocated.
+static void a_refused_batch_is_not_counted(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    fa_tag tag = tag_of(fa, "batch");
+    void *objects[64];
+    begin(fa);
+    {
+        FA_TAG_AT(w, tag);
+        assert_int_equal(fa_budget_set(fa, tag, 0, 256 * KIB), FA_OK);
+        assert_false(fa_pool_alloc_batch(w, 64, 16 * KIB, 16, objects));
+        assert_false(fa_pool_alloc_batch(w, 6, 60 * KIB, 16, objects));
+        forget_reports(&to, 302);
+        assert_true(fa_pool_alloc_batch(w, 2, 60 * KIB, 16, objects));
+        fa_pool_free_batch(w, 2, objects);
+    }
+    end(fa);
+    assert_int_equal(tag_stats(fa, tag).allocs[FA_TAG_POOL], 2);
+    assert_int_equal(tag_stats(fa, tag).bytes[FA_TAG_POOL], 128 * KIB);
+    destroy_quiet(fa, &to);
+}
+
+/// Takes all memory that is left, down to what the library itself would need.
+static void *take_all_memory(fa_worker *w, sink *to)
+{
+    static const size_t sizes[] = {64 * KIB, 32 * KIB, 4 * KIB, KIB};
+    void *first = NULL;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        for (void **p; (p = fa_heap_alloc(w, sizes[i], 0)) != NULL; first = p) *p = first;
+    forget_reports(to, 301);
+    return first;
+}
+
+static void give_all_memory(fa_worker *w, void *first)
+{
+    while (first != NULL) {
+        void *next = *(void **)first;
+        fa_heap_free(w, first);
+        first = next;
+    }
+}
+
+/// Where a tag began is kept in memory that may not be there: then less is freed, and nobody pays for it.
+static void a_rollback_without_memory_stays_exact(const test_case *at)
+{
+    for (uint32_t noted = 0; noted <= 128;
+         noted += 64) { // changes of the tag while there is memory; the list holds 64, then 128
+        sink to;
+        fa_config config = case_config(at, &to);
+        config.attached_max = 0;
+        config.memory_max = 4 * MIB;
+        fa_system *fa = create(&config);
+        fa_worker *w = fa_self(fa);
+        fa_tag a = tag_of(fa, "a"), b = tag_of(fa, "b");
+        begin(fa);
+        assert_non_null(fa_frame_alloc(w, 16));
+        fa_checkpoint start = fa_checkpoint_take(w);
+        for (uint32_t i = 0; i < noted; i++) {
+            assert_non_null(fa_frame_alloc(w, 16));
+            FA_TAG_AT(w, i % 2 == 0 ? a : b);
+        }
+        void *all = take_all_memory(w, &to);
+        uint64_t before = 16 + noted * 16;
+        {
+            FA_TAG_AT(w, a);
+            assert_non_null(fa_frame_alloc(w, 160));
+            FA_TAG_AT(w, b);
+            assert_non_null(fa_frame_alloc(w, 320));
+            assert_int_equal(fa_checkpoint_rollback(w, start), FA_OK);
+            assert_non_null(fa_frame_alloc(w, 48));
+        }
+        give_all_memory(w, all);
+        end(fa);
+        uint64_t of_a = tag_stats(fa, a).bytes[FA_TAG_FRAME], of_b = tag_stats(fa, b).bytes[FA_TAG_FRAME];
+        assert_int_equal(of_b, 48);
+        assert_int_equal(of_a, 160);
+        assert_int_equal(stats_of(fa).frame_bytes, before + of_a + of_b);
+        assert_int_equal(tag_stats(fa, a).charged + tag_stats(fa, b).charged, 0);
+        destroy_quiet(fa, &to);
+    }
+}
+
 static void phases_that_do_not_pair_up(const test_case *at)
 {
     sink to;
@@ -864,6 +1043,9 @@ int main(int argc, char **argv)
         EACH_OF(budgets_cover_what_is_below, "02", "ny"),
         EACH(lanes_together_never_exceed_a_hard_budget),
         EACH(phases_list_what_was_allocated_in_them),
+        EACH(all_is_counted_under_tag_and_phase),
+        EACH_OF(a_refused_batch_is_not_counted, "0", "ny"),
+        EACH_OF(a_rollback_without_memory_stays_exact, "0", "ny"),
         EACH_OF(phases_that_do_not_pair_up, "02", "ny"),
         EACH_OF(tags_end_with_the_thread, "02", "ny"),
         EACH_OF(overlapping_frames_keep_their_own_accounts, "02", "ny"),

@@ -132,7 +132,8 @@ typedef struct fa_promotion {
     uint64_t frame; // number of the frame it was retained in
     fa_cell *cell;
     const char *type;
-    fa_tag tag; // under which it was retained; the promoted object belongs to it
+    fa_tag tag;     // under which it was retained; the promoted object belongs to it
+    uint32_t label; // of the library: that tag, and the phase
     fa_retain_to destination;
     fa_promotion_status status;
 } fa_promotion;

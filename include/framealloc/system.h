@@ -69,13 +69,16 @@ typedef struct fa_config {
                                // when somebody listens; power of two, 64 to 1048576, default 16384
     uint32_t history_length;   // snapshots that fa_history_enable(fa, 0) keeps, 1 to 65536, default 300
     uint32_t pressure_percent; // of the memory limit in use: FA_EVENT_MEMORY_PRESSURE; to 100, default 90, 0 = never
-    uint64_t large_bytes;      // above this: FA_EVENT_LARGE_ALLOCATION; at least 32768, default 1 MiB, 0 = never
-    bool huge_pages;           // ask for transparent huge pages; default true
-    bool pin_workers;          // pin worker i to the i-th usable CPU; default false
-    bool checked;              // fill, verify and diagnose at every step; default true in builds with assertions
-    fa_strict strict;          // which diagnostics stop the program; default none; FRAMEALLOC_STRICT overrides it
-    fa_diagnostic_fn *report;  // the sink until fa_sink_set(); NULL (default): to stderr
-    void *report_context;      // passed to `report`
+    bool
+        frame_counts; // count allocations of frame memory by tag and phase (tag.h): each then takes a call; default false, and
+                      // checked systems count anyway
+    uint64_t large_bytes;     // above this: FA_EVENT_LARGE_ALLOCATION; at least 32768, default 1 MiB, 0 = never
+    bool huge_pages;          // ask for transparent huge pages; default true
+    bool pin_workers;         // pin worker i to the i-th usable CPU; default false
+    bool checked;             // fill, verify and diagnose at every step; default true in builds with assertions
+    fa_strict strict;         // which diagnostics stop the program; default none; FRAMEALLOC_STRICT overrides it
+    fa_diagnostic_fn *report; // the sink until fa_sink_set(); NULL (default): to stderr
+    void *report_context;     // passed to `report`
     const struct fa_profiler
         *profiler; // live hooks (events.h), copied; NULL (default): none, and so in builds without FA_TRACE
 } fa_config;

@@ -88,11 +88,13 @@ typedef struct fa_tag_stats {
     uint64_t charged;           // now, with all tags below and what lanes hold ahead: what budgets look at
     uint64_t peak;              // of `charged`
     uint64_t soft, hard;
-    uint64_t denied;       // allocations that this tag's budget refused
-    uint64_t warned;       // crossings of `soft`
-    uint64_t frame_bytes;  // frame memory allocated in the last frame that retired, by the tag alone
-    uint64_t total_bytes;  // frame, pool and heap memory allocated in retired frames, since creation
-    uint64_t total_allocs; // pool and heap objects of them
+    uint64_t denied; // allocations that this tag's budget refused
+    uint64_t warned; // crossings of `soft`
+    // in the last frame that retired, by the tag alone; see fa_phase_stats for what counts
+    uint64_t bytes[FA_TAG_USES], allocs[FA_TAG_USES];
+    uint64_t retained_bytes, retained; // of the frame memory, still to be promoted or discarded when the frame retired
+    uint64_t total_bytes;              // of all kinds, in all frames that retired since creation
+    uint64_t total_allocs;             // those of frame memory not counted
 } fa_tag_stats;
 
 /// [any] FA_ERROR_INVALID: NULL, or no tag of this system.
@@ -126,14 +128,25 @@ FA_API void fa_phase_scope_end(fa_phase_scope *scope);
     fa_phase_scope fa_phase_at_##line                                                                                  \
         __attribute__((cleanup(fa_phase_scope_end), unused)) = fa_phase_scope_begin((w), (name))
 
-/// One phase, all lanes together; innermost attribution.
+/// One phase, all lanes together; innermost attribution. Of pool, heap, groups, scratch pools, streams and handles: what was allocated
+/// in the phase, whatever became of it, in bytes as reserved (streams and group and scratch objects as asked for, with padding). Of
+/// frame memory: the bytes that were not rolled back. What boundaries allocate for promotions belongs to no phase. All exact.
 typedef struct fa_phase_stats {
     const char *path;
     uint64_t ns;      // between begin and end, summed over `entries`
     uint64_t entries; // times it was begun
     uint64_t frame_bytes;
+    uint64_t
+        frame_allocs; // calls that allocated, rolled back or not, copied arguments of jobs among them. Counted in checked systems and with
+        // fa_config.frame_counts; else 0: inlined code that only moves a cursor does not count
+    uint64_t retained_bytes,
+        retained; // of the frame memory, as asked for: what was listed, or would have been, when the frame retired
     uint64_t pool_bytes, pool_allocs;
     uint64_t heap_bytes, heap_allocs;
+    uint64_t group_bytes, group_allocs;
+    uint64_t scratch_bytes, scratch_allocs;
+    uint64_t stream_bytes, stream_allocs; // reserved
+    uint64_t handle_bytes, handle_allocs;
 } fa_phase_stats;
 
 /// [main] The phases of the last frame that retired, in the order in which they were first begun since creation. Writes at most `max`;
