@@ -140,7 +140,7 @@ static void *object_realloc(const fa_allocator *a, fai_kind account, void *p, si
                             size_t align)
 {
     if (p == NULL) return a->alloc(a->ctx, new_size, align);
-    if (a->ctx == NULL) return NULL;
+    if (a->ctx == NULL || !fai_lane_may_use(fai_lane_of(a->ctx))) return NULL;
     size_t usable = size_of(fai_lane_of(a->ctx), p, account);
     if (usable == 0) return NULL;
     if (new_size == 0) {

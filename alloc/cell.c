@@ -33,7 +33,8 @@ fa_status fa_cell_publish(fa_worker *w, fa_cell *cell, void *object)
 {
     if (w == NULL || cell == NULL) return FA_ERROR_INVALID;
     fai_lane *lane = fai_lane_of(w);
-    if (!fai_lane_is_own(lane)) return FA_ERROR_WRONG_THREAD;
+    fa_status usable = fai_lane_check(lane);
+    if (usable != FA_OK) return usable;
     if (object != NULL && fai_lane_kind_of(lane, object) == FAI_KIND_NONE) return FA_ERROR_INVALID;
     if (!fai_lane_reserve_retired(lane)) {
         fai_lane_report_refused(lane, sizeof(void *));
@@ -58,7 +59,8 @@ fa_status fa_retire(fa_worker *w, void *object)
 {
     if (w == NULL) return FA_ERROR_INVALID;
     fai_lane *lane = fai_lane_of(w);
-    if (!fai_lane_is_own(lane)) return FA_ERROR_WRONG_THREAD;
+    fa_status usable = fai_lane_check(lane);
+    if (usable != FA_OK) return usable;
     if (fai_lane_kind_of(lane, object) == FAI_KIND_NONE) return FA_ERROR_INVALID;
     if (fai_lane_retire(lane, object)) return FA_OK;
     fai_lane_report_refused(lane, sizeof(void *));

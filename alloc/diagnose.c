@@ -311,7 +311,8 @@ fa_status fa_diagnose(fa_worker *w, fa_severity severity, const char *code, cons
 {
     if (w == NULL || !is_own_diagnostic(severity, code, format)) return FA_ERROR_INVALID;
     const fai_lane *lane = fai_lane_of(w);
-    if (!fai_lane_is_own(lane)) return FA_ERROR_WRONG_THREAD;
+    fa_status usable = fai_lane_check(lane);
+    if (usable != FA_OK) return usable;
     fa_diagnostic diagnostic = {.code = code, .severity = severity, .note = note, .help = help};
     va_list arguments;
     va_start(arguments, format);
@@ -337,9 +338,9 @@ static fa_status may_set(const fa_system *fa, fai_diagnostics **out)
 {
     if (fa == NULL) return FA_ERROR_INVALID;
     const fai_memory *memory = (const fai_memory *)(const void *)fa;
-    if (fai_lane_self(memory) != fai_memory_lane(memory, 0)) return FA_ERROR_WRONG_THREAD;
-    *out = diagnostics_of(memory);
-    return FA_OK;
+    fa_status status = fai_memory_check_main(memory);
+    if (status == FA_OK) *out = diagnostics_of(memory);
+    return status;
 }
 
 fa_status fa_sink_set(fa_system *fa, fa_diagnostic_fn *fn, void *context)

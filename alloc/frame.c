@@ -148,7 +148,7 @@ static uint64_t most_bytes(const fai_lane *lane, size_t size, size_t align)
 void *fa_frame_alloc_slow(fa_worker *w, size_t size, size_t align)
 {
     fai_lane *lane = fai_lane_of(w);
-    if (!fai_lane_is_own(lane) || size == 0 || !align_is_valid(lane, align)) return NULL;
+    if (!fai_lane_may_use(lane) || size == 0 || !align_is_valid(lane, align)) return NULL;
     if (lane->slot == FAI_NO_SLOT) {
         fai_report_outside(lane, "frame allocation");
         return NULL;
@@ -169,7 +169,7 @@ void *fa_frame_alloc_slow(fa_worker *w, size_t size, size_t align)
 void *fa_scope_alloc_slow(fa_worker *w, size_t size, size_t align)
 {
     fai_lane *lane = fai_lane_of(w);
-    if (!fai_lane_is_own(lane) || size == 0 || !align_is_valid(lane, align)) return NULL;
+    if (!fai_lane_may_use(lane) || size == 0 || !align_is_valid(lane, align)) return NULL;
     void *p = alloc_scope(lane, size, align);
     if (p == NULL) {
         fai_lane_trim(lane);
@@ -189,7 +189,7 @@ void fai_lane_rewind_scope(fai_lane *lane, fa_arena_mark mark)
 
 fa_scope fa_scope_begin(fa_worker *w)
 {
-    if (w == NULL || !fai_lane_is_own(fai_lane_of(w))) return (fa_scope){0};
+    if (w == NULL || !fai_lane_may_use(fai_lane_of(w))) return (fa_scope){0};
     return (fa_scope){w, fai_lane_scope_mark(fai_lane_of(w))};
 }
 
@@ -197,7 +197,7 @@ void fa_scope_end(fa_scope *scope)
 {
     if (scope == NULL || scope->worker == NULL) return;
     fai_lane *lane = fai_lane_of(scope->worker);
-    if (!fai_lane_is_own(lane)) return;
+    if (!fai_lane_may_use(lane)) return;
     if (!fai_mark_is(scope->mark, fai_lane_scope_mark(lane))) fai_lane_rewind_scope(lane, scope->mark);
 }
 
@@ -212,7 +212,7 @@ static bool extend(const fai_lane *lane, fai_arena *arena, unsigned char *p, siz
 
 bool fai_lane_extend_frame(fai_lane *lane, void *p, size_t old_size, size_t new_size)
 {
-    if (!fai_lane_is_own(lane) || lane->slot == FAI_NO_SLOT) return false;
+    if (!fai_lane_may_use(lane) || lane->slot == FAI_NO_SLOT) return false;
     fai_arena *arena = fai_lane_store_frame(lane);
     uint64_t more = (uint64_t)(new_size - old_size) + FA_ALIGN_DEFAULT; // at most
     bool paid = fai_label_tag(lane->label) == 0 || new_size > FAI_ARENA_SPAN_MIN || fai_lane_reserve_frame(lane, more);
@@ -224,7 +224,7 @@ bool fai_lane_extend_frame(fai_lane *lane, void *p, size_t old_size, size_t new_
 
 bool fai_lane_extend_scope(fai_lane *lane, void *p, size_t old_size, size_t new_size)
 {
-    if (!fai_lane_is_own(lane)) return false;
+    if (!fai_lane_may_use(lane)) return false;
     bool extended = extend(lane, store_scope(lane), p, old_size, new_size);
     load_scope(lane);
     return extended;
@@ -234,7 +234,7 @@ bool fai_lane_extend_scope(fai_lane *lane, void *p, size_t old_size, size_t new_
 
 void *fa_refuse_array(fa_worker *w, size_t count, size_t size)
 {
-    if (w == NULL) return NULL;
+    if (w == NULL || !fai_lane_may_use(fai_lane_of(w))) return NULL;
     fai_report(fai_lane_of(w)->memory, fai_lane_of(w), "FA914", "the number of bytes does not fit in size_t",
                "check the count before you allocate", "an array of %zu elements of %zu bytes cannot be had", count,
                size);
@@ -244,7 +244,7 @@ void *fa_refuse_array(fa_worker *w, size_t count, size_t size)
 bool fa_frame_alloc_batch(fa_worker *w, size_t n, size_t size, size_t align, void **out)
 {
     if (w == NULL || out == NULL || size == 0) return false;
-    if (!align_is_valid(fai_lane_of(w), align)) return false;
+    if (!fai_lane_may_use(fai_lane_of(w)) || !align_is_valid(fai_lane_of(w), align)) return false;
     if (n == 0) return true;
     if (align < FA_ALIGN_DEFAULT) align = FA_ALIGN_DEFAULT;
     size_t stride, bytes;
@@ -261,7 +261,7 @@ bool fa_frame_alloc_batch(fa_worker *w, size_t n, size_t size, size_t align, voi
 
 fa_checkpoint fa_checkpoint_take(fa_worker *w)
 {
-    if (w == NULL || !fai_lane_is_own(fai_lane_of(w))) return (fa_checkpoint){.lane = UINT32_MAX};
+    if (w == NULL || !fai_lane_may_use(fai_lane_of(w))) return (fa_checkpoint){.lane = UINT32_MAX};
     fai_lane *lane = fai_lane_of(w);
     lane->starts_wanted = true;
     return (fa_checkpoint){
@@ -316,7 +316,8 @@ fa_status fa_checkpoint_rollback(fa_worker *w, fa_checkpoint checkpoint)
 {
     if (w == NULL) return FA_ERROR_INVALID;
     fai_lane *lane = fai_lane_of(w);
-    if (!fai_lane_is_own(lane)) return FA_ERROR_WRONG_THREAD;
+    fa_status usable = fai_lane_check(lane);
+    if (usable != FA_OK) return usable;
     if (!is_live(lane, &checkpoint)) return FA_ERROR_STALE;
     fai_lane_rewind_scope(lane, checkpoint.scope);
     make_stale(lane, checkpoint.taken);

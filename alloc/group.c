@@ -46,6 +46,8 @@ fa_status fa_group_create(fa_worker *w, const char *name, fa_group *out)
     if (out != NULL) *out = (fa_group){0};
     if (w == NULL || out == NULL || !fai_arena_name_is_valid(name)) return FA_ERROR_INVALID;
     fai_lane *lane = fai_lane_of(w);
+    fa_status status = fai_lane_check(lane);
+    if (status != FA_OK) return status;
     fai_arena_registry *registry = &lane->memory->arenas;
     uint32_t slot = slot_take(registry);
     if (slot == FAI_INDEX_NONE) return FA_ERROR_FULL;
@@ -66,7 +68,7 @@ static void *alloc(fa_worker *w, fa_group group, size_t size, size_t align, cons
 {
     if (w == NULL) return NULL;
     fai_lane *lane = fai_lane_of(w);
-    if (!fai_arena_request_is_valid(lane, size, &align)) return NULL;
+    if (!fai_lane_may_use(lane) || !fai_arena_request_is_valid(lane, size, &align)) return NULL;
     fai_shared_arena *arena = find(lane, group);
     if (arena == NULL) return NULL;
     fai_arena_answer answer;
@@ -90,7 +92,7 @@ void *fa_group_alloc_array(fa_worker *w, fa_group group, size_t count, size_t si
 void *fa_group_alloc_cleaned(fa_worker *w, fa_group group, size_t size, size_t align, fa_group_cleanup_fn *fn,
                              void *context)
 {
-    if (w == NULL) return NULL;
+    if (w == NULL || !fai_lane_may_use(fai_lane_of(w))) return NULL;
     if (fn == NULL) {
         fai_report(fai_lane_of(w)->memory, fai_lane_of(w), "FA903", "nothing was allocated",
                    "call fa_group_alloc() for objects that need no cleanup", "a cleanup without a function refused");
@@ -103,6 +105,8 @@ fa_status fa_group_free(fa_worker *w, fa_group group)
 {
     if (w == NULL) return FA_ERROR_INVALID;
     fai_lane *lane = fai_lane_of(w);
+    fa_status status = fai_lane_check(lane);
+    if (status != FA_OK) return status;
     fai_arena_registry *registry = &lane->memory->arenas;
     fai_shared_arena *arena = find(lane, group);
     if (arena == NULL) return FA_ERROR_STALE;
@@ -120,8 +124,10 @@ fa_status fa_group_free(fa_worker *w, fa_group group)
 fa_status fa_group_read(fa_worker *w, fa_group group, fa_group_info *out)
 {
     if (w == NULL || out == NULL) return FA_ERROR_INVALID;
-    fai_lane *lane = fai_lane_of(w);
     *out = (fa_group_info){0};
+    fai_lane *lane = fai_lane_of(w);
+    fa_status status = fai_lane_check(lane);
+    if (status != FA_OK) return status;
     const fai_shared_arena *arena = fai_arena_find(lane->memory, group.id, FAI_ARENA_GROUP);
     if (arena == NULL) return FA_ERROR_STALE;
     memcpy(out->name, arena->name, sizeof out->name);
@@ -132,5 +138,6 @@ fa_status fa_group_read(fa_worker *w, fa_group group, fa_group_info *out)
 
 bool fa_group_exists(fa_worker *w, fa_group group)
 {
-    return w != NULL && fai_arena_find(fai_lane_of(w)->memory, group.id, FAI_ARENA_GROUP) != NULL;
+    if (w == NULL || !fai_lane_may_use(fai_lane_of(w))) return false;
+    return fai_arena_find(fai_lane_of(w)->memory, group.id, FAI_ARENA_GROUP) != NULL;
 }

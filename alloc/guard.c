@@ -62,6 +62,8 @@ fa_speculation fa_speculate(fa_worker *w, fa_attempt_fn *attempt, void *arg)
 {
     fa_speculation result = {FA_OUTCOME_NOT_RUN, -1, FA_ERROR_INVALID};
     if (w == NULL || attempt == NULL) return result;
+    fa_status usable = fai_lane_check(fai_lane_of(w));
+    if (usable != FA_OK) return (fa_speculation){FA_OUTCOME_NOT_RUN, -1, usable};
     fa_checkpoint checkpoint = fa_checkpoint_take(w);
     result.error = attempt(w, arg);
     conclude(w, checkpoint, &result);
@@ -70,7 +72,9 @@ fa_speculation fa_speculate(fa_worker *w, fa_attempt_fn *attempt, void *arg)
 
 fa_attempt fa_attempt_begin(fa_worker *w, fa_speculation *result)
 {
-    *result = (fa_speculation){FA_OUTCOME_NOT_RUN, -1, FA_ERROR_INVALID};
+    fa_status usable = w != NULL ? fai_lane_check(fai_lane_of(w)) : FA_ERROR_INVALID;
+    *result = (fa_speculation){FA_OUTCOME_NOT_RUN, -1, usable != FA_OK ? usable : FA_ERROR_INVALID};
+    if (usable != FA_OK) w = NULL; // the block is not entered
     return (fa_attempt){.guard = fa_checkpoint_guard_begin(w), .result = result};
 }
 

@@ -243,6 +243,7 @@ fa_handle fa_handle_alloc(fa_worker *w, size_t size, size_t align, const fa_hand
     fa_handle dangling = {0, 0};
     if (w == NULL) return dangling;
     fai_lane *lane = fai_lane_of(w);
+    if (!fai_lane_may_use(lane)) return dangling;
     if (!fai_arena_request_is_valid(lane, size, &align)) return dangling;
     if (align < FA_ALIGN_DEFAULT) align = FA_ALIGN_DEFAULT;
     fai_handles *handles = &lane->memory->handles;
@@ -290,7 +291,8 @@ static void report_stale(const fai_lane *lane, fa_handle handle, const char *wha
 
 void *fa_handle_refuse(const fa_worker *w, fa_handle handle)
 {
-    if (w != NULL) report_stale((const fai_lane *)(const void *)w, handle, "resolve");
+    const fai_lane *lane = (const fai_lane *)(const void *)w;
+    if (w != NULL && fai_lane_may_use(lane)) report_stale(lane, handle, "resolve");
     return NULL;
 }
 
@@ -314,6 +316,7 @@ void *fa_handle_pin(fa_worker *w, fa_handle handle)
 {
     if (w == NULL) return NULL;
     fai_lane *lane = fai_lane_of(w);
+    if (!fai_lane_may_use(lane)) return NULL;
     const fai_handles *handles = &lane->memory->handles;
     for (;;) {
         uint64_t place = place_of(handles, handle);
@@ -340,6 +343,8 @@ fa_status fa_handle_unpin(fa_worker *w, fa_handle handle)
 {
     if (w == NULL) return FA_ERROR_INVALID;
     fai_lane *lane = fai_lane_of(w);
+    fa_status status = fai_lane_check(lane);
+    if (status != FA_OK) return status;
     const fai_handles *handles = &lane->memory->handles;
     for (;;) {
         uint64_t place = place_of(handles, handle);
@@ -365,6 +370,8 @@ fa_status fa_handle_free(fa_worker *w, fa_handle handle)
 {
     if (w == NULL) return FA_ERROR_INVALID;
     fai_lane *lane = fai_lane_of(w);
+    fa_status status = fai_lane_check(lane);
+    if (status != FA_OK) return status;
     const fai_handles *handles = &lane->memory->handles;
     if (!fai_lane_reserve_retired(lane)) return FA_ERROR_MEMORY;
     for (;;) {

@@ -254,12 +254,22 @@ fai_lane *fai_lane_self(const fai_memory *memory)
     return NULL;
 }
 
+#define THREAD_NAME_BYTES 40
+
+/// Says which thread calls; `self` is its lane.
+static const char *name_thread(const fai_lane *self, char *name)
+{
+    if (self == NULL) return "a thread that has no lane";
+    snprintf(name, THREAD_NAME_BYTES, "the thread of lane %u", (unsigned)self->hot.index);
+    return name;
+}
+
 __attribute__((noinline, cold)) static void report_thread(const fai_lane *lane, const void *owner)
 {
     const fai_lane *self = fai_lane_self(lane->memory);
     unsigned used = lane->hot.index;
-    char from[32] = "a thread that has no lane";
-    if (self != NULL) snprintf(from, sizeof from, "the thread of lane %u", (unsigned)self->hot.index);
+    char name[THREAD_NAME_BYTES];
+    const char *from = name_thread(self, name);
     if (owner == NULL)
         fai_report(lane->memory, self, "FA202", "its thread has not attached yet, or has detached: the call is refused",
                    "use the context between fa_attach() and fa_detach() only",
@@ -276,6 +286,28 @@ bool fai_lane_check_thread(const fai_lane *lane)
     if (FA_LIKELY(owner == fai_thread_self())) return true;
     report_thread(lane, owner);
     return false;
+}
+
+fa_status fai_lane_look(const fai_lane *lane)
+{
+    if (!fai_lane_check_thread(lane)) return FA_ERROR_WRONG_THREAD;
+    if (FA_LIKELY(!lane->idle)) return FA_OK;
+    fai_report(lane->memory, lane, "FA202",
+               "between fa_idle_begin() and fa_idle_end() it is nobody's: the call is refused",
+               "call fa_idle_end() first", "lane %u was used while it is idle", (unsigned)lane->hot.index);
+    return FA_ERROR_STATE;
+}
+
+fa_status fai_memory_check_main(const fai_memory *memory)
+{
+    if (FA_LIKELY(fai_load_relaxed(&fai_memory_lane(memory, 0)->thread) == fai_thread_self())) return FA_OK;
+    const fai_lane *self = fai_lane_self(memory);
+    char name[THREAD_NAME_BYTES];
+    if (memory->config.checked)
+        fai_report(memory, self, "FA201", "only the thread that created the system may call it: the call is refused",
+                   "call it there; jobs hand work to that thread with FA_JOB_MAIN",
+                   "a function of the main lane was called on %s", name_thread(self, name));
+    return FA_ERROR_WRONG_THREAD;
 }
 
 static bool claim(fai_lane *lane, uint32_t as, fa_contention *contention)

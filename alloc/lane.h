@@ -154,6 +154,7 @@ typedef struct fai_lane {
     bool exact;                   // every allocation takes the slow path: checked or instrumented
     bool counts_frame;            // every allocation of frame memory does, to be counted
     bool checked;                 // the system is
+    bool idle;                    // between fa_idle_begin() and fa_idle_end()
     uint64_t checkpoints;         // taken so far
     uint64_t storages;            // of collections, stamped so far
     fai_stale *stale;             // which of them were rolled back past, rising
@@ -308,14 +309,28 @@ void fai_lane_abandon(fai_lane *lane);
 /// [any] The calling thread's lane, NULL if it has none. Looks at all lanes: for where it does not matter what that costs.
 fai_lane *fai_lane_self(const fai_memory *memory);
 
-/// [any] Says what is wrong with a lane that is not the caller's (FA201, or FA202 for nobody's).
+/// [any] Whether it is the calling thread's; reports if not (FA201, or FA202 for nobody's).
 bool fai_lane_check_thread(const fai_lane *lane);
 
-/// [any] Whether the calling thread may use the lane; a refusal is reported. Only checked systems look: always true in others.
-static inline bool fai_lane_is_own(const fai_lane *lane)
+/// [any] Slow part of fai_lane_check().
+fa_status fai_lane_look(const fai_lane *lane);
+
+/// [any] Asked first by every public function of a lane: FA_OK, or what it answers after this has reported why. FA_ERROR_WRONG_THREAD: the
+/// calling thread's it is not. FA_ERROR_STATE: it is, but idle (FA202). Only checked systems look.
+static inline fa_status fai_lane_check(const fai_lane *lane)
 {
-    return FA_LIKELY(!lane->checked) || fai_lane_check_thread(lane);
+    return FA_LIKELY(!lane->checked) ? FA_OK : fai_lane_look(lane);
 }
+
+/// [any] The same for functions that answer no status.
+static inline bool fai_lane_may_use(const fai_lane *lane)
+{
+    return fai_lane_check(lane) == FA_OK;
+}
+
+/// [any] Asked first by every [main] function: FA_OK on the thread that created the system, else FA_ERROR_WRONG_THREAD. All systems look, checked
+/// ones report (FA201).
+fa_status fai_memory_check_main(const fai_memory *memory);
 
 // Ownership ---------------------------------------------------------------------------------------------------------
 

@@ -12,11 +12,17 @@ static const fai_names *names_of(const fai_lane *lane)
     return &lane->memory->labels->phases;
 }
 
+static const char *path_of(const fai_lane *lane)
+{
+    return names_of(lane)->nodes[fai_label_phase(lane->label)].path;
+}
+
 fa_status fa_phase_begin(fa_worker *w, const char *name)
 {
     if (w == NULL || name == NULL || name[0] == '\0' || strstr(name, "::") != NULL) return FA_ERROR_INVALID;
     fai_lane *lane = fai_lane_of(w);
-    if (!fai_lane_is_own(lane)) return FA_ERROR_WRONG_THREAD;
+    fa_status usable = fai_lane_check(lane);
+    if (usable != FA_OK) return usable;
     if (lane->slot == FAI_NO_SLOT) {
         fai_report(lane->memory, lane, "FA001", "a phase is a part of a frame", "begin a frame first",
                    "phase %s begun outside a frame", name);
@@ -37,7 +43,8 @@ fa_status fa_phase_end(fa_worker *w)
 {
     if (w == NULL) return FA_ERROR_INVALID;
     fai_lane *lane = fai_lane_of(w);
-    if (!fai_lane_is_own(lane)) return FA_ERROR_WRONG_THREAD;
+    fa_status usable = fai_lane_check(lane);
+    if (usable != FA_OK) return usable;
     const fai_open_phase *open = lane->phase_depth > 0 ? &lane->phases[lane->phase_depth - 1] : NULL;
     if (open == NULL || open->serial != lane->serial) {
         fai_report(lane->memory, lane, "FA913", "nothing was ended", "end a phase where it was begun, or use FA_PHASE",
@@ -57,16 +64,15 @@ void fai_lane_close_phases(fai_lane *lane)
 {
     while (lane->phase_depth > 0 && lane->phases[lane->phase_depth - 1].serial == lane->serial) {
         fai_report(lane->memory, lane, "FA913", "it was ended for you", "end phases before the frame, or use FA_PHASE",
-                   "phase %s was left open at the end of the frame", fa_phase_current(&lane->hot));
+                   "phase %s was left open at the end of the frame", path_of(lane));
         (void)fa_phase_end(&lane->hot);
     }
 }
 
 const char *fa_phase_current(const fa_worker *w)
 {
-    if (w == NULL) return "";
     const fai_lane *lane = (const fai_lane *)(const void *)w;
-    return names_of(lane)->nodes[fai_label_phase(lane->label)].path;
+    return w != NULL && fai_lane_may_use(lane) ? path_of(lane) : "";
 }
 
 fa_phase_scope fa_phase_scope_begin(fa_worker *w, const char *name)
@@ -117,6 +123,8 @@ static fa_status list_phases(const fai_ledger *ledger, const fai_name *names, fa
 fa_status fa_phase_stats_read(const fa_system *fa, fa_phase_stats *out, uint32_t max, uint32_t *count)
 {
     if (fa == NULL || count == NULL || (out == NULL && max > 0)) return FA_ERROR_INVALID;
+    fa_status status = fai_memory_check_main((const fai_memory *)(const void *)fa);
+    if (status != FA_OK) return status;
     const fai_labels *labels = ((const fai_memory *)(const void *)fa)->labels;
     return list_phases(&labels->last, labels->phases.nodes, out, max, count);
 }
@@ -124,6 +132,8 @@ fa_status fa_phase_stats_read(const fa_system *fa, fa_phase_stats *out, uint32_t
 fa_status fa_phase_totals_read(const fa_system *fa, fa_phase_stats *out, uint32_t max, uint32_t *count)
 {
     if (fa == NULL || count == NULL || (out == NULL && max > 0)) return FA_ERROR_INVALID;
+    fa_status status = fai_memory_check_main((const fai_memory *)(const void *)fa);
+    if (status != FA_OK) return status;
     const fai_labels *labels = ((const fai_memory *)(const void *)fa)->labels;
     return list_phases(&labels->total, labels->phases.nodes, out, max, count);
 }

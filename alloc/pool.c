@@ -205,7 +205,7 @@ static void report_align(const fai_lane *lane, size_t align)
 void *fa_pool_alloc_slow(fa_worker *w, size_t size, size_t align)
 {
     fai_lane *lane = fai_lane_of(w);
-    if (!fai_lane_is_own(lane) || size == 0) return NULL;
+    if (!fai_lane_may_use(lane) || size == 0) return NULL;
     if (align == 0 || (align & (align - 1)) != 0 || align > POOL_ALIGN_MAX) {
         report_align(lane, align);
         return NULL;
@@ -454,7 +454,7 @@ void fa_pool_free_slow(fa_worker *w, void *p)
             return;
         }
     }
-    if (p != NULL && fai_lane_is_own(lane)) (void)fai_lane_free(lane, p, FAI_KIND_POOL);
+    if (p != NULL && fai_lane_may_use(lane)) (void)fai_lane_free(lane, p, FAI_KIND_POOL);
 }
 
 // Batches ---------------------------------------------------------------------------------------------------------------
@@ -516,7 +516,7 @@ bool fa_pool_alloc_batch(fa_worker *w, size_t n, size_t size, size_t align, void
 {
     if (w == NULL || out == NULL || size == 0) return false;
     fai_lane *lane = fai_lane_of(w);
-    if (!fai_lane_is_own(lane)) return false;
+    if (!fai_lane_may_use(lane)) return false;
     if (align == 0 || (align & (align - 1)) != 0 || align > POOL_ALIGN_MAX) {
         report_align(lane, align);
         return false;
@@ -572,7 +572,7 @@ void *fa_heap_alloc(fa_worker *w, size_t size, size_t align)
 {
     if (w == NULL) return NULL;
     fai_lane *lane = fai_lane_of(w);
-    if (!fai_lane_is_own(lane) || size == 0) return NULL;
+    if (!fai_lane_may_use(lane) || size == 0) return NULL;
     if (align == 0) align = FA_ALIGN_DEFAULT;
     if ((align & (align - 1)) != 0) {
         report_align(lane, align);
@@ -608,7 +608,7 @@ void *fa_heap_alloc(fa_worker *w, size_t size, size_t align)
 
 void fa_heap_free(fa_worker *w, void *p)
 {
-    if (w == NULL || p == NULL || !fai_lane_is_own(fai_lane_of(w))) return;
+    if (w == NULL || p == NULL || !fai_lane_may_use(fai_lane_of(w))) return;
     (void)fai_lane_free(fai_lane_of(w), p, FAI_KIND_HEAP);
 }
 

@@ -23,7 +23,7 @@ void *fa_frame_retained(fa_worker *w, size_t size, size_t align, const fa_retain
 {
     if (w == NULL) return NULL;
     fai_lane *lane = fai_lane_of(w);
-    if (!fai_lane_is_own(lane) || !retain_is_valid(lane, retain, align)) return NULL;
+    if (!fai_lane_may_use(lane) || !retain_is_valid(lane, retain, align)) return NULL;
     void *p = fa_frame_alloc_aligned(w, size, align); // reports what is wrong, no frame included
     if (p == NULL) return NULL;
     fai_retained_list *list = &lane->retained[lane->slot];
@@ -70,14 +70,15 @@ static uint32_t own_count(const fai_lane *lane)
 uint32_t fa_retained_count(const fa_worker *w)
 {
     const fai_lane *lane = (const fai_lane *)(const void *)w;
-    return w != NULL && lane->slot != FAI_NO_SLOT ? lane->retained[lane->slot].count : 0;
+    if (w == NULL || !fai_lane_may_use(lane) || lane->slot == FAI_NO_SLOT) return 0;
+    return lane->retained[lane->slot].count;
 }
 
 uint32_t fa_retained_abandon(fa_worker *w)
 {
     if (w == NULL) return 0;
     fai_lane *lane = fai_lane_of(w);
-    if (lane->slot == FAI_NO_SLOT) return 0;
+    if (!fai_lane_may_use(lane) || lane->slot == FAI_NO_SLOT) return 0;
     uint32_t own = own_count(lane);
     if (own > 0) fai_lane_forget_retained(lane, 0);
     return own;

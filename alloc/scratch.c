@@ -98,8 +98,10 @@ fa_status fa_scratch_create(fa_worker *w, const char *name, uint64_t capacity, f
     fai_lane *lane = fai_lane_of(w);
     if (capacity != 0 && (capacity < FA_ALIGN_DEFAULT || capacity > lane->memory->config.reserve_bytes))
         return FA_ERROR_INVALID;
+    fa_status status = fai_lane_check(lane);
+    if (status != FA_OK) return status;
     uint32_t slot;
-    fa_status status = bind_name(lane, name, &slot);
+    status = bind_name(lane, name, &slot);
     if (status != FA_OK) return status;
     uint64_t wanted = capacity != 0 ? capacity : lane->memory->config.scratch_bytes;
     wanted &= ~(uint64_t)(FA_ALIGN_DEFAULT - 1);
@@ -112,7 +114,7 @@ fa_status fa_scratch_create(fa_worker *w, const char *name, uint64_t capacity, f
 
 fa_scratch fa_scratch_find(fa_worker *w, const char *name)
 {
-    if (w == NULL || name == NULL) return (fa_scratch){0};
+    if (w == NULL || name == NULL || !fai_lane_may_use(fai_lane_of(w))) return (fa_scratch){0};
     const fai_memory *memory = fai_lane_of(w)->memory;
     uint32_t end, slot = slot_of(memory, name, &end);
     const fai_shared_arena *arena = slot < memory->arenas.scratch_count ? arena_at(memory, slot) : NULL;
@@ -123,7 +125,7 @@ void *fa_scratch_alloc(fa_worker *w, fa_scratch pool, size_t size, size_t align)
 {
     if (w == NULL) return NULL;
     fai_lane *lane = fai_lane_of(w);
-    if (!fai_arena_request_is_valid(lane, size, &align)) return NULL;
+    if (!fai_lane_may_use(lane) || !fai_arena_request_is_valid(lane, size, &align)) return NULL;
     fai_arena_answer answer;
     void *p = fai_scratch_take(lane, pool, size, align, &answer);
     if (answer == FAI_ARENA_GONE) report_gone(lane, pool);
@@ -168,9 +170,11 @@ fa_status fa_scratch_reset(fa_worker *w, fa_scratch pool)
 {
     if (w == NULL) return FA_ERROR_INVALID;
     fai_lane *lane = fai_lane_of(w);
+    fa_status status = fai_lane_check(lane);
+    if (status != FA_OK) return status;
     fai_shared_arena *arena = find(lane, pool);
     if (arena == NULL) return FA_ERROR_STALE;
-    fa_status status = reset(lane, arena);
+    status = reset(lane, arena);
     if (status != FA_ERROR_BUSY) return status;
     return find(lane, pool) != NULL ? FA_OK : FA_ERROR_STALE; // the other reset came right after this one
 }
@@ -179,7 +183,8 @@ fa_status fa_scratch_reset_all(fa_worker *w)
 {
     if (w == NULL) return FA_ERROR_INVALID;
     fai_lane *lane = fai_lane_of(w);
-    fa_status all = FA_OK;
+    fa_status all = fai_lane_check(lane);
+    if (all != FA_OK) return all;
     for (uint32_t slot = 0; slot < lane->memory->arenas.scratch_count; slot++) {
         fai_shared_arena *arena = arena_at(lane->memory, slot);
         if (arena != NULL && reset(lane, arena) == FA_ERROR_MEMORY) all = FA_ERROR_MEMORY;
@@ -191,6 +196,8 @@ fa_status fa_scratch_remove(fa_worker *w, fa_scratch pool)
 {
     if (w == NULL) return FA_ERROR_INVALID;
     fai_lane *lane = fai_lane_of(w);
+    fa_status status = fai_lane_check(lane);
+    if (status != FA_OK) return status;
     fai_arena_registry *registry = &lane->memory->arenas;
     fai_shared_arena *arena = find(lane, pool);
     while (arena != NULL && !fai_arena_swap(lane->memory, arena->slot, arena, NULL))
@@ -219,6 +226,8 @@ fa_status fa_scratch_read(fa_worker *w, fa_scratch pool, fa_scratch_info *out)
     if (w == NULL || out == NULL) return FA_ERROR_INVALID;
     *out = (fa_scratch_info){0};
     const fai_lane *lane = fai_lane_of(w);
+    fa_status status = fai_lane_check(lane);
+    if (status != FA_OK) return status;
     const fai_shared_arena *arena = fai_arena_find(lane->memory, pool.id, FAI_ARENA_SCRATCH);
     if (arena == NULL) return FA_ERROR_STALE;
     *out = describe(lane, arena);
@@ -227,7 +236,7 @@ fa_status fa_scratch_read(fa_worker *w, fa_scratch pool, fa_scratch_info *out)
 
 uint32_t fa_scratch_list(fa_worker *w, fa_scratch_info *out, uint32_t count)
 {
-    if (w == NULL) return 0;
+    if (w == NULL || !fai_lane_may_use(fai_lane_of(w))) return 0;
     const fai_lane *lane = fai_lane_of(w);
     uint32_t pools = 0;
     for (uint32_t slot = 0; slot < lane->memory->arenas.scratch_count; slot++) {

@@ -181,6 +181,8 @@ fa_status fa_contention_read(const fa_system *fa, fa_contention *out)
     const fai_memory *memory = (const fai_memory *)(const void *)fa;
     if (fa == NULL || out == NULL) return FA_ERROR_INVALID;
     *out = (fa_contention){0};
+    fa_status status = fai_memory_check_main(memory);
+    if (status != FA_OK) return status;
     if (!FA_CONTENTION) return FA_ERROR_UNSUPPORTED;
     uint64_t *sum = (uint64_t *)(void *)out;
     for (uint32_t lane = 0; lane < fai_memory_lanes_used(memory); lane++) {

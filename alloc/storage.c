@@ -50,6 +50,8 @@ fa_status fa_storage_take(fa_worker *w, fa_home home, size_t count, size_t size,
     *elements = NULL;
     if (w == NULL || (uint32_t)home > FA_HOME_HEAP || size == 0) return FA_ERROR_INVALID;
     fai_lane *lane = fai_lane_of(w);
+    fa_status usable = fai_lane_check(lane);
+    if (usable != FA_OK) return usable;
     size_t front, bytes;
     if (!measure(lane, count, size, align, &front, &bytes)) {
         (void)fa_refuse_array(w, count, size);
@@ -74,7 +76,7 @@ fa_status fa_storage_take(fa_worker *w, fa_home home, size_t count, size_t size,
 
 void fa_storage_give(fa_worker *w, fa_storage *storage)
 {
-    if (w == NULL || storage == NULL) return;
+    if (w == NULL || storage == NULL || !fai_lane_may_use(fai_lane_of(w))) return;
     if (storage->home == FA_HOME_POOL) fa_pool_free(w, storage->memory);
     if (storage->home == FA_HOME_HEAP) fa_heap_free(w, storage->memory);
     *storage = (fa_storage){0};
@@ -120,7 +122,7 @@ bool fa_storage_check(fa_worker *w, const fa_storage *storage)
 {
     if (w == NULL || storage == NULL) return false;
     const fai_lane *lane = fai_lane_of(w);
-    if (!fai_lane_is_own(lane)) return false; // a context of another thread
+    if (!fai_lane_may_use(lane)) return false; // a context of another thread
     if (storage->owner != w) {
         fai_report(lane->memory, lane, "FA201", "a collection is changed on the lane that initialised it only",
                    "read it with the functions for readers, or hand its elements over",

@@ -98,7 +98,10 @@ fai_stream *fai_stream_slot_of(const fai_streams *streams, fa_stream stream)
 fa_status fai_stream_find(const fa_worker *w, fa_stream stream, fai_stream **slot, uint64_t *word)
 {
     if (w == NULL) return FA_ERROR_INVALID;
-    *slot = fai_stream_slot_of(&((const fai_lane *)(const void *)w)->memory->streams, stream);
+    const fai_lane *lane = (const fai_lane *)(const void *)w;
+    fa_status status = fai_lane_check(lane);
+    if (status != FA_OK) return status;
+    *slot = fai_stream_slot_of(&lane->memory->streams, stream);
     if (*slot == NULL) return FA_ERROR_INVALID;
     *word = fai_stream_load(*slot);
     return fai_stream_is_current(stream, *word) ? FA_OK : FA_ERROR_STALE;
@@ -244,12 +247,14 @@ fa_status fa_stream_reserve(fa_worker *w, size_t size, fa_stream_priority priori
     if (w == NULL || size == 0 || !is_priority(priority)) return FA_ERROR_INVALID;
     if (options != NULL && (options->align & (options->align - 1)) != 0) return FA_ERROR_INVALID;
     fai_lane *lane = fai_lane_of(w);
+    fa_status status = fai_lane_check(lane);
+    if (status != FA_OK) return status;
     fai_streams *streams = &lane->memory->streams;
     if (size > streams->budget) return refuse(lane, size, "the whole budget is smaller");
     fai_stream *slot = take_slot(streams);
     if (slot == NULL) return refuse(lane, size, "streams_max are in use or waiting for their grace period");
     uint32_t plan;
-    fa_status status = pay(lane, slot, size, priority, &plan);
+    status = pay(lane, slot, size, priority, &plan);
     if (status != FA_OK) {
         give_slot(streams, slot);
         return status;

@@ -411,8 +411,8 @@ const char *fa_tag_path(const fa_system *fa, fa_tag tag)
 
 fa_tag fa_tag_current(const fa_worker *w)
 {
-    if (w == NULL) return (fa_tag){0};
-    return (fa_tag){fai_label_tag(((const fai_lane *)(const void *)w)->label)};
+    const fai_lane *lane = (const fai_lane *)(const void *)w;
+    return (fa_tag){w != NULL && fai_lane_may_use(lane) ? fai_label_tag(lane->label) : 0};
 }
 
 fa_tag fa_tag_at(const fa_system *fa, uint32_t n)
@@ -436,7 +436,7 @@ static const char *path_of(const fai_lane *lane, uint32_t tag)
 
 fa_tag_scope fa_tag_begin(fa_worker *w, const char *name)
 {
-    if (w == NULL || !fai_lane_is_own(fai_lane_of(w))) return (fa_tag_scope){0};
+    if (w == NULL || !fai_lane_may_use(fai_lane_of(w))) return (fa_tag_scope){0};
     fai_lane *lane = fai_lane_of(w);
     fa_tag_scope scope = {w, fai_label_tag(lane->label), fai_label_tag(lane->label)};
     uint32_t tag = name == NULL ? FAI_INDEX_NONE
@@ -456,7 +456,7 @@ fa_tag_scope fa_tag_begin(fa_worker *w, const char *name)
 
 fa_tag_scope fa_tag_begin_at(fa_worker *w, fa_tag tag)
 {
-    if (w == NULL || !fai_lane_is_own(fai_lane_of(w))) return (fa_tag_scope){0};
+    if (w == NULL || !fai_lane_may_use(fai_lane_of(w))) return (fa_tag_scope){0};
     fai_lane *lane = fai_lane_of(w);
     fa_tag_scope scope = {w, fai_label_tag(lane->label), fai_label_tag(lane->label)};
     if (tag.id != 0 && !is_node(&lane->memory->labels->tags, tag.id)) {
@@ -475,7 +475,7 @@ void fa_tag_end(fa_tag_scope *scope)
     if (scope == NULL || scope->worker == NULL) return;
     fai_lane *lane = fai_lane_of(scope->worker);
     scope->worker = NULL;
-    if (!fai_lane_is_own(lane)) return;
+    if (!fai_lane_may_use(lane)) return;
     if (fai_label_tag(lane->label) != scope->inside)
         fai_report(lane->memory, lane, "FA913", "tags end in the reverse order of their beginning", "use FA_TAG",
                    "tag %s was left open", lane->memory->labels->tags.nodes[fai_label_tag(lane->label)].path);

@@ -66,6 +66,8 @@ fa_status fa_transfer_send(fa_worker *w, void *p, fa_transfer *out)
     if (out != NULL) *out = (fa_transfer){0};
     if (w == NULL || p == NULL || out == NULL) return FA_ERROR_INVALID;
     fai_lane *lane = fai_lane_of(w);
+    fa_status status = fai_lane_check(lane);
+    if (status != FA_OK) return status;
     if (!is_object(lane, p)) return FA_ERROR_INVALID;
     fai_transfers *transfers = &lane->memory->transfers;
     uint64_t state;
@@ -93,6 +95,8 @@ fa_status fa_transfer_receive(fa_worker *w, fa_transfer ticket, void **out)
     if (out != NULL) *out = NULL;
     if (w == NULL || out == NULL) return FA_ERROR_INVALID;
     fai_lane *lane = fai_lane_of(w);
+    fa_status status = fai_lane_check(lane);
+    if (status != FA_OK) return status;
     fai_transfers *transfers = &lane->memory->transfers;
     uint32_t slot = (uint32_t)(ticket.bits & 0xffff) - 1; // of {0}: out of range
     if (slot >= transfers->capacity) return FA_ERROR_STALE;

@@ -105,7 +105,7 @@ static void abandon(fai_worker *w)
         vanish(w);
         return;
     }
-    if (w->idle) (void)fa_idle_end(&w->lane.hot);
+    if (w->lane.idle) (void)fa_idle_end(&w->lane.hot);
     if (w->held != 0) (void)fa_frame_drop(fa, (fa_frame){w->held});
     fa_status status = fa_detach(&w->lane.hot);
     FA_ASSERT(status == FA_OK);
@@ -148,7 +148,7 @@ fa_status fa_attach(fa_system *fa, fa_worker **out)
 /// Always looks; only checked systems report.
 static bool is_own(const fai_worker *w)
 {
-    return fai_lane_is_own(&w->lane) && fai_self(w->lane.hot.system) == w;
+    return (!w->lane.checked || fai_lane_check_thread(&w->lane)) && fai_self(w->lane.hot.system) == w;
 }
 
 /// Stores what the lane holds for others and lets go of it; the frame that the thread holds stays held.
@@ -173,7 +173,7 @@ fa_status fa_detach(fa_worker *worker)
     fai_worker *w = fai_worker_of(worker);
     if (!fai_worker_is_attached(w)) return FA_ERROR_INVALID;
     if (!is_own(w)) return FA_ERROR_WRONG_THREAD;
-    if (fai_is_reporting(w->lane.memory) || w->context != NULL || w->held != 0 || w->idle) return FA_ERROR_STATE;
+    if (fai_is_reporting(w->lane.memory) || w->context != NULL || w->held != 0 || w->lane.idle) return FA_ERROR_STATE;
     if (w->deque.head != w->deque.base) return FA_ERROR_STATE; // a fork was not joined
     FA_ASSERT(w->gathered_count == 0 && w->lane.slot == FAI_NO_SLOT);
     fai_lane_close_tags(&w->lane);
@@ -192,7 +192,7 @@ fa_status fa_quiescent(fa_worker *worker)
     if (worker == NULL) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
     if (!is_own(w)) return FA_ERROR_WRONG_THREAD;
-    if (fai_is_reporting(w->lane.memory) || w->context != NULL || w->idle) return FA_ERROR_STATE;
+    if (fai_is_reporting(w->lane.memory) || w->context != NULL || w->lane.idle) return FA_ERROR_STATE;
     if (w->online) fai_rcu_quiescent();
     if (!fai_worker_is_attached(w)) return FA_OK; // the main lane is serviced at the boundary
     let_go(w);
@@ -205,8 +205,8 @@ fa_status fa_idle_begin(fa_worker *worker)
     if (worker == NULL) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
     if (!is_own(w)) return FA_ERROR_WRONG_THREAD;
-    if (fai_is_reporting(w->lane.memory) || w->context != NULL || w->idle) return FA_ERROR_STATE;
-    w->idle = true;
+    if (fai_is_reporting(w->lane.memory) || w->context != NULL || w->lane.idle) return FA_ERROR_STATE;
+    w->lane.idle = true;
     if (fai_worker_is_attached(w)) let_go(w);
     if (w->online) fai_rcu_offline();
     return FA_OK;
@@ -217,9 +217,9 @@ fa_status fa_idle_end(fa_worker *worker)
     if (worker == NULL) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
     if (!is_own(w)) return FA_ERROR_WRONG_THREAD;
-    if (fai_is_reporting(w->lane.memory) || !w->idle) return FA_ERROR_STATE;
+    if (fai_is_reporting(w->lane.memory) || !w->lane.idle) return FA_ERROR_STATE;
     if (w->online) fai_rcu_online();
     if (fai_worker_is_attached(w)) take_hold(w);
-    w->idle = false;
+    w->lane.idle = false;
     return FA_OK;
 }

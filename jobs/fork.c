@@ -85,7 +85,7 @@ __attribute__((noinline)) static void join_slow(fai_worker *w, fa_task *task)
 void fa_join(fa_worker *worker, fa_task *task)
 {
     fai_worker *w = fai_worker_of(worker);
-    if (FA_UNLIKELY(w->lane.gate == FAI_NO_SLOT) && !fai_lane_is_own(&w->lane)) return;
+    if (FA_UNLIKELY(w->lane.gate == FAI_NO_SLOT) && !fai_lane_may_use(&w->lane)) return;
     int64_t newest = w->deque.head - 1;
     const fai_job *job = fai_deque_at(&w->deque, newest);
     if (FA_UNLIKELY(newest < w->deque.base || job->counter != &task->counter)) {

@@ -5,6 +5,7 @@
 
 #include "concurrent/clock.h"
 #include "jobs/attach.h"
+#include "jobs/observe.h"
 #include "jobs/tick.h"
 
 #include <framealloc/tick.h>
@@ -82,12 +83,12 @@ static fa_status enter_hook(fa_system *fa, const char *name)
         report_missed(fa, w, "nothing was begun or ended", text);
         return FA_ERROR_WRONG_THREAD;
     }
-    if (w->context != NULL) {
-        snprintf(text, sizeof text, "%s inside a job", name);
+    if (w->context != NULL || fai_is_reporting(&fa->memory) || fai_observe_delivers(fa)) {
+        snprintf(text, sizeof text, "%s inside a job, a sink or a listener", name);
         report_missed(fa, w, "nothing was begun or ended", text);
         return FA_ERROR_STATE;
     }
-    if (w->idle) {
+    if (w->lane.idle) {
         snprintf(text, sizeof text, "%s between fa_idle_begin() and fa_idle_end()", name);
         report_missed(fa, w, "fa_idle_end() was called for you", text);
         fa_status status = fa_idle_end(&w->lane.hot);
@@ -101,8 +102,8 @@ static fa_status enter_hook(fa_system *fa, const char *name)
 fa_status fa_tick_install(fa_system *fa)
 {
     if (fa == NULL) return FA_ERROR_INVALID;
-    const fai_worker *w = fai_self(fa);
-    if (w == NULL || !fai_worker_is_main(w)) return FA_ERROR_WRONG_THREAD;
+    fa_status status = fai_memory_check_main(&fa->memory);
+    if (status != FA_OK) return status;
     if (fai_load_relaxed(&fa->memory.hooks) == FAI_HOOKS_NONE)
         fai_store_relaxed(&fa->memory.hooks, (uint32_t)FAI_HOOKS_DECLARED);
     return FA_OK;

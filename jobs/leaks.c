@@ -5,9 +5,10 @@
 
 static fa_status may_count(const fa_system *fa)
 {
-    const fai_worker *w = fai_self(fa);
-    if (w == NULL || !fai_worker_is_main(w)) return FA_ERROR_WRONG_THREAD;
-    if (fa->open || w->context != NULL || w->idle) return FA_ERROR_STATE;
+    fa_status status = fai_memory_check_main(&fa->memory);
+    if (status != FA_OK) return status;
+    const fai_worker *w = fai_system_worker(fa, 0);
+    if (fa->open || w->context != NULL || w->lane.idle) return FA_ERROR_STATE;
     return fai_memory_has_records(&fa->memory) ? FA_OK : FA_ERROR_UNSUPPORTED;
 }
 

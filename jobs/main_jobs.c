@@ -90,9 +90,9 @@ uint32_t fai_main_jobs_run(fai_worker *w, const fai_want *want)
 
 uint32_t fa_run_main_jobs(fa_system *fa)
 {
-    if (fa == NULL) return 0;
-    fai_worker *w = fai_self(fa);
-    if (w == NULL || !fai_worker_is_main(w) || w->context != NULL || w->idle) return 0;
+    if (fa == NULL || fai_memory_check_main(&fa->memory) != FA_OK) return 0;
+    fai_worker *w = fai_system_worker(fa, 0);
+    if (w->context != NULL || fai_lane_check(&w->lane) != FA_OK || w->lane.idle) return 0;
     if (fai_is_reporting(&fa->memory)) return 0;
     if (!w->online) fai_rcu_online();
     uint32_t count = fai_main_jobs_run(w, &FAI_WANT_ANY);

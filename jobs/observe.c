@@ -8,9 +8,9 @@
 /// FA_OK if this is the main lane, outside jobs.
 static fa_status check_main(const fa_system *fa)
 {
-    const fai_worker *w = fai_self(fa);
-    if (w == NULL || !fai_worker_is_main(w)) return FA_ERROR_WRONG_THREAD;
-    return w->context != NULL ? FA_ERROR_STATE : FA_OK;
+    fa_status status = fai_memory_check_main(&fa->memory);
+    if (status != FA_OK) return status;
+    return fai_system_worker(fa, 0)->context != NULL ? FA_ERROR_STATE : FA_OK;
 }
 
 static fa_status check_trace(const fa_system *fa)
@@ -82,7 +82,7 @@ fa_status fa_trace_stop(fa_system *fa, fa_trace_result *result)
 
 static bool is_main(const fa_system *fa)
 {
-    return check_main(fa) != FA_ERROR_WRONG_THREAD;
+    return fai_memory_check_main(&fa->memory) == FA_OK;
 }
 
 fa_status fa_snapshot_take(fa_system *fa, fa_snapshot *out)

@@ -9,7 +9,8 @@
 
 __attribute__((noinline)) fa_status fai_submit_check(const fai_worker *w)
 {
-    if (!fai_lane_is_own(&w->lane)) return FA_ERROR_WRONG_THREAD;
+    fa_status usable = fai_lane_check(&w->lane);
+    if (usable != FA_OK) return usable;
     if (w->lane.slot != FAI_NO_SLOT && w->lane.order != NULL) return FA_OK;
     fai_report_outside(&w->lane, "job submitted");
     return FA_ERROR_STATE;

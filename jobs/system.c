@@ -98,7 +98,8 @@ static void release(fa_system *fa)
 
 static const char *job_name(const fai_lane *lane)
 {
-    return fa_job_name(&lane->hot);
+    const fai_worker *w = fai_worker_of_const(&lane->hot);
+    return w->context != NULL ? fai_job_name(w->context->job) : NULL;
 }
 
 fa_status fa_create(const fa_config *config, fa_system **out)
@@ -146,16 +147,25 @@ static fa_status refuse_destroy(const fai_worker *w, uint32_t lane)
     return FA_ERROR_BUSY;
 }
 
+static fa_status refuse_moment(const fa_system *fa)
+{
+    fai_report(&fa->memory, NULL, "FA909", "the system lives on, unchanged",
+               "call it from the program's own loop, after fa_frame_end()",
+               "fa_destroy() refused: it was called from a job, a sink or a listener");
+    return FA_ERROR_STATE;
+}
+
 fa_status fa_destroy(fa_system *fa)
 {
     if (fa == NULL) return FA_OK;
-    if (fai_is_reporting(&fa->memory)) return FA_ERROR_STATE;
-    fai_worker *w = fai_self(fa);
-    if (w == NULL || !fai_worker_is_main(w)) return FA_ERROR_WRONG_THREAD;
-    if (w->context != NULL || fai_observe_delivers(fa)) return FA_ERROR_STATE;
+    if (fai_is_reporting(&fa->memory)) return refuse_moment(fa);
+    fa_status status = fai_memory_check_main(&fa->memory);
+    if (status != FA_OK) return status;
+    fai_worker *w = fai_system_worker(fa, 0);
+    if (w->context != NULL || fai_observe_delivers(fa)) return refuse_moment(fa);
     uint32_t attached = first_attached(fa);
     if (attached != 0) return refuse_destroy(w, attached);
-    if (w->idle) (void)fa_idle_end(&w->lane.hot);
+    if (w->lane.idle) (void)fa_idle_end(&w->lane.hot);
     bool open = fa->open;
     fai_frames_finish(fa);
     stop_workers(fa, fa->worker_count);
@@ -171,11 +181,12 @@ uint32_t fa_worker_count(const fa_system *fa)
 
 const char *fa_job_name(const fa_worker *worker)
 {
-    const fai_worker *w = worker != NULL ? fai_worker_of_const(worker) : NULL;
-    return w != NULL && w->context != NULL ? fai_job_name(w->context->job) : NULL;
+    const fai_lane *lane = (const fai_lane *)(const void *)worker;
+    return worker != NULL && fai_lane_may_use(lane) ? job_name(lane) : NULL;
 }
 
 uint32_t fa_job_depth(const fa_worker *worker)
 {
-    return worker != NULL ? fai_worker_of_const(worker)->lane.depth : 0;
+    const fai_lane *lane = (const fai_lane *)(const void *)worker;
+    return worker != NULL && fai_lane_may_use(lane) ? lane->depth : 0;
 }

@@ -278,9 +278,10 @@ static void open_frame(fai_worker *w)
 static fa_status begin(fa_system *fa, bool may_wait)
 {
     if (fa == NULL) return FA_ERROR_INVALID;
-    fai_worker *w = fai_self(fa);
-    if (w == NULL || !fai_worker_is_main(w)) return FA_ERROR_WRONG_THREAD;
-    if (fa->open || w->context != NULL || w->idle || fai_is_reporting(&fa->memory)) return FA_ERROR_STATE;
+    fa_status status = fai_memory_check_main(&fa->memory);
+    if (status != FA_OK) return status;
+    fai_worker *w = fai_system_worker(fa, 0);
+    if (fa->open || w->context != NULL || w->lane.idle || fai_is_reporting(&fa->memory)) return FA_ERROR_STATE;
     if (fai_observe_delivers(fa)) return FA_ERROR_STATE;
     go_online(w);
     fa->gathered = (fa_frame_result){0};
@@ -332,9 +333,10 @@ static void pass_boundary(fai_worker *w)
 static fa_status end(fa_system *fa, fa_frame_result *result, bool listed)
 {
     if (fa == NULL) return FA_ERROR_INVALID;
-    fai_worker *w = fai_self(fa);
-    if (w == NULL || !fai_worker_is_main(w)) return FA_ERROR_WRONG_THREAD;
-    if (!fa->open || w->context != NULL || w->idle || fai_is_reporting(&fa->memory)) return FA_ERROR_STATE;
+    fa_status status = fai_memory_check_main(&fa->memory);
+    if (status != FA_OK) return status;
+    fai_worker *w = fai_system_worker(fa, 0);
+    if (!fa->open || w->context != NULL || w->lane.idle || fai_is_reporting(&fa->memory)) return FA_ERROR_STATE;
     if (fai_observe_delivers(fa)) return FA_ERROR_STATE;
     close_frame(w);
     if (!listed) fai_memory_drop_unclaimed(&fa->memory, &fa->gathered);
@@ -362,9 +364,10 @@ fa_status fa_handles_compact(fa_system *fa, size_t max_bytes, uint32_t max_moves
 {
     if (result != NULL) *result = (fa_handle_compaction){0};
     if (fa == NULL) return FA_ERROR_INVALID;
-    const fai_worker *w = fai_self(fa);
-    if (w == NULL || !fai_worker_is_main(w)) return FA_ERROR_WRONG_THREAD;
-    if (fa->open || w->context != NULL || w->idle) return FA_ERROR_STATE;
+    fa_status status = fai_memory_check_main(&fa->memory);
+    if (status != FA_OK) return status;
+    const fai_worker *w = fai_system_worker(fa, 0);
+    if (fa->open || w->context != NULL || w->lane.idle) return FA_ERROR_STATE;
     return fai_handles_compact(&fa->memory, max_bytes, max_moves, result);
 }
 
@@ -433,7 +436,8 @@ fa_status fa_frame_hold(fa_worker *worker, fa_frame *out)
     if (worker == NULL || out == NULL) return FA_ERROR_INVALID;
     *out = (fa_frame){0};
     fai_worker *w = fai_worker_of(worker);
-    if (!fai_lane_is_own(&w->lane)) return FA_ERROR_WRONG_THREAD;
+    fa_status usable = fai_lane_check(&w->lane);
+    if (usable != FA_OK) return usable;
     if (fai_worker_is_attached(w) && w->context == NULL) return hold_attached(w, out);
     if (w->lane.slot == FAI_NO_SLOT) return FA_ERROR_STATE;
     // The lane is in the frame: it can neither end nor be mistaken for another.
@@ -448,9 +452,12 @@ fa_status fa_frame_hold(fa_worker *worker, fa_frame *out)
 static fa_status leave_held(const fa_system *fa, fa_frame frame, uint32_t owner)
 {
     fai_worker *w = fai_self(fa);
-    if (w == NULL || w->lane.hot.index != owner) return FA_ERROR_WRONG_THREAD;
+    if (w == NULL || w->lane.hot.index != owner) {
+        if (fa->checked && owner < fa->lane_count) (void)fai_lane_check_thread(&fai_system_worker(fa, owner)->lane);
+        return FA_ERROR_WRONG_THREAD;
+    }
     if (w->held != frame.bits) return FA_ERROR_STALE;
-    if (w->context != NULL || w->idle || fai_is_reporting(&fa->memory)) return FA_ERROR_STATE;
+    if (w->context != NULL || w->lane.idle || fai_is_reporting(&fa->memory)) return FA_ERROR_STATE;
     if (w->deque.head != w->deque.base) return FA_ERROR_STATE; // a fork was not joined
     fai_lane_close_phases(&w->lane);
     w->held = 0;

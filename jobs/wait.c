@@ -146,10 +146,11 @@ fa_status fa_wait(fa_worker *worker, fa_counter *counter)
 {
     if (worker == NULL || counter == NULL) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
-    if (!fai_lane_is_own(&w->lane)) return FA_ERROR_WRONG_THREAD;
+    fa_status usable = fai_lane_check(&w->lane);
+    if (usable != FA_OK) return usable;
     if (fa_is_done(counter) && w->gathered != counter) return FA_OK;
     bool between_jobs = w->context == NULL && !fai_worker_is_main(w) && !fai_worker_is_attached(w); // a sink calls
-    if (w->idle || between_jobs) return FA_ERROR_STATE;
+    if (w->lane.idle || between_jobs) return FA_ERROR_STATE;
     bool online = w->online;
     if (w->context == NULL && !online) fai_rcu_online(); // the main lane between frames
     fa_status status = wait_for(w, counter, true);

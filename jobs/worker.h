@@ -81,7 +81,6 @@ typedef struct fai_worker {
     uint32_t since_quiescent;     // jobs
     bool claimed;                 // the lane is RUNNING
     bool online;                  // main lane and attached threads: may read cells
-    bool idle;                    // between fa_idle_begin() and fa_idle_end()
     bool touched;                 // its ring is mapped
     uint64_t held;                // frame that this attached thread holds, 0 if none
     fai_order root;               // key of what happens outside jobs

@@ -702,6 +702,7 @@ static void refused(const test_case *at)
     begin(fa);
     everyone(fa, count_leaks, &none);
     end(fa);
+    assert_reported(&to, 201, at->checked ? 2 * at->workers : 0);
     assert_int_equal(none.count, 0);
     if (!at->checked) {
         void *p = fa_pool_alloc(fa_self(fa), 100);

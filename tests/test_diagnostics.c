@@ -97,7 +97,7 @@ static void table_of_codes(const test_case *at)
         {"FA101", FA_SEVERITY_ERROR, "tick hooks not installed"},
         {"FA102", FA_SEVERITY_WARNING, "tick hooks missed this frame"},
         {"FA201", FA_SEVERITY_ERROR, "invalid free or use"},
-        {"FA202", FA_SEVERITY_ERROR, "lane used before attach"},
+        {"FA202", FA_SEVERITY_ERROR, "lane used while it is nobody's"},
         {"FA301", FA_SEVERITY_WARNING, "global memory limit reached"},
         {"FA302", FA_SEVERITY_WARNING, "tag budget exceeded"},
         {"FA303", FA_SEVERITY_WARNING, "soft tag budget crossed"},
@@ -110,7 +110,7 @@ static void table_of_codes(const test_case *at)
         {"FA906", FA_SEVERITY_WARNING, "frame held too long"},
         {"FA907", FA_SEVERITY_ERROR, "configuration refused"},
         {"FA908", FA_SEVERITY_ERROR, "thread ended as a lane"},
-        {"FA909", FA_SEVERITY_ERROR, "destroyed with threads attached"},
+        {"FA909", FA_SEVERITY_ERROR, "destroyed while in use"},
         {"FA910", FA_SEVERITY_WARNING, "never freed"},
         {"FA911", FA_SEVERITY_WARNING, "unknown strict mode"},
         {"FA912", FA_SEVERITY_ERROR, "no such tag"},
@@ -970,6 +970,10 @@ static void settings_belong_to_the_main_lane(const test_case *at)
     begin(s.fa);
     everyone(s.fa, set_in_job, s.fa);
     end(s.fa);
+    if (at->checked)
+        assert_seen(&s, "FA201", 6 * (1 + at->workers), "a function of the main lane was called on");
+    else
+        assert_unseen(&s);
     assert_null(fa_frame_alloc(s.w, 16));
     assert_seen(&s, "FA001", 1, NULL); // nothing was changed
     assert_int_equal(fa_suppress(NULL, "FA001", true), FA_ERROR_INVALID);

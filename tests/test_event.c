@@ -736,6 +736,7 @@ static void a_listener_may_call_the_library(const test_case *at)
     }
     assert_int_equal(m.calls, 3);
     assert_int_equal(m.late_calls, 4);
+    assert_reported(&to, 909, 3);
     destroy_quiet(fa, &to);
 }
 
@@ -766,6 +767,7 @@ static void a_listener_may_run_jobs_at_frame_begin(const test_case *at)
     }
     assert_int_equal(m.calls, 10);
     assert_true(stats_of(fa).jobs >= 100);
+    assert_reported(&to, 909, 10);
     destroy_quiet(fa, &to);
 }
 

@@ -289,12 +289,17 @@ static void wrong_threads_and_moments(const test_case *at)
     begin(fa);
     assert_int_equal(pthread_create(&handle, NULL, do_what_only_main_may, &s), 0);
     pthread_join(handle, NULL);
+    assert_int_equal(sink_count(&to, 201), at->checked ? 7 : 0);
+    forget_reports(&to, 201);
     assert_reported(&to, 1, 2);
     fa_job job = {.fn = destroy_in_a_job, .arg = fa};
     for (int i = 0; i < 4; i++) assert_int_equal(fa_submit_job(w, &job), FA_OK);
     job.flags = FA_JOB_MAIN;
     assert_int_equal(fa_submit_job(w, &job), FA_OK);
     end(fa);
+    forget_reports(&to, 201); // who ran the four is not known
+    assert_in_range(sink_count(&to, 909), 1, 5);
+    forget_reports(&to, 909);
     assert_int_not_equal(fa_detach(w), FA_OK);
     assert_int_equal(fa_idle_begin(w), FA_OK);
     assert_int_equal(fa_idle_begin(w), FA_ERROR_STATE);

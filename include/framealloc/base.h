@@ -5,12 +5,18 @@
 // Thread rules used throughout the public headers:
 //   lane     any thread that has a context (fa_worker): a worker of the scheduler, the thread that created the
 //            system (the main lane, which drives the tick), a thread between fa_attach() and fa_detach().
-//   [own]    only the thread that the given fa_worker belongs to may call.
+//   [own]    only the thread that the given fa_worker belongs to may call, and not while it is idle (fa_idle_begin()).
 //   [main]   only the thread that called fa_create() may call; others are answered FA_ERROR_WRONG_THREAD.
 //   [any]    any thread may call, attached or not.
-// Checked systems look who calls an [own] function: on another's thread the call is refused with diagnostic FA201, on a lane that belongs to no
-// thread with FA202; it gives NULL or FA_ERROR_WRONG_THREAD and does nothing. Others do not look, and such a call corrupts the lane.
-// A NULL fa_worker is answered FA_ERROR_INVALID where there is a status; inlined allocation does not look and faults.
+//
+// Bad input. A refused call changes nothing, whatever the reason. It answers its status, else NULL, 0, false or an empty value ({0}); what
+// answers nothing does nothing. Beyond what each function says:
+//   Wrong thread. Checked systems (fa_config.checked) look who calls an [own] function: on another's thread it is refused with diagnostic FA201
+//     (FA_ERROR_WRONG_THREAD), on a lane that belongs to no thread with FA202 (likewise), on one that is idle with FA202 (FA_ERROR_STATE).
+//     Others do not look, and such a call corrupts the lane. [main] functions look in every system; checked ones also report FA201.
+//     fa_cell_read() and fa_handle_resolve(), _peek() and _is_valid(), which only read what all lanes share, never look.
+//   NULL. A NULL fa_worker, fa_system or place for a result is answered FA_ERROR_INVALID where there is a status, else as above. The inlined
+//     functions for frame, scope and pool memory, and fa_pool_free(), do not look at the fa_worker and fault.
 #pragma once
 
 #include <stdbool.h>

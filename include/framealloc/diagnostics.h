@@ -34,8 +34,8 @@ typedef enum fa_severity {
       "a tick passed without both of its hooks, so its frame was not begun or not ended")                              \
     X(FA201, FA_SEVERITY_ERROR, "invalid free or use",                                                                 \
       "an object was freed that is not live or not of this kind, or a lane was used on another's thread")              \
-    X(FA202, FA_SEVERITY_ERROR, "lane used before attach",                                                             \
-      "the context belongs to a thread that is not attached, or not any more")                                         \
+    X(FA202, FA_SEVERITY_ERROR, "lane used while it is nobody's",                                                      \
+      "the context belongs to a thread that is not attached, not any more, or idle")                                   \
     X(FA301, FA_SEVERITY_WARNING, "global memory limit reached",                                                       \
       "an allocation was refused because memory_max or the address range is used up")                                  \
     X(FA302, FA_SEVERITY_WARNING, "tag budget exceeded",                                                               \
@@ -57,8 +57,8 @@ typedef enum fa_severity {
     X(FA907, FA_SEVERITY_ERROR, "configuration refused", "a field is out of range or contradicts another")             \
     X(FA908, FA_SEVERITY_ERROR, "thread ended as a lane",                                                              \
       "a thread ended while attached, or the main thread before it destroyed its system")                              \
-    X(FA909, FA_SEVERITY_ERROR, "destroyed with threads attached",                                                     \
-      "a system cannot be destroyed while threads are attached to it")                                                 \
+    X(FA909, FA_SEVERITY_ERROR, "destroyed while in use",                                                              \
+      "a system cannot be destroyed while threads are attached to it, nor from inside a job, a sink or a listener")    \
     X(FA910, FA_SEVERITY_WARNING, "never freed", "pool or heap objects were live when the system was destroyed")       \
     X(FA911, FA_SEVERITY_WARNING, "unknown strict mode",                                                               \
       "the environment variable FRAMEALLOC_STRICT has a value that means nothing")                                     \

@@ -101,8 +101,8 @@ FA_API fa_config fa_config_high_performance(void);
 FA_API FA_MUST_CHECK fa_status fa_create(const fa_config *config, fa_system **out);
 
 /// [main] Runs the jobs that are still queued, stops the workers, reports what was never freed (diagnostic FA910) and
-/// releases all memory of the system, every pointer into it included. No other thread may be attached
-/// (FA_ERROR_BUSY, and FA909 says which lane), no job may be running this call (FA_ERROR_STATE). An open frame is ended. NULL is allowed.
+/// releases all memory of the system, every pointer into it included. No other thread may be attached (FA_ERROR_BUSY, and FA909 says which
+/// lane), and it cannot be called from a job, a sink or a listener (FA_ERROR_STATE, FA909). An open frame is ended. NULL is allowed.
 FA_API fa_status fa_destroy(fa_system *fa);
 
 /// [any] The calling thread's context in this system, NULL if it has none. Costs a look-up in thread-local storage:
@@ -126,7 +126,8 @@ FA_API fa_status fa_detach(fa_worker *w);
 FA_API fa_status fa_quiescent(fa_worker *w);
 
 /// [own] Around a call that may block (I/O, vsync, a host mutex): between the two an attached thread or the main lane must
-/// not use the library, and holds nobody up. Not inside a job (FA_ERROR_STATE).
+/// not use its lane (checked systems refuse that: FA202), and holds nobody up. FA_ERROR_STATE: inside a job; begun already, or not begun.
+/// FA_ERROR_WRONG_THREAD, in every system. FA_ERROR_INVALID: NULL.
 FA_API fa_status fa_idle_begin(fa_worker *w);
 FA_API fa_status fa_idle_end(fa_worker *w);
 
