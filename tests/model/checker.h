@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+//
+// The model checker as C sees it. The library's own sources, and the models, are compiled as they are, with three things put in
+// between (shim.h, include/ck_pr.h): every atomic operation and fence calls the checker, which is Relacy's model of C11 memory; every
+// plain access calls it too, because the sources are compiled as for ThreadSanitizer, whose callbacks the checker has; and system
+// calls, thread-local variables and liburcu are the checker's.
+//
+// What an execution may not do: fail an assertion of the library or of the model, race (a plain access that no happens-before edge
+// separates from another thread's write), leave all threads asleep, or run on for ever. As under ThreadSanitizer a fence that is sequentially
+// consistent separates nothing: it decides what is seen, hand-overs are carried by ordered operations.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MC_THREADS_MAX 4u
+
+/// A place in the source with an atomic operation or a fence, and the order that is written there.
+typedef struct mc_site {
+    const char *file, *function, *what;
+    int line;
+    int order, failure; // __ATOMIC_…, or -1
+    // the checker's
+    int now, failure_now; // what holds in this run
+    bool reached;
+    struct mc_site *next;
+} mc_site;
+
+uint64_t mc_load(mc_site *site, const volatile void *p, size_t size);
+void mc_store(mc_site *site, volatile void *p, size_t size, uint64_t value);
+uint64_t mc_exchange(mc_site *site, volatile void *p, size_t size, uint64_t value);
+uint64_t mc_add(mc_site *site, volatile void *p, size_t size, uint64_t value);
+uint64_t mc_and(mc_site *site, volatile void *p, size_t size, uint64_t value);
+uint64_t mc_or(mc_site *site, volatile void *p, size_t size, uint64_t value);
+bool mc_cas(mc_site *site, volatile void *p, size_t size, void *expected, uint64_t value);
+void mc_fence(mc_site *site);
+/// Others must get on before this thread does.
+void mc_pause(void);
+
+struct timespec;
+int mc_clock_gettime(int clock, struct timespec *now);
+long mc_syscall(long number, ...);
+void *mc_memcpy(void *to, const void *from, size_t size);
+void *mc_memmove(void *to, const void *from, size_t size);
+void *mc_memset(void *to, int byte, size_t size);
+
+// For models ----------------------------------------------------------------------------------------------------------
+
+typedef struct mc_model {
+    const char *name, *claim;
+    unsigned threads;
+    void (*setup)(void);  // once, may be NULL
+    void (*before)(void); // each execution: alone
+    void (*thread)(unsigned self);
+    void (*after)(void); // alone; sees everything
+} mc_model;
+
+/// The execution is wrong.
+__attribute__((noreturn)) void mc_fail(const char *what, const char *file, int line);
+#define MC_ASSERT(fact) ((fact) ? (void)0 : mc_fail(#fact, __FILE__, __LINE__))
+
+/// What this thread read atomically there has become its own by what it did last: who writes there, even atomically, must come after
+/// those reads. (Relacy performs a load where it stands, so a write that is too early shows in no value.)
+void mc_had_read(const void *p, size_t size);
+
+/// A choice among n; the search tries them all.
+unsigned mc_choose(unsigned n);
+unsigned mc_self(void);
+
+/// [setup] Memory that every execution finds as setup left it: what is mapped from here on, until mc_world_close().
+void mc_world_open(void);
+void mc_world_close(void);
+
+// For the program that runs them ----------------------------------------------------------------------------------------
+
+typedef struct mc_run {
+    unsigned bound; // 0: random; otherwise all executions with so many preemptions at most
+    uint64_t first, executions;
+    double seconds; // 0: no limit
+    uint64_t trace; // show this execution, the number in the search; 0: none
+    // results
+    bool failed, exhausted;
+    uint64_t done;
+    char reason[128];
+} mc_run;
+
+void mc_check(const mc_model *model, mc_run *run);
+
+/// Makes one operation weaker from now on: `part` names what it loses ("acquire", "release", "seq_cst", "all", "failure", "fence").
+void mc_weaken(const mc_site *site, const char *part);
+void mc_restore(void);
+/// The sites that were reached since mc_forget(), each once; and what they can lose.
+const mc_site *const *mc_sites(size_t *count);
+void mc_forget(void);
+unsigned mc_parts(const mc_site *site, const char *parts[4]);
+
+#ifdef __cplusplus
+}
+#endif
