@@ -8,7 +8,7 @@
     public headers include framealloc/ and headers of the C standard that C++ has too, .hpp those of the C++ standard as well
     programs (adapters, examples, tests, stress, bench) use the public headers, and files of their own folder;
     tests/test_NOUN.c may also include the internal header of that NOUN, and tests those of the adapters and examples
-    they test
+    they test; tests/model compiles the library's own sources and includes what it likes
 
 usage: check_layers.py [ROOT] | --self-test
 """
@@ -26,6 +26,7 @@ BELOW = {  # folder -> folders whose headers it may include
 WAIST = "alloc/lane.h"
 PROGRAMS = ("adapters", "examples", "tests", "stress", "bench")
 SUBSTRATE = re.compile(r"ck_\w+\.h|urcu\b.*|stdatomic\.h|threads\.h|semaphore\.h|pthread\.h|linux/futex\.h")
+MODEL = "tests/model/"
 FOREIGN = re.compile(r"ck_\w+\.h|urcu\b.*")  # of these, what programs may not use either
 STANDARD = {name + ".h" for name in
             "assert complex ctype errno fenv float inttypes limits locale math setjmp signal stdarg stdbool stddef "
@@ -65,7 +66,7 @@ def includes(root, path):
 def judge_system(folder, path, name):
     if name.startswith("framealloc/"):
         return None
-    if path.startswith("concurrent/tsan/"):
+    if path.startswith(("concurrent/tsan/", MODEL)):
         return None
     if folder == "include":
         allowed = STANDARD | STANDARD_CXX if path.endswith(".hpp") else STANDARD
@@ -89,7 +90,7 @@ def judge_own(root, folder, path, name):
             return None, beside
         if not exists:
             return "no such file beside it or in the tree", None
-        if target == folder or (folder == "tests" and target in ("adapters", "examples")):
+        if target == folder or (folder == "tests" and target in ("adapters", "examples")) or path.startswith(MODEL):
             return None, name
         noun = re.fullmatch(r"tests/test_(\w+)\.c", path)
         if noun and os.path.basename(name) == noun.group(1) + ".h":
@@ -166,6 +167,7 @@ GOOD = {
     "tests/test_damage.c": '#include "examples/tick/wad.h"\n',
     "tests/support.h": "#include <framealloc/b.h>\n",
     "tests/test_deque.c": '#include "jobs/deque.h"\n#include "support.h"\n#include <pthread.h>\n',
+    "tests/model/model_deque.c": '#include "jobs/deque.h"\n#include <ck_pr.h>\n',
     "bench/bench_pool.cpp": "#include <framealloc/a.h>\n#include <benchmark/benchmark.h>\n",
 }
 PLANTED = [  # file, text, words of the message

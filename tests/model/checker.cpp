@@ -7,20 +7,14 @@
 // checker keeps its own, which they do not (see checker.h): these decide what is a race.
 //
 //     clocks[t][u]: what thread t knows of thread u; an access of u at time x happens before t's now <=> x <= clocks[t][u]
-#include "tests/model/checker.h"
+#include "tests/model/internal.h"
 
-#include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <linux/futex.h>
 #include <relacy/relacy.hpp>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <time.h>
 
 #undef $
 
@@ -108,17 +102,9 @@ struct {
     mc_run *run;
     bool running; // the threads, and not before() or after()
     bool tracing;
-    uint64_t time_ns;
     double deadline;
     clocks known[THREADS], acquired[THREADS], released[THREADS]; // by the threads; by fences
-    // futexes
-    const void *sleeps_on[THREADS];
-    // liburcu
-    struct {
-        bool registered, online, waits;
-        uint32_t states; // quiescent ones
-        clocks at_last;
-    } reader[THREADS];
+    clocks boxes[mc::BOXES * THREADS];
     // thread-local variables
     unsigned local_owner;
     void (*init_cell)(rl::atomic_data *data, unsigned index);
@@ -126,17 +112,10 @@ struct {
 
 // Threads' copies of the thread-local section -------------------------------------------------------------------------------
 
-extern "C" char __start_mc_thread_local[] __attribute__((weak));
-extern "C" char __stop_mc_thread_local[] __attribute__((weak));
 const size_t LOCAL_MAX = 4096;
 char locals[THREADS][LOCAL_MAX];
 
-size_t local_size()
-{
-    size_t size = (size_t)(__stop_mc_thread_local - __start_mc_thread_local);
-    if (size > LOCAL_MAX) abort();
-    return size;
-}
+using mc::local_size;
 
 unsigned self()
 {
@@ -420,42 +399,6 @@ template <typename operation> uint64_t modify(mc_site *site, volatile void *p, s
     return before;
 }
 
-// Worlds: memory that every execution finds as it was left by setup ------------------------------------------------------------
-
-struct mapping {
-    char *p;
-    size_t size;
-};
-mapping mappings[64];
-unsigned mapping_count;
-bool world_is_open;
-
-const size_t PAGE = 4096, PAGES_MAX = 8192;
-struct page {
-    char *p;
-    char saved[PAGE];
-};
-page *pages;
-unsigned page_count;
-
-void on_write(int, siginfo_t *info, void *)
-{
-    char *p = (char *)((uintptr_t)info->si_addr & ~(PAGE - 1));
-    for (unsigned i = 0; i < mapping_count; i++) {
-        if (p < mappings[i].p || p >= mappings[i].p + mappings[i].size) continue;
-        if (page_count == PAGES_MAX) abort();
-        pages[page_count].p = p;
-        memcpy(pages[page_count++].saved, p, PAGE);
-        if (mprotect(p, PAGE, PROT_READ | PROT_WRITE) == 0) return;
-    }
-    signal(SIGSEGV, SIG_DFL);
-}
-
-void restore_world()
-{
-    for (unsigned i = 0; i < page_count; i++) memcpy(pages[i].p, pages[i].saved, PAGE);
-}
-
 // Relacy's suites ---------------------------------------------------------------------------------------------------------------
 
 double seconds_now()
@@ -479,13 +422,12 @@ template <unsigned threads> struct suite : rl::test_suite<suite<threads>, thread
         memset(now.known, 0, sizeof now.known);
         memset(now.acquired, 0, sizeof now.acquired);
         memset(now.released, 0, sizeof now.released);
-        memset(now.sleeps_on, 0, sizeof now.sleeps_on);
-        memset(now.reader, 0, sizeof now.reader);
+        memset(now.boxes, 0, sizeof now.boxes);
         for (unsigned i = 0; i < THREADS; i++) now.known[i].at[i] = 1;
+        if (local_size() > LOCAL_MAX) abort();
         memset(locals, 0, sizeof locals);
         memset(__start_mc_thread_local, 0, local_size());
         now.local_owner = 0;
-        now.time_ns = 1000000000;
         now.init_cell = init_cell;
         now.run->done++;
         now.tracing = now.run->done == now.run->trace;
@@ -495,7 +437,7 @@ template <unsigned threads> struct suite : rl::test_suite<suite<threads>, thread
             now.run->done--;
             rl::ctx().rl_until("enough", nowhere);
         }
-        restore_world();
+        mc::reset_system(now.model);
         now.model->before();
     }
 
@@ -522,6 +464,75 @@ template <unsigned threads> bool simulate(rl::test_params &params)
 }
 
 } // namespace
+
+// For system.cpp ----------------------------------------------------------------------------------------------------------------
+
+namespace mc {
+
+bool running()
+{
+    return now.running;
+}
+
+bool tracing()
+{
+    return now.tracing;
+}
+
+void let_others()
+{
+    ::let_others();
+}
+
+void fence()
+{
+    settle();
+    rl::ctx().atomic_thread_fence_seq_cst();
+    use_locals_of(self());
+}
+
+woken park(bool timed, bool may_wake_by_itself)
+{
+    settle();
+    rl::unpark_reason reason = rl::ctx().park_current_thread(timed, may_wake_by_itself, false, nowhere);
+    use_locals_of(self());
+    if (reason == rl::unpark_reason_timeout) return woken::by_time;
+    return reason == rl::unpark_reason_normal ? woken::by_other : woken::by_itself;
+}
+
+void unpark(unsigned thread)
+{
+    rl::ctx().unpark_thread((rl::thread_id_t)thread, false, nowhere);
+}
+
+bool at_random()
+{
+    return rl::ctx().is_random_sched();
+}
+
+uint32_t newest(const void *word)
+{
+    const cell *c = cells.find((uintptr_t)word, false);
+    return (uint32_t)(c != nullptr ? c->history[c->newest].value : memory_get(word, 4));
+}
+
+void hand_over(unsigned from, unsigned box)
+{
+    now.boxes[box].join(now.known[from]);
+    now.known[from].at[from]++;
+}
+
+void take_over(unsigned box, unsigned to)
+{
+    now.known[to].join(now.boxes[box]);
+}
+
+void fail(const char *what)
+{
+    ::fail(what);
+}
+
+} // namespace mc
 
 extern "C" {
 
@@ -630,7 +641,7 @@ void mc_pause(void)
 
 static void plain(touch how, const volatile void *p, size_t size, const void *pc)
 {
-    if (!now.running) return;
+    if (!now.running || (p >= __start_mc_thread_local && p < __stop_mc_thread_local)) return;
     note(how, (uintptr_t)p, size, pc, nullptr);
     if (how != PLAIN_WRITE) return;
     for (uintptr_t at = (uintptr_t)p & ~uintptr_t(3); at < (uintptr_t)p + size; at += 4) {
@@ -641,6 +652,20 @@ static void plain(touch how, const volatile void *p, size_t size, const void *pc
         plainly[plainly_count++] = c;
     }
 }
+
+} // extern "C"
+
+void mc::plain_read(const void *p, size_t size, const void *pc)
+{
+    plain(PLAIN_READ, p, size, pc);
+}
+
+void mc::plain_write(void *p, size_t size, const void *pc)
+{
+    plain(PLAIN_WRITE, p, size, pc);
+}
+
+extern "C" {
 
 #define ACCESS(name, how, size)                                                                                        \
     void __tsan_##name(void *p)                                                                                        \
@@ -683,80 +708,6 @@ void __tsan_acquire(void *)
 }
 void __tsan_release(void *)
 {
-}
-
-void *mc_memcpy(void *to, const void *from, size_t size)
-{
-    return mc_memmove(to, from, size);
-}
-
-void *mc_memmove(void *to, const void *from, size_t size)
-{
-    plain(PLAIN_READ, from, size, __builtin_return_address(0));
-    plain(PLAIN_WRITE, to, size, __builtin_return_address(0));
-    return memmove(to, from, size);
-}
-
-void *mc_memset(void *to, int byte, size_t size)
-{
-    plain(PLAIN_WRITE, to, size, __builtin_return_address(0));
-    return memset(to, byte, size);
-}
-
-// The system ---------------------------------------------------------------------------------------------------------------------
-
-int mc_clock_gettime(int, struct timespec *time)
-{
-    if (now.running) now.time_ns += 1000;
-    time->tv_sec = (time_t)(now.time_ns / 1000000000);
-    time->tv_nsec = (long)(now.time_ns % 1000000000);
-    return 0;
-}
-
-static long futex_wait(const void *word, uint32_t value, const struct timespec *deadline)
-{
-    let_others();
-    cell *c = cells.find((uintptr_t)word, false);
-    uint32_t found = (uint32_t)(c != nullptr ? c->history[c->newest].value : memory_get(word, 4));
-    if (found != value) return -1;
-    unsigned me = self();
-    now.sleeps_on[me] = word;
-    if (now.tracing) fprintf(stderr, "    %u: sleeps on %p\n", me, word);
-    bool spurious = rl::ctx().is_random_sched();
-    rl::unpark_reason reason = rl::ctx().park_current_thread(deadline != nullptr, spurious, false, nowhere);
-    use_locals_of(self());
-    now.sleeps_on[me] = nullptr;
-    if (now.tracing) fprintf(stderr, "    %u: is awake (%d)\n", me, (int)reason);
-    if (reason == rl::unpark_reason_timeout && deadline != nullptr)
-        now.time_ns = (uint64_t)deadline->tv_sec * 1000000000 + (uint64_t)deadline->tv_nsec + 1;
-    return reason == rl::unpark_reason_normal ? 0 : -1;
-}
-
-static long futex_wake(const void *word, unsigned count)
-{
-    let_others();
-    long woken = 0;
-    for (unsigned i = 0; i < THREADS && count > 0; i++) {
-        if (now.sleeps_on[i] != word) continue;
-        now.sleeps_on[i] = nullptr;
-        rl::ctx().unpark_thread(i, false, nowhere);
-        count--;
-        woken++;
-    }
-    return woken;
-}
-
-long mc_syscall(long number, ...)
-{
-    va_list arguments;
-    va_start(arguments, number);
-    if (number != SYS_futex) fail("a system call that the checker does not know");
-    const void *word = va_arg(arguments, const void *);
-    int operation = va_arg(arguments, int) & FUTEX_CMD_MASK;
-    uint32_t value = va_arg(arguments, uint32_t);
-    const struct timespec *deadline = va_arg(arguments, const struct timespec *);
-    va_end(arguments);
-    return operation == FUTEX_WAKE ? futex_wake(word, value) : futex_wait(word, value, deadline);
 }
 
 // For models ------------------------------------------------------------------------------------------------------------------------
@@ -863,7 +814,7 @@ void mc_check(const mc_model *model, mc_run *run)
     params.search_type = run->bound > 0 ? rl::sched_bound : rl::sched_random;
     params.context_bound = run->bound;
     params.iteration_count = run->first + run->executions - 1;
-    params.execution_depth_limit = 4000;
+    params.execution_depth_limit = 100000;
     params.output_history = true; // only says that there shall be no second run
     if (run->bound == 0) params.initial_state = first.str();
     now.model = model;
@@ -885,22 +836,6 @@ void mc_check(const mc_model *model, mc_run *run)
     if (run->failed && run->reason[0] == '\0')
         snprintf(run->reason, sizeof run->reason, "%s", rl::test_result_str(params.test_result));
     now.run = nullptr;
-}
-
-void mc_world_open(void)
-{
-    world_is_open = true;
-    if (pages == nullptr) pages = (page *)(calloc)(PAGES_MAX, sizeof *pages);
-}
-
-void mc_world_close(void)
-{
-    world_is_open = false;
-    struct sigaction action = {};
-    action.sa_sigaction = on_write;
-    action.sa_flags = SA_SIGINFO;
-    sigaction(SIGSEGV, &action, nullptr);
-    for (unsigned i = 0; i < mapping_count; i++) (void)mprotect(mappings[i].p, mappings[i].size, PROT_READ);
 }
 
 } // extern "C"

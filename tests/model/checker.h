@@ -72,9 +72,13 @@ void mc_had_read(const void *p, size_t size);
 unsigned mc_choose(unsigned n);
 unsigned mc_self(void);
 
-/// [setup] Memory that every execution finds as setup left it: what is mapped from here on, until mc_world_close().
-void mc_world_open(void);
+/// [setup] Memory that every execution finds as setup left it, and threads that the library starts: what is asked for from here on, until
+/// mc_world_close().
+void mc_world_open(const mc_model *model);
 void mc_world_close(void);
+
+/// Runs the thread that the library started as its n-th.
+void mc_run_library_thread(unsigned n);
 
 // For the program that runs them ----------------------------------------------------------------------------------------
 

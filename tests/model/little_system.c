@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+//
+// See little_system.h.
+#include "tests/model/little_system.h"
+
+#include "concurrent/rcu.h"
+#include "jobs/system.h"
+#include "jobs/worker.h"
+
+/// Nothing that these models do is worth a diagnostic.
+static void refuse(const fa_diagnostic *diagnostic, void *context)
+{
+    (void)context;
+    mc_fail(diagnostic->message, diagnostic->code, 0);
+}
+
+fa_system *little_system(const mc_model *model, uint32_t workers, void (*adjust)(fa_config *config))
+{
+    fa_config config = fa_config_default();
+    config.worker_count = workers;
+    config.attached_max = 1;
+    config.deque_capacity = 16;
+    config.search_spin_us = 0;
+    config.reserve_bytes = (uint64_t)64 << 20;
+    config.handles_max = 256;
+    config.groups_max = 4;
+    config.scratch_max = 4;
+    config.streams_max = 8;
+    config.stream_bytes_max = (uint64_t)4 << 20;
+    config.transfers_max = 4;
+    config.huge_pages = false;
+    config.checked = false;
+    config.report = refuse;
+    if (adjust != NULL) adjust(&config);
+    fa_system *fa = NULL;
+    mc_world_open(model);
+    fa_status status = fa_create(&config, &fa);
+    MC_ASSERT(status == FA_OK);
+    mc_world_close();
+    return fa;
+}
+
+void little_reclaimer(void)
+{
+    mc_run_library_thread(0);
+}
+
+void little_worker(unsigned n)
+{
+    mc_run_library_thread(n);
+}
+
+void little_stop(fa_system *fa, bool reclaimer)
+{
+    fai_store_release(&fa->stopping, 1u);
+    for (uint32_t lane = 1; lane <= fa->worker_count; lane++) (void)fai_wake_any(&fai_system_worker(fa, lane)->parker);
+    for (uint32_t lane = 1; lane <= fa->worker_count; lane++) fai_thread_join(&fai_system_worker(fa, lane)->thread);
+    if (reclaimer) fai_grace_close_owner(&fa->memory.grace);
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+//
+// For models of the whole library: a system that was created once and is the same at the start of every execution. Thread 0 is the main lane,
+// thread n runs worker n; the reclaimer is the library's thread number 0.
+#pragma once
+
+#include "tests/model/checker.h"
+
+#include <framealloc/framealloc.h>
+
+/// [setup] A system as small as can be; `adjust` may be NULL.
+fa_system *little_system(const mc_model *model, uint32_t workers, void (*adjust)(fa_config *config));
+
+/// What thread n > 0 does: worker n.
+void little_worker(unsigned n);
+void little_reclaimer(void);
+
+/// [main] All is done: the workers and the reclaimer, if `reclaimer` runs, end. Returns when they have.
+void little_stop(fa_system *fa, bool reclaimer);
