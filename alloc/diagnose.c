@@ -196,7 +196,7 @@ static void call_sink(const fai_memory *memory, const fa_diagnostic *diagnostic)
         report_to_stderr(diagnostic, verbose);
     FA_ASSERT(innermost == &here);
     innermost = here.outer;
-    if (lane != NULL) lane->gate = lane->checked ? FAI_NO_SLOT : lane->slot;
+    if (lane != NULL) lane->gate = fai_lane_gate(lane);
     leave_sink(sink);
 }
 

@@ -91,7 +91,7 @@ void fai_lane_switch_frame(fai_lane *lane, uint32_t slot, uint64_t number)
     if (lane->frame_number != number && lane->depth == 0)
         lane->stale_count = 0; // no checkpoint of a frame before is valid
     lane->slot = slot;
-    lane->gate = lane->checked ? FAI_NO_SLOT : slot;
+    lane->gate = fai_lane_gate(lane);
     lane->frame_number = number;
     lane->hot.frame_cursor = lane->hot.frame_end = lane->frame[slot].cursor;
     if (lane->label != 0) fai_lane_resume_label(lane);

@@ -37,6 +37,7 @@ typedef enum fai_use {
     FAI_USE_GROUP,
     FAI_USE_STREAM,
     FAI_USE_HANDLE,
+    FAI_USE_JOB,
     FAI_USE_COUNT
 } fai_use;
 

@@ -24,6 +24,7 @@
 #include "alloc/diagnose.h"
 #include "alloc/event.h"
 #include "alloc/handle.h"
+#include "alloc/job_memory.h"
 #include "alloc/label.h"
 #include "alloc/records.h"
 #include "alloc/remote.h"
@@ -92,11 +93,14 @@ typedef struct fai_lane_stats {
     uint64_t heap_allocs;
     int64_t handle_live, handle_live_bytes, handle_fixed, handle_pinned;
     uint64_t handle_allocs;
-    int64_t group_objects, group_bytes, scratch_bytes;
-    uint64_t group_refused, scratch_refused;
     uint64_t remote_frees, foreign_frees;
     uint64_t frees_kept;
     uint64_t retired;
+    // of shared arenas, which many programs do not use: published by lanes that ever did, see fai_lane_arena_stats()
+    int64_t group_objects, group_bytes, scratch_bytes;
+    uint64_t group_refused, scratch_refused;
+    int64_t job_memories, job_bytes;
+    uint64_t job_refused;
 } fai_lane_stats;
 
 /// What a lane keeps of one tag: magazines and slabs. Made when the tag first needs one.
@@ -142,14 +146,16 @@ typedef struct fai_lane {
     fai_arena frame[FA_FRAMES_IN_FLIGHT_MAX];
     fai_arena scope;
     uint32_t slot;         // frame slot whose window is loaded, FAI_NO_SLOT if none
-    uint32_t gate;         // the same for who need not look at more; FAI_NO_SLOT also in checked systems
+    uint32_t gate;         // the same for who need not look at more, see fai_lane_gate()
     uint64_t frame_number; // of that frame
     fai_order *order;      // of the running job
     uint64_t serial;       // of the running job on this lane, 0 outside jobs
     uint64_t serial_last;
     FAI_ATOMIC(uint32_t) watched; // shared: kinds of events and hooks that somebody wants; the main lane writes
     uint32_t depth;               // nesting level of jobs, 0 outside
+    uint32_t heirs;               // of them, jobs that have memory of their own or an ancestor's
     uint32_t in_arena;            // depth of allocations from shared arenas that may call a sink
+    bool arenas_used;             // so the last part of `stats` is published, too
     bool changed;                 // something that statistics show may have changed since they were published
     bool exact;                   // every allocation takes the slow path: checked or instrumented
     bool counts_frame;            // every allocation of frame memory does, to be counted
@@ -157,6 +163,7 @@ typedef struct fai_lane {
     bool idle;                    // between fa_idle_begin() and fa_idle_end()
     uint64_t checkpoints;         // taken so far
     uint64_t storages;            // of collections, stamped so far
+    uint64_t job_memories;        // made so far
     fai_stale *stale;             // which of them were rolled back past, rising
     uint32_t stale_count;
     uint32_t stale_capacity;
@@ -364,9 +371,21 @@ typedef struct fai_job_mark {
     fa_arena_mark frame;
     fai_order *order;
     uint64_t serial;
-    uint32_t label; // before the job
-    uint32_t own;   // the job's
+    uint32_t label;         // before the job
+    uint32_t own;           // the job's, and FAI_MARK_…
+    fai_job_memory *memory; // the job's nearest, if it has FAI_MARK_MEMORY
 } fai_job_mark;
+
+#define FAI_MARK_LABEL 0xffffu
+#define FAI_MARK_MEMORY 0x10000u     // the job has memory …
+#define FAI_MARK_OWN_MEMORY 0x20000u // … of its own
+
+/// [owner thread] What `gate` is to be: the slot, or FAI_NO_SLOT when who starts a job has to look at more: always in checked systems, and while
+/// a job on the lane's stack has memory.
+static inline uint32_t fai_lane_gate(const fai_lane *lane)
+{
+    return lane->checked || lane->heirs > 0 ? FAI_NO_SLOT : lane->slot;
+}
 
 static inline fa_arena_mark fai_lane_scope_mark(const fai_lane *lane)
 {
@@ -398,8 +417,15 @@ void fai_lane_rewind_scope(fai_lane *lane, fa_arena_mark mark);
 /// [owner] Makes another label current.
 void fai_lane_switch_label(fai_lane *lane, uint32_t label);
 
-/// [owner thread] Slow part of fai_lane_end_job(): back to the label before the job, and a report of what the job left open.
-void fai_lane_restore_label(fai_lane *lane, const fai_job_mark *mark);
+/// [owner thread] From here on `memory`, of which the running job is a user already, is the job's nearest; it drops it when it ends. `mark`
+/// is the job's.
+void fai_lane_use_memory(fai_lane *lane, fai_job_mark *mark, fai_job_memory *memory, bool own);
+
+/// [owner thread] Slow part of fai_lane_end_job(): drops the job's memory and restores the label.
+void fai_lane_end_job_slow(fai_lane *lane, const fai_job_mark *mark);
+
+/// [owner thread] Back to the label `before` the job, whose `own` it was, and a report of what the job left open.
+void fai_lane_restore_label(fai_lane *lane, uint32_t before, uint32_t own);
 
 /// [owner thread] Ends the phases that were begun outside jobs and are still open, and reports them.
 void fai_lane_close_phases(fai_lane *lane);
@@ -425,7 +451,8 @@ static inline void fai_lane_begin_job(fai_lane *lane, fai_order *order, uint32_t
 
 static inline void fai_lane_end_job(fai_lane *lane, const fai_job_mark *mark)
 {
-    if (FA_UNLIKELY((lane->label ^ mark->label) | (mark->own ^ mark->label))) fai_lane_restore_label(lane, mark);
+    // A job with memory has more than a label in `own`, so that it costs the others nothing.
+    if (FA_UNLIKELY((lane->label ^ mark->label) | (mark->own ^ mark->label))) fai_lane_end_job_slow(lane, mark);
     if (!fai_mark_is(mark->scope, fai_lane_scope_mark(lane))) fai_lane_rewind_scope(lane, mark->scope);
     lane->depth--;
     // What this job allocated outlives it: a checkpoint of who waits below, a job or the main lane, must not free it.
@@ -557,6 +584,14 @@ static inline bool fai_mailbox_is_empty(const fai_mailbox *mailbox)
 }
 /// [any] A free by a thread that is no lane.
 void fai_mailbox_post_foreign(fai_memory *memory, uint32_t owner, void *p);
+
+/// [owner] The lane's counters of shared arenas, to be changed.
+static inline fai_lane_stats *fai_lane_arena_stats(fai_lane *lane)
+{
+    lane->changed = lane->arenas_used = true;
+    if (!fai_load_relaxed(&lane->memory->arenas.used)) fai_store_relaxed(&lane->memory->arenas.used, 1u);
+    return &lane->stats;
+}
 
 /// [owner] The lane's counters, for the main lane to merge.
 void fai_lane_publish(fai_lane *lane);

@@ -115,6 +115,8 @@ static fa_status list_phases(const fai_ledger *ledger, const fai_name *names, fa
             .stream_allocs = counts->allocs[FAI_USE_STREAM],
             .handle_bytes = counts->bytes[FAI_USE_HANDLE],
             .handle_allocs = counts->allocs[FAI_USE_HANDLE],
+            .job_memory_bytes = counts->bytes[FAI_USE_JOB],
+            .job_memory_allocs = counts->allocs[FAI_USE_JOB],
         };
     }
     return FA_OK;

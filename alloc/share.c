@@ -57,11 +57,24 @@ static fai_arena_window *window_of(const fai_lane *lane, const fai_shared_arena 
     return &registry->windows[(size_t)lane->hot.index * registry->slot_count + arena->slot];
 }
 
-/// This lane's share of the arena, made if it has none.
+/// This lane's share of the arena, NULL if it has none. Few lanes allocate from the memory of one job: what they have is searched.
+static fai_share *find_share(const fai_lane *lane, const fai_shared_arena *arena)
+{
+    if (arena->use != FAI_USE_JOB) {
+        const fai_arena_window *window = window_of(lane, arena);
+        return FA_LIKELY(window->epoch == arena->epoch) ? window->share : NULL;
+    }
+    // [arena.share] acquire: the shares as they were listed.
+    fai_share *share = fai_load_acquire(&arena->shares);
+    while (share != NULL && share->lane != lane->hot.index) share = share->next;
+    return share;
+}
+
+/// The same, made if there is none.
 static fai_share *share_of(fai_lane *lane, fai_shared_arena *arena, fai_arena_answer *answer)
 {
-    fai_arena_window *window = window_of(lane, arena);
-    if (FA_LIKELY(window->epoch == arena->epoch)) return window->share;
+    fai_share *found = find_share(lane, arena);
+    if (FA_LIKELY(found != NULL)) return found;
     fai_share *share = fai_arena_take(lane, sizeof *share, FA_ALIGN_DEFAULT);
     *answer = FAI_ARENA_REFUSED;
     if (share == NULL) return NULL;
@@ -73,8 +86,7 @@ static fai_share *share_of(fai_lane *lane, fai_shared_arena *arena, fai_arena_an
         *answer = FAI_ARENA_GONE;
         return NULL;
     }
-    window->epoch = arena->epoch;
-    window->share = share;
+    if (arena->use != FAI_USE_JOB) *window_of(lane, arena) = (fai_arena_window){arena->epoch, share};
     return share;
 }
 
@@ -109,7 +121,7 @@ static void close_window(fai_lane *lane, fai_shared_arena *arena, fai_share *sha
     uint64_t left = window_left(share);
     if (left == 0) return;
     unreserve(arena, left);
-    fai_label_refund(lane, fai_label_make(share->window->tag, 0), fai_arena_use(lane, arena), left);
+    fai_label_refund(lane, fai_label_make(share->window->tag, 0), arena->use, left);
     share->window->unused = (uint32_t)left;
     share->end = share->cursor;
 }
@@ -139,10 +151,10 @@ static uint64_t obtain(fai_lane *lane, fai_shared_arena *arena, fai_share *share
     *answer = FAI_ARENA_FULL;
     if (got == 0) return 0;
     lane->in_arena++; // a sink that hears of the budget may end this arena
-    uint64_t granted = fai_label_charge_ahead(lane, fai_lane_label(lane), fai_arena_use(lane, arena), need, got);
+    uint64_t granted = fai_label_charge_ahead(lane, fai_lane_label(lane), arena->use, need, got);
     lane->in_arena--;
     uint64_t kept = granted & ~(uint64_t)(FA_ALIGN_DEFAULT - 1);
-    fai_label_refund(lane, fai_lane_label(lane), fai_arena_use(lane, arena), granted - kept);
+    fai_label_refund(lane, fai_lane_label(lane), arena->use, granted - kept);
     unreserve(arena, got - kept);
     *answer = FAI_ARENA_DENIED;
     return kept;
@@ -151,7 +163,7 @@ static uint64_t obtain(fai_lane *lane, fai_shared_arena *arena, fai_share *share
 static void give_back(fai_lane *lane, fai_shared_arena *arena, uint64_t bytes)
 {
     unreserve(arena, bytes);
-    fai_label_refund(lane, fai_lane_label(lane), fai_arena_use(lane, arena), bytes);
+    fai_label_refund(lane, fai_lane_label(lane), arena->use, bytes);
 }
 
 /// Bytes of the window that the lane should have next.
@@ -235,17 +247,25 @@ static unsigned char *fit(const fai_share *share, uint64_t size, size_t align)
     return padding <= left && size <= left - padding ? share->cursor + padding : NULL;
 }
 
+void fai_arena_count(fai_lane *lane, const fai_shared_arena *arena, int64_t objects, int64_t bytes)
+{
+    fai_lane_stats *stats = fai_lane_arena_stats(lane);
+    switch (arena->use) {
+        case FAI_USE_GROUP:
+            stats->group_objects += objects;
+            stats->group_bytes += bytes;
+            break;
+        case FAI_USE_JOB: stats->job_bytes += bytes; break;
+        default: stats->scratch_bytes += bytes;
+    }
+}
+
 static void count(fai_lane *lane, const fai_shared_arena *arena, fai_share *share, uint64_t bytes)
 {
     fai_store_relaxed(&share->objects, fai_load_relaxed(&share->objects) + 1);
     fai_store_relaxed(&share->bytes, fai_load_relaxed(&share->bytes) + bytes);
-    lane->changed = true;
-    fai_lane_count(lane, fai_arena_use(lane, arena), bytes);
-    if (fai_arena_is_group(lane->memory, arena)) {
-        lane->stats.group_objects++;
-        lane->stats.group_bytes += (int64_t)bytes;
-    } else
-        lane->stats.scratch_bytes += (int64_t)bytes;
+    fai_lane_count(lane, arena->use, bytes);
+    fai_arena_count(lane, arena, 1, (int64_t)bytes);
 }
 
 /// The object needs a new chunk: a window, or one of its own.
@@ -291,11 +311,12 @@ static bool list_cleanup(fai_share *share, fai_cleanup *cleanup)
 static void note_refused(fai_lane *lane, fai_shared_arena *arena, size_t size, fai_arena_answer answer)
 {
     if (answer == FAI_ARENA_GONE) return;
-    lane->changed = true;
-    if (fai_arena_is_group(lane->memory, arena))
-        lane->stats.group_refused++;
-    else
-        lane->stats.scratch_refused++;
+    fai_lane_stats *stats = fai_lane_arena_stats(lane);
+    switch (arena->use) {
+        case FAI_USE_GROUP: stats->group_refused++; break;
+        case FAI_USE_JOB: stats->job_refused++; break;
+        default: stats->scratch_refused++;
+    }
     // A report is last: the sink may end the arena.
     if (answer == FAI_ARENA_REFUSED) {
         fai_lane_report_refused(lane, size);

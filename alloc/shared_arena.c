@@ -65,6 +65,7 @@ fai_shared_arena *fai_arena_make(fai_lane *lane, uint32_t slot, uint64_t id, con
     arena->epoch = fai_add_relaxed(&registry->serial, UINT64_C(1)) + 1;
     arena->id = id != 0 ? id : arena->epoch << SLOT_BITS | (slot + 1);
     arena->slot = slot;
+    arena->use = slot < registry->scratch_count ? FAI_USE_SCRATCH : FAI_USE_GROUP;
     arena->capacity = capacity & ~(uint64_t)(FA_ALIGN_DEFAULT - 1);
     strncpy(arena->name, name, FA_NAME_MAX);
     return arena;
@@ -84,16 +85,6 @@ bool fai_arena_swap(fai_memory *memory, uint32_t slot, fai_shared_arena *old, fa
     return fai_cas_acq_rel(&memory->arenas.slots[slot].arena, &old, arena);
 }
 
-bool fai_arena_is_group(const fai_memory *memory, const fai_shared_arena *arena)
-{
-    return arena->slot >= memory->arenas.scratch_count;
-}
-
-fai_use fai_arena_use(const fai_lane *lane, const fai_shared_arena *arena)
-{
-    return fai_arena_is_group(lane->memory, arena) ? FAI_USE_GROUP : FAI_USE_SCRATCH;
-}
-
 // The end ---------------------------------------------------------------------------------------------------------------
 
 /// The one place where an arena is refunded, but for windows that were not used up.
@@ -110,18 +101,13 @@ static void give_chunks(fai_lane *lane, const fai_share *share, fai_use use)
     }
 }
 
-/// Nobody else can be inside the arena any more.
-static void release(fai_lane *lane, fai_shared_arena *arena)
+void fai_arena_release(fai_lane *lane, fai_shared_arena *arena)
 {
     lane->changed = true;
     for (fai_share *share = arena->closed_shares, *next; share != NULL; share = next) {
         next = share->next;
-        if (fai_arena_is_group(lane->memory, arena)) {
-            lane->stats.group_objects -= (int64_t)share->objects;
-            lane->stats.group_bytes -= (int64_t)share->bytes;
-        } else
-            lane->stats.scratch_bytes -= (int64_t)share->bytes;
-        give_chunks(lane, share, fai_arena_use(lane, arena));
+        fai_arena_count(lane, arena, -(int64_t)share->objects, -(int64_t)share->bytes);
+        give_chunks(lane, share, arena->use);
         fai_store_give(lane, share);
     }
     fai_store_give(lane, arena);
@@ -164,7 +150,7 @@ void fai_arena_end(fai_lane *lane, fai_shared_arena *arena)
     arena->closed_shares = fai_arena_close_shares(arena);
     run_cleanups(lane, arena->closed_shares);
     if (is_alone(lane)) {
-        release(lane, arena);
+        fai_arena_release(lane, arena);
         return;
     }
     arena->next = fai_load_relaxed(&registry->closed);
@@ -178,7 +164,7 @@ static void release_all(fai_memory *memory, fai_shared_arena *arena)
 {
     for (fai_shared_arena *next; arena != NULL; arena = next) {
         next = arena->next;
-        release(fai_memory_lane(memory, 0), arena);
+        fai_arena_release(fai_memory_lane(memory, 0), arena);
     }
 }
 

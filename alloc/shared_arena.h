@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Arenas that many lanes allocate from at once: groups and scratch pools. Each lane bumps a window of its own, cut from chunks that it
-// takes from its own store, so an allocation is a load of the slot and a few plain stores; a lock or a shared counter is not touched.
+// Arenas that many lanes allocate from at once: groups, scratch pools and memory of jobs. Each lane bumps a window of its own, cut from
+// chunks that it takes from its own store, so an allocation is a few loads and plain stores; a lock or a shared counter is not touched.
 //
 //     slot -> fai_shared_arena     one life of a group or pool: from creation to free, or from one reset to the next
 //     arena -> shares -> chunks    one share a lane that ever allocated from it; share and chunks belong to that lane
@@ -13,7 +13,7 @@
 // A window is charged to the tag that opened it. An allocation under another tag gets a chunk of its own, until that tag had as much as
 // is left in the window; then it gets a window and the rest goes back, so that no more is wasted than was used.
 //
-// The end of a life. Whoever takes the arena out of its slot (one compare-and-swap) has it alone: it closes the lists, so that a
+// The end of a life of a group or pool (job_memory.h tells that of a job's memory). Whoever takes the arena out of its slot (one compare-and-swap) has it alone: it closes the lists, so that a
 // lane that is in the middle of an allocation either has finished or is refused, and runs the cleanups. The memory goes at
 // once if no other lane runs, else after a grace period (cell.c): a lane that found the arena before it was unlinked writes to memory that
 // still is the arena's.
@@ -76,7 +76,8 @@ typedef struct fai_shared_arena {
     uint64_t id;       // handle: serial << 16 | slot + 1
     uint64_t epoch;    // differs from life to life; an id keeps its pool over resets
     uint64_t capacity; // bytes, 0: none
-    uint32_t slot;
+    uint32_t slot;     // of memory of jobs: none
+    fai_use use;
     char name[FA_NAME_MAX + 1];
     // owner: who unlinked it
     fai_share *closed_shares;
@@ -114,6 +115,7 @@ typedef struct fai_arena_registry {
     FAI_ATOMIC(uint32_t) made;             // group slots ever used
     FAI_ATOMIC(uint32_t) groups;
     FAI_ATOMIC(uint32_t) pools;
+    FAI_ATOMIC(uint32_t) used; // 1: some lane has used an arena
     FAI_ATOMIC(uint64_t) pool_capacity;
 } fai_arena_registry;
 
@@ -162,14 +164,16 @@ void fai_arena_sum(const struct fai_lane *lane, const fai_shared_arena *arena, u
 bool fai_arena_request_is_valid(struct fai_lane *lane, size_t size, size_t *align);
 bool fai_arena_name_is_valid(const char *name);
 
-// Between shared_arena.c and share.c ------------------------------------------------------------------------------------
-
-/// Whether it is a group, not a scratch pool; and what its memory is charged as.
-bool fai_arena_is_group(const struct fai_memory *memory, const fai_shared_arena *arena);
-fai_use fai_arena_use(const struct fai_lane *lane, const fai_shared_arena *arena);
+// Between shared_arena.c, share.c and job_memory.c ----------------------------------------------------------------------
 
 /// [own] From the store; if it refuses, once more with what the lane can give back.
 void *fai_arena_take(struct fai_lane *lane, size_t size, size_t align);
+
+/// [own] Adds to the lane's statistics of what was handed out.
+void fai_arena_count(struct fai_lane *lane, const fai_shared_arena *arena, int64_t objects, int64_t bytes);
+
+/// [own] Gives back an arena whose shares are closed and that nobody is inside of any more.
+void fai_arena_release(struct fai_lane *lane, fai_shared_arena *arena);
 
 /// [own] Closes the lists of an arena that this lane took out of its slot: all that they hold, nothing more is listed.
 fai_share *fai_arena_close_shares(fai_shared_arena *arena);

@@ -62,7 +62,7 @@ static uint32_t fill_phases(const fai_memory *memory, fa_snapshot_row *rows, uin
     for (uint32_t i = 0; i < count && i < room; i++) {
         const fa_phase_stats *from = &stats[i];
         uint64_t allocs = from->pool_allocs + from->heap_allocs + from->group_allocs + from->scratch_allocs +
-                          from->stream_allocs + from->handle_allocs;
+                          from->stream_allocs + from->handle_allocs + from->job_memory_allocs;
         const uint64_t values[] = {from->ns,         from->entries,    from->frame_bytes,
                                    from->pool_bytes, from->heap_bytes, allocs};
         put_row_name(&rows[i], from->path);
@@ -294,6 +294,9 @@ static void write_stats(fai_json *json, const fa_stats *stats)
     PAIR(group_objects);
     PAIR(group_bytes);
     PAIR(group_refused);
+    PAIR(job_memories);
+    PAIR(job_memory_bytes);
+    PAIR(job_memory_refused);
     PAIR(scratch_pools);
     PAIR(scratch_capacity);
     PAIR(scratch_bytes);

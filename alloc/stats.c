@@ -8,6 +8,7 @@
 
 #define STATS_WORDS (sizeof(fa_stats) / sizeof(uint64_t))
 #define LANE_WORDS (sizeof(fai_lane_stats) / sizeof(uint64_t))
+#define LANE_WORDS_PLAIN (offsetof(fai_lane_stats, group_objects) / sizeof(uint64_t)) // without those of shared arenas
 
 _Static_assert(sizeof(fa_stats) % sizeof(uint64_t) == 0, "fa_stats is copied in words");
 _Static_assert(sizeof(fai_lane_stats) % sizeof(uint64_t) == 0, "fai_lane_stats is copied in words");
@@ -59,16 +60,18 @@ void fai_lane_publish(fai_lane *lane)
     lane->changed = false;
     const uint64_t *from = (const uint64_t *)(const void *)&now;
     uint64_t *to = (uint64_t *)(void *)&lane->published;
-    for (size_t i = 0; i < LANE_WORDS; i++) fai_store_relaxed(&to[i], from[i]);
+    size_t words = lane->arenas_used ? LANE_WORDS : LANE_WORDS_PLAIN;
+    for (size_t i = 0; i < words; i++) fai_store_relaxed(&to[i], from[i]);
 }
 
 fai_lane_stats fai_memory_sum(const fai_memory *memory)
 {
     fai_lane_stats sum = {0};
     uint64_t *words = (uint64_t *)(void *)&sum;
+    size_t count = fai_load_relaxed(&memory->arenas.used) != 0 ? LANE_WORDS : LANE_WORDS_PLAIN;
     for (uint32_t lane = 0; lane < fai_memory_lanes_used(memory); lane++) {
         const uint64_t *from = (const uint64_t *)(const void *)&fai_memory_lane(memory, lane)->published;
-        for (size_t i = 0; i < LANE_WORDS; i++) words[i] += fai_load_relaxed(&from[i]);
+        for (size_t i = 0; i < count; i++) words[i] += fai_load_relaxed(&from[i]);
     }
     return sum;
 }
@@ -142,6 +145,9 @@ void fai_memory_publish(fai_memory *memory)
     merged->scratch_capacity = fai_load_relaxed(&memory->arenas.pool_capacity);
     merged->scratch_bytes = not_negative(sum.scratch_bytes);
     merged->scratch_refused = sum.scratch_refused;
+    merged->job_memories = not_negative(sum.job_memories);
+    merged->job_memory_bytes = not_negative(sum.job_bytes);
+    merged->job_memory_refused = sum.job_refused;
     merged->remote_frees = sum.remote_frees;
     merged->foreign_frees = sum.foreign_frees;
     merged->frees_kept = sum.frees_kept;

@@ -277,15 +277,15 @@ void fai_lane_switch_label(fai_lane *lane, uint32_t label)
     if (lane->slot != FAI_NO_SLOT) fai_lane_load_frame(lane);
 }
 
-void fai_lane_restore_label(fai_lane *lane, const fai_job_mark *mark)
+void fai_lane_restore_label(fai_lane *lane, uint32_t before, uint32_t own)
 {
     uint32_t left = lane->label;
-    if (left != mark->own) {
+    if (left != own) {
         while (lane->phase_depth > 0 && lane->phases[lane->phase_depth - 1].serial == lane->serial)
             (void)fa_phase_end(&lane->hot);
         const fai_labels *labels = lane->memory->labels;
         uint32_t tag = fai_label_tag(left), phase = fai_label_phase(left);
-        bool tag_left = tag != fai_label_tag(mark->own), phase_left = phase != fai_label_phase(mark->own);
+        bool tag_left = tag != fai_label_tag(own), phase_left = phase != fai_label_phase(own);
         fai_report(lane->memory, lane, "FA913", "it was ended for you", "end what a job begins before it returns",
                    "a job left a tag or phase open:%s%s%s%s", tag_left ? " tag " : "",
                    tag_left ? labels->tags.nodes[tag].path : "", phase_left ? " phase " : "",
@@ -293,7 +293,7 @@ void fai_lane_restore_label(fai_lane *lane, const fai_job_mark *mark)
     }
     // A worker thread keeps the label for the next job: most have the same.
     bool keep = lane->depth == 1 && lane->hot.index - 1 < lane->memory->config.worker_count;
-    uint32_t label = keep ? mark->own : mark->label;
+    uint32_t label = keep ? own : before;
     if (label != lane->label) fai_lane_switch_label(lane, label);
 }
 

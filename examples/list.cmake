@@ -8,6 +8,7 @@ set(fa_examples
     game_loop
     handles
     handover
+    job_tree
     leak_hunt
     level_loading
     observe

@@ -2,6 +2,7 @@
 //
 // Fork and join. A forked task lies in the private part of the deque; a join that finds it there calls it: no fence and
 // no read-modify-write on either side. When another lane wants work the older half of the private part becomes public.
+#include "jobs/inherit.h"
 #include "jobs/submit.h"
 #include "jobs/wait.h"
 #include "jobs/wake.h"
@@ -29,28 +30,46 @@ __attribute__((noinline)) static fa_status fork_inline(fai_worker *w, fa_task *t
     return FA_OK;
 }
 
+/// Queues a task whose function, counter and argument are set.
+static inline __attribute__((always_inline)) fa_status fork_job(fai_worker *w, fa_task *task, fai_job *job,
+                                                                bool may_queue)
+{
+    uint32_t bits;
+    FA_ASSERT(w->lane.order != NULL);
+    fai_order_child(w->lane.order, &job->high, &job->low, &bits);
+    job->meta = fai_job_meta(w->lane.slot, bits, FAI_JOB_FORKED, w->lane.label, w->run);
+    fai_job *at = may_queue ? fai_deque_reserve_owner(&w->deque) : NULL;
+    if (FA_UNLIKELY(at == NULL)) return fork_inline(w, task, *job);
+    fai_store_relaxed(&task->counter.state, UINT64_C(1));
+    fai_job_write(at, job);
+    w->deque.head++;
+    if (FA_UNLIKELY(fai_deque_is_wanted_owner(&w->deque))) share(w);
+    return FA_OK;
+}
+
+/// The gate is closed: nothing may be forked here, or the system is checked, or the task may inherit memory.
+__attribute__((noinline)) static fa_status fork_gated(fai_worker *w, fa_task *task, fa_job_fn *fn, void *arg)
+{
+    fa_status status = fai_submit_check(w);
+    if (status != FA_OK) {
+        set_done(task);
+        return status;
+    }
+    fai_job job = {.fn = fn, .counter = &task->counter, .args = {(uintptr_t)arg, 0, 0}};
+    fai_heir spare;
+    uint32_t flags = 0;
+    bool may_queue = fai_inherit(w, &job, &flags, &spare);
+    return fork_job(w, task, &job, may_queue);
+}
+
 fa_status fa_fork(fa_worker *worker, fa_task *task, fa_job_fn *fn, void *arg)
 {
     if (FA_UNLIKELY(worker == NULL || task == NULL || fn == NULL)) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
-    uint32_t bits;
     task->counter.runner = task->counter.reserved = 0;
-    fa_status status = fai_submit_gate(w);
-    if (FA_UNLIKELY(status != FA_OK)) {
-        set_done(task);
-        return status;
-    }
-    FA_ASSERT(w->lane.order != NULL);
+    if (FA_UNLIKELY(w->lane.gate == FAI_NO_SLOT)) return fork_gated(w, task, fn, arg);
     fai_job job = {.fn = fn, .counter = &task->counter, .args = {(uintptr_t)arg, 0, 0}};
-    fai_order_child(w->lane.order, &job.high, &job.low, &bits);
-    job.meta = fai_job_meta(w->lane.slot, bits, FAI_JOB_FORKED, w->lane.label, w->run);
-    fai_job *at = fai_deque_reserve_owner(&w->deque);
-    if (FA_UNLIKELY(at == NULL)) return fork_inline(w, task, job);
-    fai_store_relaxed(&task->counter.state, UINT64_C(1));
-    fai_job_write(at, &job);
-    w->deque.head++;
-    if (FA_UNLIKELY(fai_deque_is_wanted_owner(&w->deque))) share(w);
-    return FA_OK;
+    return fork_job(w, task, &job, true);
 }
 
 /// Runs a task that nobody took, as a call. The deque does not hold it any more.

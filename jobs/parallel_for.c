@@ -13,6 +13,7 @@
 // Where pieces begin must not show: order keys are those of the items (order_key.h), and the loop takes one child
 // number of the caller's job whatever happens.
 #include "jobs/counter.h"
+#include "jobs/inherit.h"
 #include "jobs/submit.h"
 #include "jobs/wait.h"
 
@@ -149,6 +150,8 @@ fa_status fa_parallel_for(fa_worker *worker, uint64_t first, uint64_t last, uint
     fa_status status = fai_submit_gate(w);
     if (status != FA_OK) return status;
     loop l = {.fn = fn, .arg = arg, .first = first, .count = last - first, .grain = grain};
+    fai_heir_range range;
+    if (FA_UNLIKELY(w->lane.gate == FAI_NO_SLOT)) fai_inherit_range(w, &range, &l.fn, &l.arg);
     l.name = fa_job_name(worker);
     fai_order_child(w->lane.order, &l.order.high, &l.order.low, &l.order.bits);
     if (fai_worker_system(w)->worker_count == 0)

@@ -5,6 +5,7 @@
 #include "jobs/submit.h"
 
 #include "jobs/counter.h"
+#include "jobs/inherit.h"
 #include "jobs/main_jobs.h"
 
 __attribute__((noinline)) fa_status fai_submit_check(const fai_worker *w)
@@ -43,8 +44,31 @@ FAST void run_at_once(fai_worker *w, const fai_job *job)
     run_inline(w, &copy);
 }
 
-FAST fa_status submit(fai_worker *w, fai_job job, uint32_t flags)
+static bool is_gated(const fai_worker *w)
 {
+    return FA_UNLIKELY(w->lane.gate == FAI_NO_SLOT);
+}
+
+/// Adds a counted job to the deque, or runs it. The gate is closed: always in checked systems, in others because of memory that the job may
+/// inherit.
+__attribute__((noinline)) static void push_gated(fai_worker *w, fai_job job, uint32_t flags)
+{
+    fai_heir spare;
+    bool may_queue = fai_inherit(w, &job, &flags, &spare);
+    complete_job(w, &job, flags);
+    if (may_queue && fai_submit_push(w, &job)) return;
+    fai_submit_publish(w, job.counter); // what was pushed before
+    run_inline(w, &job);
+}
+
+FAST fa_status submit(fai_worker *w, fai_job job, uint32_t flags, bool gated)
+{
+    if (FA_UNLIKELY(gated)) {
+        if (job.counter != NULL) fai_counter_add(w, job.counter, 1);
+        push_gated(w, job, flags);
+        fai_submit_publish(w, job.counter);
+        return FA_OK;
+    }
     complete_job(w, &job, flags);
     if (job.counter != NULL) fai_counter_add(w, job.counter, 1);
     if (FA_LIKELY(fai_submit_push(w, &job)))
@@ -78,6 +102,16 @@ static fa_status pack(fai_worker *w, fai_job *job, const void *args, size_t size
     return FA_OK;
 }
 
+static fa_status submit_main(fai_worker *w, fai_job *job, uint32_t flags)
+{
+    fai_heir spare;
+    bool may_queue = fai_inherit(w, job, &flags, &spare);
+    complete_job(w, job, flags);
+    if (may_queue && fai_main_jobs_submit(w, job)) return FA_OK;
+    fai_disinherit(w, job);
+    return FA_ERROR_MEMORY;
+}
+
 fa_status fa_submit_job(fa_worker *worker, const fa_job *job)
 {
     if (worker == NULL || job == NULL || job->fn == NULL || (job->flags & ~(uint32_t)FA_JOB_MAIN) != 0 ||
@@ -90,19 +124,19 @@ fa_status fa_submit_job(fa_worker *worker, const fa_job *job)
     uint32_t flags;
     status = pack(w, &packed, job->arg, job->arg_size, job->name, &flags);
     if (status != FA_OK) return status;
-    if ((job->flags & FA_JOB_MAIN) == 0) return submit(w, packed, flags);
-    complete_job(w, &packed, flags);
-    return fai_main_jobs_submit(w, &packed) ? FA_OK : FA_ERROR_MEMORY;
+    if ((job->flags & FA_JOB_MAIN) == 0) return submit(w, packed, flags, is_gated(w));
+    return submit_main(w, &packed, flags);
 }
 
 FAST fa_status submit_pointer(fa_worker *worker, fa_counter *counter, fa_job_fn *fn, void *arg)
 {
     if (FA_UNLIKELY(worker == NULL || fn == NULL)) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
+    bool gated = is_gated(w);
     fa_status status = fai_submit_gate(w);
     if (FA_UNLIKELY(status != FA_OK)) return status;
     fai_job job = {.fn = fn, .counter = counter, .args = {(uintptr_t)arg, 0, 0}};
-    return submit(w, job, 0);
+    return submit(w, job, 0, gated);
 }
 
 fa_status fa_submit(fa_worker *worker, fa_job_fn *fn, void *arg)
@@ -115,16 +149,27 @@ fa_status fa_submit_counted(fa_worker *worker, fa_counter *counter, fa_job_fn *f
     return submit_pointer(worker, counter, fn, arg);
 }
 
+FAST fa_status submit_copy(fai_worker *w, fa_counter *counter, fa_job_fn *fn, const void *args, size_t size, bool gated)
+{
+    fai_job job = {.fn = fn, .counter = counter};
+    uint32_t flags;
+    fa_status status = pack(w, &job, args, size, NULL, &flags);
+    return status == FA_OK ? submit(w, job, flags, gated) : status;
+}
+
+__attribute__((noinline)) static fa_status submit_copy_gated(fai_worker *w, fa_counter *counter, fa_job_fn *fn,
+                                                             const void *args, size_t size)
+{
+    fa_status status = fai_submit_check(w);
+    return status == FA_OK ? submit_copy(w, counter, fn, args, size, true) : status;
+}
+
 fa_status fa_submit_copy(fa_worker *worker, fa_counter *counter, fa_job_fn *fn, const void *args, size_t size)
 {
     if (worker == NULL || fn == NULL || (args == NULL && size > 0)) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
-    fa_status status = fai_submit_gate(w);
-    if (status != FA_OK) return status;
-    fai_job job = {.fn = fn, .counter = counter};
-    uint32_t flags;
-    status = pack(w, &job, args, size, NULL, &flags);
-    return status == FA_OK ? submit(w, job, flags) : status;
+    if (is_gated(w)) return submit_copy_gated(w, counter, fn, args, size);
+    return submit_copy(w, counter, fn, args, size, false);
 }
 
 /// Copies of `count` arguments that are too large to travel inside, at the stride that keeps them 16-byte aligned.
@@ -142,6 +187,7 @@ fa_status fa_submit_many(fa_worker *worker, fa_counter *counter, fa_job_fn *fn, 
 {
     if (worker == NULL || fn == NULL || (args == NULL && size > 0)) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
+    bool gated = is_gated(w);
     fa_status status = fai_submit_gate(w);
     if (status != FA_OK) return status;
     if (count == 0) return FA_OK;
@@ -161,6 +207,10 @@ fa_status fa_submit_many(fa_worker *worker, fa_counter *counter, fa_job_fn *fn, 
             memcpy(job.args, from + i * stride, size);
         else
             job.args[0] = (uintptr_t)(size > 0 ? from + i * stride : from);
+        if (FA_UNLIKELY(gated)) {
+            push_gated(w, job, inside ? FAI_JOB_COPIED : 0);
+            continue;
+        }
         complete_job(w, &job, inside ? FAI_JOB_COPIED : 0);
         if (FA_LIKELY(fai_submit_push(w, &job))) continue;
         fai_submit_publish(w, counter);

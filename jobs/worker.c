@@ -6,6 +6,7 @@
 #include "concurrent/clock.h"
 #include "jobs/attach.h"
 #include "jobs/counter.h"
+#include "jobs/inherit.h"
 #include "jobs/take.h"
 #include "jobs/tick.h"
 #include "jobs/wake.h"
@@ -61,7 +62,7 @@ static uint32_t enter(fai_worker *w, fai_job *job)
 __attribute__((noinline)) void fai_job_call_watched(fai_worker *w, const fai_job *job, fa_job_fn *fn, void *arg)
 {
     const char *name = fai_job_name(job);
-    uint64_t function = (uintptr_t)fn, depth = w->lane.depth;
+    uint64_t function = (uintptr_t)fai_heir_function(fn, arg), depth = w->lane.depth;
     fai_zone zone = fai_zone_begin_watched(&w->lane, FA_EVENT_JOB_BEGIN, name, function, depth);
     fn(&w->lane.hot, arg);
     fai_zone_end_watched(&w->lane, &zone, name, function, depth);

@@ -94,6 +94,7 @@ static void table_of_codes(const test_case *at)
         {"FA001", FA_SEVERITY_ERROR, "used outside a frame"},
         {"FA002", FA_SEVERITY_ERROR, "frame memory escaped"},
         {"FA003", FA_SEVERITY_WARNING, "frame memory exhausted"},
+        {"FA004", FA_SEVERITY_ERROR, "used outside a job"},
         {"FA101", FA_SEVERITY_ERROR, "tick hooks not installed"},
         {"FA102", FA_SEVERITY_WARNING, "tick hooks missed this frame"},
         {"FA201", FA_SEVERITY_ERROR, "invalid free or use"},

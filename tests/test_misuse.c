@@ -316,6 +316,18 @@ static bool read_group(world *at)
     return fa_group_read(at->w, at->group, &info) == at->wrong && info.objects == 0;
 }
 
+static bool open_job_memory(world *at)
+{
+    fa_job_memory memory = {1};
+    return fa_job_memory_open(at->w, &memory) == at->wrong && memory.id == 0;
+}
+
+static bool read_job_memory(world *at)
+{
+    fa_job_memory_info info;
+    return fa_job_memory_read(at->w, (fa_job_memory){1}, &info) == at->wrong && info.objects == 0;
+}
+
 static bool create_scratch(world *at)
 {
     fa_scratch pool = {1};
@@ -533,6 +545,13 @@ static bool scratch_table(world *at)
     X(group_free, fa_group_free(at->w, at->group) == at->wrong)                                                        \
     X(group_read, read_group(at))                                                                                      \
     X(group_exists, !fa_group_exists(at->w, at->group))                                                                \
+    X(job_alloc, fa_job_alloc(at->w, 16, 16) == NULL)                                                                  \
+    X(job_alloc_array, fa_job_alloc_array(at->w, 2, 16, 16) == NULL)                                                   \
+    X(job_memory_open, open_job_memory(at))                                                                            \
+    X(job_memory_current, fa_job_memory_current(at->w).id == 0)                                                        \
+    X(job_memory_alloc, fa_job_memory_alloc(at->w, (fa_job_memory){1}, 16, 16) == NULL)                                \
+    X(job_memory_alloc_array, fa_job_memory_alloc_array(at->w, (fa_job_memory){1}, 2, 16, 16) == NULL)                 \
+    X(job_memory_read, read_job_memory(at))                                                                            \
     X(scratch_create, create_scratch(at))                                                                              \
     X(scratch_find, fa_scratch_find(at->w, "paths").id == 0)                                                           \
     X(scratch_alloc, fa_scratch_alloc(at->w, at->scratch, 16, 16) == NULL)                                             \

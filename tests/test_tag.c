@@ -718,6 +718,12 @@ typedef struct makers {
 } makers;
 
 /// Some of every kind, in numbers that all differ.
+static void make_job_memory(fa_worker *w, uint64_t first, uint64_t last, void *arg)
+{
+    (void)arg;
+    for (uint64_t i = first; i < last; i++) EXPECT(fa_job_alloc(w, 30, 16) != NULL);
+}
+
 static void make_of_every_kind(fa_worker *w, void *arg)
 {
     makers *all = arg;
@@ -739,6 +745,7 @@ static void make_of_every_kind(fa_worker *w, void *arg)
     for (int i = 0; i < 4; i++) fa_heap_free(w, fa_heap_alloc(w, 64 * KIB, 0));
     for (int i = 0; i < 5; i++) EXPECT(fa_group_alloc(w, all->group, 30, 16) != NULL);
     for (int i = 0; i < 6; i++) EXPECT(fa_scratch_alloc(w, all->scratch, 40, 16) != NULL);
+    EXPECT(fa_parallel_for(w, 0, 3, 1, make_job_memory, NULL) == FA_OK);
     for (int i = 0; i < 7; i++) {
         fa_stream stream;
         EXPECT(fa_stream_reserve(w, 5000, FA_STREAM_NORMAL, NULL, &stream) == FA_OK);
@@ -785,8 +792,10 @@ static void all_is_counted_under_tag_and_phase(const test_case *at)
             assert_int_equal(phase.stream_bytes, n * 7 * 5000);
             assert_int_equal(phase.handle_allocs, n * 7);
             assert_int_equal(phase.handle_bytes, n * 7 * 256);
+            assert_int_equal(phase.job_memory_allocs, n * 3);
+            assert_int_equal(phase.job_memory_bytes, n * 3 * 32);
             fa_tag_stats tag = tag_stats(fa, tag_of(fa, "maker"));
-            const uint64_t allocs[] = {calls, n * 21, n * 4, n * 6, n * 5, n * 7, n * 7};
+            const uint64_t allocs[FA_TAG_USES] = {calls, n * 21, n * 4, n * 6, n * 5, n * 7, n * 7, n * 3};
             uint64_t total = 0;
             for (uint32_t use = 0; use < FA_TAG_USES; use++) {
                 assert_int_equal(tag.allocs[use], allocs[use]);

@@ -28,6 +28,7 @@ typedef enum fa_severity {
       "frame or scope memory was handed to something that keeps or frees objects, or used after it went")              \
     X(FA003, FA_SEVERITY_WARNING, "frame memory exhausted",                                                            \
       "an allocation was refused because frame_bytes_max, memory_max or the address range is used up")                 \
+    X(FA004, FA_SEVERITY_ERROR, "used outside a job", "job memory exists while a job runs on the lane only")           \
     X(FA101, FA_SEVERITY_ERROR, "tick hooks not installed",                                                            \
       "the engine's tick uses the library, but nothing tells it where a tick starts and ends")                         \
     X(FA102, FA_SEVERITY_WARNING, "tick hooks missed this frame",                                                      \

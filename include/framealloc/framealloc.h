@@ -12,6 +12,7 @@
 #include <framealloc/group.h>
 #include <framealloc/guard.h>
 #include <framealloc/handle.h>
+#include <framealloc/job_memory.h>
 #include <framealloc/jobs.h>
 #include <framealloc/map.h>
 #include <framealloc/pool.h>

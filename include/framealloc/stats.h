@@ -47,6 +47,10 @@ typedef struct fa_stats {
     uint64_t scratch_capacity; // of them, bytes
     uint64_t scratch_bytes;    // allocated, as group_bytes
     uint64_t scratch_refused;  // allocations, as above or because the pool was full
+    // memory of jobs (job_memory.h)
+    uint64_t job_memories;       // live
+    uint64_t job_memory_bytes;   // of them, as group_bytes
+    uint64_t job_memory_refused; // allocations, as group_refused
     // system memory
     uint64_t memory_bytes; // taken from the system now, blocks in use or kept; what describes them (1 %) and
                            // the lanes themselves (32 KiB each, and their deques) come on top

@@ -78,6 +78,7 @@ typedef enum fa_tag_use {
     FA_TAG_GROUP,
     FA_TAG_STREAM,
     FA_TAG_HANDLE,
+    FA_TAG_JOB,
     FA_TAG_USES
 } fa_tag_use;
 
@@ -128,9 +129,10 @@ FA_API void fa_phase_scope_end(fa_phase_scope *scope);
     fa_phase_scope fa_phase_at_##line                                                                                  \
         __attribute__((cleanup(fa_phase_scope_end), unused)) = fa_phase_scope_begin((w), (name))
 
-/// One phase, all lanes together; innermost attribution. Of pool, heap, groups, scratch pools, streams and handles: what was allocated
-/// in the phase, whatever became of it, in bytes as reserved (streams and group and scratch objects as asked for, with padding). Of
-/// frame memory: the bytes that were not rolled back. What boundaries allocate for promotions belongs to no phase. All exact.
+/// One phase, all lanes together; innermost attribution. Of pool, heap, groups, scratch pools, memory of jobs, streams and handles: what
+/// was allocated in the phase, whatever became of it, in bytes as reserved (streams and objects of groups, scratch pools and jobs as asked
+/// for, with padding). Of frame memory: the bytes that were not rolled back. What boundaries allocate for promotions belongs to no
+/// phase. All exact.
 typedef struct fa_phase_stats {
     const char *path;
     uint64_t ns;      // between begin and end, summed over `entries`
@@ -147,6 +149,7 @@ typedef struct fa_phase_stats {
     uint64_t scratch_bytes, scratch_allocs;
     uint64_t stream_bytes, stream_allocs; // reserved
     uint64_t handle_bytes, handle_allocs;
+    uint64_t job_memory_bytes, job_memory_allocs;
 } fa_phase_stats;
 
 /// [main] The phases of the last frame that retired, in the order in which they were first begun since creation. Writes at most `max`;
