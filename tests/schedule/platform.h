@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT
+//
+// What the library takes for the operating system and liburcu while a schedule runs: threads are fibers, thread-local variables the
+// fiber's, futexes and clocks the scheduler's, and grace periods are counted here.
+#pragma once
+
+/// Before each schedule: nothing of the one before is left.
+void platform_reset(void);
