@@ -8,7 +8,8 @@
     public headers include framealloc/ and headers of the C standard that C++ has too, .hpp those of the C++ standard as well
     programs (adapters, examples, tests, stress, bench) use the public headers, and files of their own folder;
     tests/test_NOUN.c may also include the internal header of that NOUN, and tests those of the adapters and examples
-    they test; tests/model compiles the library's own sources and includes what it likes
+    they test
+    tests/schedule and tests/model run the library's own sources and stand in for what is below them: they may include anything
 
 usage: check_layers.py [ROOT] | --self-test
 """
@@ -24,9 +25,9 @@ BELOW = {  # folder -> folders whose headers it may include
     "jobs": {"include", "concurrent", "alloc", "jobs"},
 }
 WAIST = "alloc/lane.h"
+STAND_INS = ("tests/schedule/", "tests/model/")
 PROGRAMS = ("adapters", "examples", "tests", "stress", "bench")
 SUBSTRATE = re.compile(r"ck_\w+\.h|urcu\b.*|stdatomic\.h|threads\.h|semaphore\.h|pthread\.h|linux/futex\.h")
-MODEL = "tests/model/"
 FOREIGN = re.compile(r"ck_\w+\.h|urcu\b.*")  # of these, what programs may not use either
 STANDARD = {name + ".h" for name in
             "assert complex ctype errno fenv float inttypes limits locale math setjmp signal stdarg stdbool stddef "
@@ -66,7 +67,7 @@ def includes(root, path):
 def judge_system(folder, path, name):
     if name.startswith("framealloc/"):
         return None
-    if path.startswith(("concurrent/tsan/", MODEL)):
+    if path.startswith(("concurrent/tsan/", *STAND_INS)):
         return None
     if folder == "include":
         allowed = STANDARD | STANDARD_CXX if path.endswith(".hpp") else STANDARD
@@ -90,7 +91,7 @@ def judge_own(root, folder, path, name):
             return None, beside
         if not exists:
             return "no such file beside it or in the tree", None
-        if target == folder or (folder == "tests" and target in ("adapters", "examples")) or path.startswith(MODEL):
+        if path.startswith(STAND_INS) or target == folder or (folder == "tests" and target in ("adapters", "examples")):
             return None, name
         noun = re.fullmatch(r"tests/test_(\w+)\.c", path)
         if noun and os.path.basename(name) == noun.group(1) + ".h":
@@ -167,7 +168,7 @@ GOOD = {
     "tests/test_damage.c": '#include "examples/tick/wad.h"\n',
     "tests/support.h": "#include <framealloc/b.h>\n",
     "tests/test_deque.c": '#include "jobs/deque.h"\n#include "support.h"\n#include <pthread.h>\n',
-    "tests/model/model_deque.c": '#include "jobs/deque.h"\n#include <ck_pr.h>\n',
+    "tests/schedule/platform.c": '#include "concurrent/inbox.h"\n#include <urcu/urcu-qsbr.h>\n',
     "bench/bench_pool.cpp": "#include <framealloc/a.h>\n#include <benchmark/benchmark.h>\n",
 }
 PLANTED = [  # file, text, words of the message
