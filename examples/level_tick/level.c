@@ -105,6 +105,10 @@ struct loader {
     struct failure *failure;
     struct map_lumps lumps;
     uint16_t *side_sectors; // per side
+    // names of pictures met so far, and a hash table of their numbers
+    struct level_picture *pictures;
+    uint16_t *numbers; // LEVEL_NONE: free
+    uint32_t number_mask;
 };
 
 /// Reads one lump and says how many records it has: *count, at most `most`.
@@ -146,6 +150,59 @@ static bool read_vertices(const struct loader *load)
     return level->vertices != NULL || no_memory(load);
 }
 
+// --- Pictures -------------------------------------------------------------------------------------------------------
+
+/// As many names as there can be: one a sector, three a side.
+static bool prepare_pictures(struct loader *load)
+{
+    size_t most = count_records(load->wad, &load->lumps, SECTORS) +
+                  (size_t)3 * count_records(load->wad, &load->lumps, SIDES);
+    if (most > LEVEL_NONE) most = LEVEL_NONE;
+    load->number_mask = 1;
+    while (load->number_mask < 2 * most) load->number_mask = load->number_mask << 1 | 1u;
+    load->pictures = memory_array(&load->memory->scratch, most, sizeof *load->pictures);
+    load->numbers = memory_array(&load->memory->scratch, (size_t)load->number_mask + 1, sizeof *load->numbers);
+    if (load->pictures == NULL || load->numbers == NULL) return no_memory(load);
+    memset(load->numbers, 0xff, ((size_t)load->number_mask + 1) * sizeof *load->numbers);
+    return true;
+}
+
+static uint32_t hash_picture(const struct level_picture *picture)
+{
+    uint32_t hash = 2166136261u; // FNV-1a
+    for (const char *c = picture->name; *c != '\0'; c++) hash = (hash ^ (uint8_t)*c) * 16777619u;
+    return hash ^ hash >> 15;
+}
+
+/// The number of a picture that a record names; LEVEL_NONE for none, which is written as a dash.
+static uint16_t find_picture(struct loader *load, const uint8_t name[8], bool flat)
+{
+    struct level_picture picture = {.flat = flat};
+    wad_copy_name(picture.name, name);
+    if (picture.name[0] == '\0' || strcmp(picture.name, "-") == 0) return LEVEL_NONE;
+    uint32_t place = hash_picture(&picture) & load->number_mask;
+    for (; load->numbers[place] != LEVEL_NONE; place = (place + 1) & load->number_mask) {
+        const struct level_picture *known = &load->pictures[load->numbers[place]];
+        if (known->flat == flat && strcmp(known->name, picture.name) == 0) return load->numbers[place];
+    }
+    if (load->level->picture_count == LEVEL_NONE) return LEVEL_NONE; // it is drawn plain
+    uint16_t number = (uint16_t)load->level->picture_count++;
+    load->pictures[number] = picture;
+    load->numbers[place] = number;
+    return number;
+}
+
+static bool keep_pictures(const struct loader *load)
+{
+    struct level *level = load->level;
+    level->pictures = memory_array(&load->memory->level, level->picture_count, sizeof *level->pictures);
+    if (level->pictures == NULL) return no_memory(load);
+    memcpy(level->pictures, load->pictures, level->picture_count * sizeof *level->pictures);
+    return true;
+}
+
+// --- Tables ---------------------------------------------------------------------------------------------------------
+
 /// Nukage and slime pools, blood and lava are told apart by the first letters of the floor's picture.
 static enum level_floor floor_of(const uint8_t picture[8])
 {
@@ -163,7 +220,7 @@ static enum level_floor floor_of(const uint8_t picture[8])
     return FLOOR_SOLID;
 }
 
-static bool read_sectors(const struct loader *load)
+static bool read_sectors(struct loader *load)
 {
     uint8_t *bytes = NULL;
     struct level *level = load->level;
@@ -179,6 +236,7 @@ static bool read_sectors(const struct loader *load)
                      : light > 255 ? 255
                                    : light,
             .tag = wad_u16(record + 24),
+            .flat = find_picture(load, record + 4, true),
             .floor = (uint8_t)floor_of(record + 4),
             .door = LEVEL_NONE,
         };
@@ -192,10 +250,19 @@ static bool read_sides(struct loader *load)
     struct level *level = load->level;
     if (!read_records(load, SIDES, LEVEL_NONE, &bytes, &level->side_count)) return false;
     load->side_sectors = memory_array(&load->memory->scratch, level->side_count, sizeof *load->side_sectors);
-    bool good = load->side_sectors != NULL || no_memory(load);
+    level->sides = memory_array(&load->memory->level, level->side_count, sizeof *level->sides);
+    bool good = (load->side_sectors != NULL && level->sides != NULL) || no_memory(load);
     for (uint32_t i = 0; good && i < level->side_count; i++) {
-        uint16_t sector = wad_u16(bytes + (size_t)i * kinds[SIDES].record + 28);
+        const uint8_t *record = bytes + (size_t)i * kinds[SIDES].record;
+        uint16_t sector = wad_u16(record + 28);
         load->side_sectors[i] = sector;
+        level->sides[i] = (struct level_side){
+            .x = wad_i16(record),
+            .y = wad_i16(record + 2),
+            .upper = find_picture(load, record + 4, false),
+            .lower = find_picture(load, record + 12, false),
+            .middle = find_picture(load, record + 20, false),
+        };
         if (sector < level->sector_count) continue;
         good = fail(load->failure, "map %s is damaged: side %u refers to sector %u of %u", level->name, i, sector,
                     level->sector_count);
@@ -222,6 +289,8 @@ static bool take_line(const struct loader *load, uint32_t number, const uint8_t 
         .special = wad_u16(record + 6),
         .tag = wad_u16(record + 8),
         .back = LEVEL_NONE,
+        .front_side = front,
+        .back_side = back,
     };
     if (!check_index(load, number, "vertex", out->from, level->vertex_count)) return false;
     if (!check_index(load, number, "vertex", out->to, level->vertex_count)) return false;
@@ -338,8 +407,8 @@ static void mark_movers(struct level *level)
 
 static bool read_level(struct loader *load)
 {
-    return read_vertices(load) && read_sectors(load) && read_sides(load) && read_lines(load) && read_things(load) &&
-           measure(load);
+    return prepare_pictures(load) && read_vertices(load) && read_sectors(load) && read_sides(load) &&
+           read_lines(load) && read_things(load) && keep_pictures(load) && measure(load);
 }
 
 bool level_load(const struct wad *wad, const char *name, const struct memory *memory, struct level *out,

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
-// A level as its file describes it: corners, lines, the sectors on both sides of each line, things.
+// A level as its file describes it: corners, lines, the sectors on both sides of each line, things, the names of the
+// pictures on floors and walls.
 //
 // Invariant: after level_load() every index is in range: lines[i].from and .to < vertex_count, .front <
-// sector_count, .back < sector_count or LEVEL_NONE. Coordinates are map units; y grows to the north.
+// sector_count, .back < sector_count or LEVEL_NONE, sides < side_count in the same way, pictures < picture_count or
+// LEVEL_NONE. Coordinates are map units; y grows to the north.
 //
 // Only the classic format is read (a marker such as MAP01 or E1M1, then THINGS, LINEDEFS, SIDEDEFS, VERTEXES,
 // SECTORS among its lumps). Hexen's format (a BEHAVIOR lump) and UDMF (TEXTMAP) are refused by name.
@@ -30,6 +32,23 @@ struct level_line {
     uint16_t tag;     // … to the sectors that carry the same tag
     uint16_t front;   // sectors
     uint16_t back;    // LEVEL_NONE: one-sided, a wall
+    uint16_t front_side;
+    uint16_t back_side; // LEVEL_NONE where `back` is
+};
+
+/// What one side of a line looks like: pictures over the opening, under it, and in it.
+struct level_side {
+    int16_t x; // texels that the pictures are shifted by, to the left and upwards
+    int16_t y;
+    uint16_t upper;
+    uint16_t lower;
+    uint16_t middle;
+};
+
+/// A picture by name. Floors and walls have names of their own.
+struct level_picture {
+    char name[9];
+    bool flat; // lies on floors
 };
 
 /// What lies on a sector's floor, from the name of its picture.
@@ -45,6 +64,7 @@ struct level_sector {
     int16_t ceiling_height;
     int16_t light; // 0 to 255
     uint16_t tag;
+    uint16_t flat; // picture of the floor
     uint8_t floor; // level_floor
     bool lift;     // some line moves its floor: any step onto it counts as walkable
     uint16_t door; // number of the door that it is, LEVEL_NONE if it is none
@@ -64,11 +84,14 @@ struct level {
     uint32_t sector_count;
     uint32_t thing_count;
     uint32_t side_count;
+    uint32_t picture_count;
     uint32_t door_count;
     struct level_vertex *vertices;
     struct level_line *lines;
     struct level_sector *sectors;
     struct level_thing *things;
+    struct level_side *sides;
+    struct level_picture *pictures;
     // Bounds of the vertices that lines use.
     int16_t left;
     int16_t right;

@@ -41,7 +41,7 @@ static bool open_file(struct wad *wad, int64_t *size, struct failure *failure)
     return true;
 }
 
-static void copy_name(char to[9], const uint8_t from[8])
+void wad_copy_name(char to[9], const uint8_t from[8])
 {
     size_t length = 0;
     while (length < 8 && from[length] != 0) {
@@ -56,7 +56,7 @@ static bool take_entry(const struct wad *wad, const uint8_t *entry, int64_t file
 {
     int32_t offset = wad_i32(entry);
     int32_t size = wad_i32(entry + 4);
-    copy_name(lump->name, entry + 8);
+    wad_copy_name(lump->name, entry + 8);
     if (size < 0) {
         return fail(failure, "'%s' is damaged: lump %u (%s) has the size %d", wad->path, number, lump->name, size);
     }
@@ -118,7 +118,8 @@ bool wad_open(const char *path, const struct memory *memory, struct wad *out, st
 void wad_close(struct wad *wad)
 {
     if (wad->path != NULL && wad->file >= 0) (void)close(wad->file);
-    *wad = (struct wad){.file = -1};
+    wad->path = NULL;
+    wad->file = -1;
 }
 
 bool wad_read(const struct wad *wad, uint32_t lump, const fa_allocator *to, uint8_t **out, struct failure *failure)

@@ -39,6 +39,9 @@ void wad_close(struct wad *wad);
 /// Reads a whole lump into memory that `to` gives; *out is never NULL on success, also for an empty lump.
 bool wad_read(const struct wad *wad, uint32_t lump, const fa_allocator *to, uint8_t **out, struct failure *failure);
 
+/// A name as it stands in the file, made upper case, printable and zero terminated.
+void wad_copy_name(char to[9], const uint8_t from[8]);
+
 /// Whether the lump has this name, in upper or lower case.
 bool wad_is_named(const struct wad_lump *lump, const char *name);
 

@@ -101,6 +101,73 @@ void forge_room(struct forge *forge)
     for (int i = 0; i < 10; i++) forge_put16(forge_find(forge, "THINGS"), things[i / 5][i % 5]);
 }
 
+static void put32(struct forge_lump *lump, uint32_t value)
+{
+    forge_put16(lump, (int)(value & 0xffff));
+    forge_put16(lump, (int)(value >> 16));
+}
+
+void forge_patch(struct forge_lump *lump, int width, int height, uint8_t texel)
+{
+    lump->size = 0;
+    forge_put16(lump, width);
+    forge_put16(lump, height);
+    put32(lump, 0);
+    int post = 5 + height;
+    for (int i = 0; i < width; i++) put32(lump, (uint32_t)(8 + 4 * width + i * post));
+    for (int i = 0; i < width; i++) {
+        assert_true(lump->size + (size_t)post <= FORGE_BYTES_MAX);
+        uint8_t *at = lump->bytes + lump->size;
+        memset(at, texel, (size_t)post);
+        at[0] = 0;
+        at[1] = (uint8_t)height;
+        at[post - 1] = 255;
+        lump->size += (size_t)post;
+    }
+}
+
+static void hang_texture(struct forge *forge)
+{
+    struct forge_lump *names = forge_add(forge, "PNAMES");
+    put32(names, 3);
+    put_name(names, "LEFT");
+    put_name(names, "NOWHERE");
+    put_name(names, "RIGHT");
+    struct forge_lump *texture = forge_add(forge, "TEXTURE1");
+    put32(texture, 1);
+    put32(texture, 8);
+    put_name(texture, "BRICKS");
+    put32(texture, 0);
+    forge_put16(texture, 24);
+    forge_put16(texture, 16);
+    put32(texture, 0);
+    forge_put16(texture, 2);
+    static const int patches[2][5] = {{0, 0, 0, 0, 0}, {16, 4, 2, 0, 0}};
+    for (int i = 0; i < 10; i++) forge_put16(texture, patches[i / 5][i % 5]);
+    forge_patch(forge_add(forge, "LEFT"), 16, 16, 10);
+    forge_patch(forge_add(forge, "RIGHT"), 8, 8, 20);
+}
+
+void forge_hung_room(struct forge *forge)
+{
+    forge_room(forge);
+    struct forge_lump *sides = forge_find(forge, "SIDEDEFS");
+    for (size_t side = 0; side < sides->size / 30; side++) memcpy(sides->bytes + side * 30 + 20, "bricks\0", 8);
+    struct forge_lump *palette = forge_add(forge, "PLAYPAL");
+    palette->size = 768;
+    for (int i = 0; i < 256; i++) {
+        palette->bytes[3 * i] = (uint8_t)i;
+        palette->bytes[3 * i + 1] = (uint8_t)(2 * i);
+        palette->bytes[3 * i + 2] = (uint8_t)(255 - i);
+    }
+    hang_texture(forge);
+    (void)forge_add(forge, "F_START");
+    struct forge_lump *flat = forge_add(forge, "FLOOR0_1");
+    flat->size = 4096;
+    for (size_t i = 0; i < flat->size; i++) flat->bytes[i] = (uint8_t)(30 + i % 2);
+    (void)forge_add(forge, "F_END");
+}
+
 static void write32(FILE *file, int64_t value)
 {
     for (int i = 0; i < 4; i++) (void)fputc((int)((uint64_t)value >> (8 * i) & 0xff), file);
@@ -150,14 +217,13 @@ void forge_clean(void)
 static struct allocation {
     _Alignas(16) struct allocation *before;
 } * last_allocation;
-static uint32_t allocations_left;
+static uint32_t allocation_refused; // number of the one that is, counted down
 
 static void *allocate(void *ctx, size_t size, size_t align)
 {
     (void)ctx;
     assert_true(size > 0 && align <= _Alignof(struct allocation));
-    if (allocations_left == 0) return NULL;
-    if (allocations_left != FORGE_UNLIMITED) allocations_left--;
+    if (allocation_refused-- == 0) return NULL;
     struct allocation *made = malloc(sizeof *made + size);
     assert_non_null(made);
     memset(made + 1, 0xcd, size); // groups and scopes do not zero either
@@ -166,9 +232,9 @@ static void *allocate(void *ctx, size_t size, size_t align)
     return made + 1;
 }
 
-struct memory forge_memory(uint32_t most)
+struct memory forge_memory(uint32_t refused)
 {
-    allocations_left = most;
+    allocation_refused = refused;
     return (struct memory){.level = {.alloc = allocate}, .scratch = {.alloc = allocate}};
 }
 

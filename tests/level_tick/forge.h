@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FORGE_LUMPS_MAX 16
+#define FORGE_LUMPS_MAX 24
 #define FORGE_BYTES_MAX 4096
 
 struct forge_lump {
@@ -31,6 +31,14 @@ struct forge {
 /// A level called MAP01: a room of 512 by 512 units around the origin with a square pillar in its middle, two things.
 void forge_room(struct forge *forge);
 
+/// The same room with art: its walls are of the texture BRICKS, 24 by 16, which is put together from the patch LEFT, 16 by 16, at 0 and
+/// RIGHT, 8 by 8, at (16, 4); its floor is the flat FLOOR0_1. Texels of LEFT are 10, of RIGHT 20, of the flat 30 + their column % 2;
+/// colour n of the palette is (n, 2n, 255 - n). PNAMES names one more patch that is not there.
+void forge_hung_room(struct forge *forge);
+
+/// Makes a lump a patch with one post a column, all texels `texel`.
+void forge_patch(struct forge_lump *lump, int width, int height, uint8_t texel);
+
 /// The lump with this name; fails the test when there is none.
 struct forge_lump *forge_find(struct forge *forge, const char *name);
 
@@ -49,9 +57,9 @@ const char *forge_write(const struct forge *forge);
 /// Removes the file written last.
 void forge_clean(void);
 
-/// Memory from malloc() that refuses after `most` allocations of both kinds; FORGE_UNLIMITED: never.
+/// Memory from malloc() that refuses one allocation, by number of both kinds together; FORGE_UNLIMITED: none.
 #define FORGE_UNLIMITED UINT32_MAX
-struct memory forge_memory(uint32_t most);
+struct memory forge_memory(uint32_t refused);
 
 /// Frees all of it.
 void forge_forget(void);

@@ -26,10 +26,10 @@ static bool read_level(const char *path, const struct memory *memory, struct fai
     return good;
 }
 
-/// Everything from the file to the regions, with memory for so many allocations.
-static bool build(const char *path, uint32_t most, struct failure *failure)
+/// Everything from the file to the regions; one allocation is refused.
+static bool build(const char *path, uint32_t refused, struct failure *failure)
 {
-    struct memory memory = forge_memory(most);
+    struct memory memory = forge_memory(refused);
     if (!read_level(path, &memory, failure) || !walls_build(&level, &memory, &walls, failure) ||
         !grid_create(&level, &walls, &memory, &grid, failure))
         return false;
@@ -183,14 +183,14 @@ static void refused_memory_is_said(void **state)
     (void)state;
     struct failure failure = {.text = ""};
     const char *path = forge_write(&forge);
-    uint32_t most = 0;
-    while (!build(path, most, &failure)) {
-        if (strncmp(failure.text, "no memory", 9) != 0) fail_msg("allocation %u: '%s'", most, failure.text);
+    uint32_t refused = 0;
+    while (!build(path, refused, &failure)) {
+        if (strncmp(failure.text, "no memory", 9) != 0) fail_msg("allocation %u: '%s'", refused, failure.text);
         failure.text[0] = '\0';
-        most++;
+        refused++;
     }
     forge_clean();
-    assert_true(most > 20); // tables of the file, blocks, cells, areas
+    assert_true(refused > 20); // tables of the file, blocks, cells, areas
 }
 
 static void roots_are_exact(void **state)
