@@ -25,14 +25,20 @@ static struct box shape_box(const struct tile *tile, struct spot a, struct spot 
     return box;
 }
 
-static float segment_distance(struct spot p, struct spot a, struct spot b)
+/// Where on the segment the point nearest to p lies: 0 at a, 1 at b.
+static float segment_part(struct spot p, struct spot a, struct spot b)
 {
     float dx = b.x - a.x;
     float dy = b.y - a.y;
     float square = dx * dx + dy * dy;
     float part = square > 0 ? ((p.x - a.x) * dx + (p.y - a.y) * dy) / square : 0;
-    part = fminf(fmaxf(part, 0), 1);
-    return hypotf(p.x - a.x - part * dx, p.y - a.y - part * dy);
+    return fminf(fmaxf(part, 0), 1);
+}
+
+static float segment_distance(struct spot p, struct spot a, struct spot b)
+{
+    float part = segment_part(p, a, b);
+    return hypotf(p.x - a.x - part * (b.x - a.x), p.y - a.y - part * (b.y - a.y));
 }
 
 static struct spot pixel_centre(int32_t x, int32_t y)
@@ -58,6 +64,12 @@ static void blend(struct tile *tile, int32_t x, int32_t y, struct colour colour,
 
 void tile_segment(struct tile *tile, struct spot a, struct spot b, float width, struct colour colour, float alpha)
 {
+    tile_ribbon(tile, a, b, width, &colour, 1, alpha);
+}
+
+void tile_ribbon(struct tile *tile, struct spot a, struct spot b, float width, const struct colour *colours,
+                 uint32_t count, float alpha)
+{
     struct box box = shape_box(tile, a, b, width);
     // A line thinner than a pixel is drawn a pixel wide and fainter.
     float strength = alpha * fminf(width, 1);
@@ -65,7 +77,9 @@ void tile_segment(struct tile *tile, struct spot a, struct spot b, float width, 
     for (int32_t y = box.top; y < box.bottom; y++) {
         for (int32_t x = box.left; x < box.right; x++) {
             float part = coverage(segment_distance(pixel_centre(x, y), a, b), radius);
-            if (part > 0) blend(tile, x, y, colour, part * strength);
+            if (part <= 0) continue;
+            uint32_t at = (uint32_t)(segment_part(pixel_centre(x, y), a, b) * (float)count);
+            blend(tile, x, y, colours[at < count ? at : count - 1], part * strength);
         }
     }
 }

@@ -42,6 +42,10 @@ static inline struct colour colour_scale(struct colour a, float factor)
 /// A segment `width` pixels wide, drawn over what is there.
 void tile_segment(struct tile *tile, struct spot a, struct spot b, float width, struct colour colour, float alpha);
 
+/// A segment in `count` colours, at equal distances from a to b.
+void tile_ribbon(struct tile *tile, struct spot a, struct spot b, float width, const struct colour *colours,
+                 uint32_t count, float alpha);
+
 /// Darkens the surroundings of a segment up to `radius` pixels from it.
 void tile_shade(struct tile *tile, struct spot a, struct spot b, float radius, float strength);
 

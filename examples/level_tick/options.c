@@ -18,6 +18,9 @@
 #define TICKS_DEFAULT "600"
 #define TICKS_MAX 10000000u
 #define HZ_MAX 1000u
+/// A quarter of what the pictures of the default map take, so that they come and go.
+#define ART_BUDGET_DEFAULT "2048"
+#define ART_BUDGET_MAX (1u << 20)
 
 enum {
     KEY_WAD = 256,
@@ -29,6 +32,7 @@ enum {
     KEY_WORKERS,
     KEY_FRAMES,
     KEY_SEED,
+    KEY_ART_BUDGET,
     KEY_PNG,
     KEY_PNG_EVERY,
     KEY_JSON,
@@ -51,6 +55,10 @@ static const struct argp_option accepted[] = {
     {NULL, 0, NULL, 0, "Running:", 3},
     {"workers", KEY_WORKERS, "N", 0, "Worker threads beside the main one, 0 to 192 (one less than processors)", 3},
     {"frames-in-flight", KEY_FRAMES, "N", 0, "Frames that may overlap, 1 to 16 (1)", 3},
+    {"art-budget", KEY_ART_BUDGET, "KIB", 0,
+     "Memory for textures, of which those near the camera and those that a picture needs are loaded "
+     "(" ART_BUDGET_DEFAULT ")",
+     3},
     {"hz", KEY_HZ, "N", 0, "Ticks per second, 0 = as fast as it goes (0)", 3},
     {NULL, 0, NULL, 0, "Results:", 4},
     {"png", KEY_PNG, "FILE", 0, "Draw the last tick", 4},
@@ -140,6 +148,7 @@ static error_t take_option(int key, char *text, struct argp_state *state)
         case KEY_SEED: return take_seed(parsing, text);
         case KEY_AGENTS: return take_number(parsing, "agents", text, 1, AGENTS_MAX, &options->agents);
         case KEY_TICKS: return take_number(parsing, "ticks", text, 1, TICKS_MAX, &options->ticks);
+        case KEY_ART_BUDGET: return take_number(parsing, "art-budget", text, 1, ART_BUDGET_MAX, &options->art_budget);
         case KEY_HZ: return take_number(parsing, "hz", text, 0, HZ_MAX, &options->hz);
         case KEY_WORKERS: return take_number(parsing, "workers", text, 0, FA_WORKERS_MAX, &options->workers);
         case KEY_FRAMES:
@@ -182,6 +191,7 @@ bool options_parse(int argc, char **argv, struct options *out, struct failure *f
         .agents = (uint32_t)strtoul(AGENTS_DEFAULT, NULL, 10),
         .ticks = (uint32_t)strtoul(TICKS_DEFAULT, NULL, 10),
         .workers = OPTIONS_WORKERS_AUTO,
+        .art_budget = (uint32_t)strtoul(ART_BUDGET_DEFAULT, NULL, 10),
         .frames_in_flight = 1,
     };
     struct parsing parsing = {.options = out, .failure = failure};

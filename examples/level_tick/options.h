@@ -20,7 +20,8 @@ struct options {
     uint32_t hz; // 0: as fast as it goes
     uint32_t workers;
     uint32_t frames_in_flight;
-    uint32_t png_every; // 0: the last tick only
+    uint32_t art_budget; // KiB
+    uint32_t png_every;  // 0: the last tick only
     bool list_maps;
     bool check;
     bool help; // printed already

@@ -145,6 +145,21 @@ static void print_crowd(const struct report *report)
     printf("; %" PRIu64 " rays\n", tallies->rays);
 }
 
+static void print_stream(const struct report *report)
+{
+    const struct run *run = report->run;
+    const struct gallery_tally *tally = &run->stream.gallery.tally;
+    char art[32];
+    char budget[32];
+    char peak[32];
+    printf("art        %u pictures, %s, %u missing; %s budget, %s at most\n", run->place.art.count,
+           bytes_text(run->place.art.bytes, art), run->place.art.missing, bytes_text(run->streams.budget, budget),
+           bytes_text(run->streams.reserved_peak, peak));
+    printf("stream     %" PRIu64 " loads, %" PRIu64 " evicted, %" PRIu64 " refused, %" PRIu64 " given up, %" PRIu64
+           " damaged; %" PRIu64 " drawn plain\n",
+           tally->loads, run->streams.evictions, run->streams.refused, tally->given_up, tally->damaged, tally->plain);
+}
+
 void report_print(const struct report *report)
 {
     print_world(report);
@@ -152,6 +167,7 @@ void report_print(const struct report *report)
     print_library(report);
     print_crowd(report);
     print_phases(report);
+    print_stream(report);
     printf("checksum   %016" PRIx64 "\n", report->run->checksum);
 }
 
@@ -211,6 +227,18 @@ static json_t *group_json(const struct report *report)
     const fa_group_info *group = &report->run->level_group;
     return json_pack("{s:s, s:I, s:I}", "name", group->name, "objects", integer(group->objects), "bytes",
                      integer(group->bytes));
+}
+
+static json_t *stream_json(const struct report *report)
+{
+    const struct run *run = report->run;
+    const struct gallery_tally *tally = &run->stream.gallery.tally;
+    return json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "pictures", integer(run->place.art.count), "missing",
+        integer(run->place.art.missing), "bytes", integer(run->place.art.bytes), "budget", integer(run->streams.budget),
+        "peak_bytes", integer(run->streams.reserved_peak), "loads", integer(tally->loads), "evictions",
+        integer(run->streams.evictions), "refused", integer(run->streams.refused), "given_up", integer(tally->given_up),
+        "damaged", integer(tally->damaged), "drawn_plain", integer(tally->plain));
 }
 
 /// What was allocated in each phase over the whole run, its time on the main lane, and what its tag held at most.
@@ -278,6 +306,7 @@ bool report_write_json(const struct report *report, struct output *output, struc
                 json_object_set_new(root, "time", tick_json(report)) == 0 &&
                 json_object_set_new(root, "library", library_json(report)) == 0 &&
                 json_object_set_new(root, "group", group_json(report)) == 0 &&
+                json_object_set_new(root, "stream", stream_json(report)) == 0 &&
                 json_object_set_new(root, "crowd", crowd_json(report)) == 0 &&
                 json_object_set_new(root, "phases", phases_json(report)) == 0 &&
                 json_object_set_new(root, "snapshot", snapshot_json(report)) == 0;

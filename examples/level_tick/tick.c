@@ -38,8 +38,9 @@ static bool refuse(struct failure *failure, const char *what, fa_status status)
 
 /// What a phase may hold, bytes: several times what the largest level takes with a million agents, so that only a leak gets there.
 static const uint64_t budgets[PHASE_COUNT] = {
-    [PHASE_LOAD] = UINT64_C(4) << 30, [PHASE_SENSE] = UINT64_C(1) << 30,  [PHASE_PLAN] = UINT64_C(1) << 30,
-    [PHASE_MOVE] = UINT64_C(1) << 30, [PHASE_EVENTS] = UINT64_C(1) << 30, [PHASE_RENDER] = UINT64_C(1) << 30,
+    [PHASE_LOAD] = UINT64_C(4) << 30,   [PHASE_STREAM] = UINT64_C(4) << 30, [PHASE_SENSE] = UINT64_C(1) << 30,
+    [PHASE_PLAN] = UINT64_C(1) << 30,   [PHASE_MOVE] = UINT64_C(1) << 30,   [PHASE_EVENTS] = UINT64_C(1) << 30,
+    [PHASE_RENDER] = UINT64_C(1) << 30,
 };
 
 static bool set_budgets(struct run *run, struct failure *failure)
@@ -59,12 +60,17 @@ static bool create_system(const struct options *options, struct run *run, struct
     config.frames_in_flight = options->frames_in_flight;
     if (options->workers != OPTIONS_WORKERS_AUTO) config.worker_count = options->workers;
     config.attached_max = 0;
-    // Touched before the first tick: for each lane a block in each frame in flight, and two for scopes and pool.
+    config.stream_bytes_max = (uint64_t)options->art_budget << 10;
+    // Touched before the first tick: for each lane a block in each frame in flight, and two for scopes and pool; four for the level; the
+    // art, and as much again, because what was evicted waits for its grace period.
     uint64_t lanes = (options->workers != OPTIONS_WORKERS_AUTO ? options->workers : (uint64_t)get_nprocs()) + 1;
-    config.prefault_bytes = lanes * (options->frames_in_flight + 2) * BLOCK_BYTES;
+    config.prefault_bytes = (lanes * (options->frames_in_flight + 2) + 4) * BLOCK_BYTES;
+    config.prefault_bytes += (2 * config.stream_bytes_max + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
     fa_status status = fa_create(&config, &run->fa);
     if (status != FA_OK) return refuse(failure, "framealloc cannot start", status);
     if (!set_budgets(run, failure)) return false;
+    // A reserve that is refused is routine, and counted.
+    (void)fa_suppress(run->fa, "FA402", true);
     run->w = fa_self(run->fa);
     run->workers = fa_worker_count(run->fa);
     run->frames_in_flight = options->frames_in_flight;
@@ -84,6 +90,8 @@ static bool fill_run(const struct options *options, const char *wad_path, struct
     uint32_t things = run->place.level.thing_count;
     uint32_t agents = options->agents > things ? options->agents : things;
     if (!load_world(run->w, &run->place, agents, options->seed, &run->world, failure)) return false;
+    uint64_t art_budget = (uint64_t)options->art_budget << 10;
+    if (!load_stream(run->w, &run->place, art_budget, &run->stream, failure)) return false;
     run->samples = heap_zeroed(run->w, options->ticks, sizeof *run->samples);
     run->pictures = heap_zeroed(run->w, FA_FRAMES_IN_FLIGHT_MAX, sizeof *run->pictures);
     run->picture_names = heap_zeroed(run->w, FA_FRAMES_IN_FLIGHT_MAX, sizeof *run->picture_names);
@@ -140,11 +148,21 @@ static bool in_phase(fa_worker *w, struct world *world, enum phase phase, struct
     return part(w, world, plan);
 }
 
-/// All phases of a tick, inside its frame.
-static bool simulate(fa_worker *w, struct world *world)
+/// Its jobs load pictures beside all other phases.
+static bool stream(fa_worker *w, struct stream *stream, struct world *world)
 {
+    FA_PHASE(w, phase_names[PHASE_STREAM]);
+    FA_TAG(w, phase_names[PHASE_STREAM]);
+    return stream_run(w, stream, world);
+}
+
+/// All phases of a tick, inside its frame.
+static bool simulate(struct run *run)
+{
+    fa_worker *w = run->w;
+    struct world *world = &run->world;
     struct plan plan;
-    if (!world_prepare(w, world)) return false;
+    if (!world_prepare(w, world) || !stream(w, &run->stream, world)) return false;
     // Searches run beside the sense phase: it looks at neither table nor cells.
     bool good = in_phase(w, world, PHASE_PLAN, &plan, plan_begin);
     good = good && in_phase(w, world, PHASE_SENSE, &plan, sense);
@@ -168,6 +186,13 @@ static bool number_name(const char *path, uint32_t tick, char *out, size_t size)
     return length > 0 && (size_t)length < size;
 }
 
+/// A fault is found when the tick has ended. A drawing ranks textures as it needs them, so the camera does it anew.
+static void render(struct run *run, struct render_target *target)
+{
+    (void)render_run(run->w, &run->world, &run->stream.gallery, target);
+    run->stream.ranked = false;
+}
+
 static bool draw_numbered(const struct options *options, struct run *run, struct failure *failure)
 {
     // The ring is as long as frames can be in flight: the slot's last picture is written.
@@ -180,7 +205,7 @@ static bool draw_numbered(const struct options *options, struct run *run, struct
     }
     *target = (struct render_target){.commit = true};
     if (!output_open(name, &target->output, failure)) return false;
-    (void)render_run(run->w, &run->world, target); // a fault is found when the tick has ended
+    render(run, target);
     return true;
 }
 
@@ -201,7 +226,7 @@ static bool draw(const struct options *options, struct run *run, struct failure 
     FA_TAG(run->w, phase_names[PHASE_RENDER]);
     if (world_is_faulty(&run->world)) return true;
     if (is_numbered(options, tick) && !draw_numbered(options, run, failure)) return false;
-    if (is_last(options, tick)) (void)render_run(run->w, &run->world, &run->picture);
+    if (is_last(options, tick)) render(run, &run->picture);
     return true;
 }
 
@@ -232,7 +257,7 @@ static bool run_tick(const struct options *options, struct run *run, struct fail
     fa_frame_result result;
     fa_status status = fa_frame_begin(run->fa);
     if (status != FA_OK) return refuse(failure, "a frame cannot begin", status);
-    bool good = simulate(run->w, &run->world) && draw(options, run, failure);
+    bool good = simulate(run) && draw(options, run, failure);
     status = fa_frame_end(run->fa, &result);
     if (status != FA_OK) return refuse(failure, "a frame cannot end", status);
     check_promotions(run, &result);
@@ -290,6 +315,7 @@ static fa_status let_go(struct run *run)
     }
     events_drop(run->w, &run->world);
     fa_status end = fa_frame_end(run->fa, NULL);
+    gallery_clear(run->w, &run->stream.gallery);
     load_free(run->w, &run->place);
     return status != FA_OK ? status : end;
 }
@@ -347,6 +373,7 @@ bool run_end(struct run *run, struct failure *failure)
     if (status != FA_OK) return refuse(failure, "the last frames cannot end", status);
     status = read_phases(run);
     if (status == FA_OK) status = fa_snapshot_take(run->fa, &run->snapshot);
+    if (status == FA_OK) status = fa_stream_stats_read(run->fa, &run->streams);
     if (status == FA_OK) status = fa_group_read(run->w, run->place.group, &run->level_group);
     if (status != FA_OK) return refuse(failure, "the phases cannot be read", status);
     fa_stats at_end = run->stats;
@@ -372,6 +399,7 @@ void run_destroy(struct run *run)
         fa_heap_free(run->w, run->samples);
         fa_heap_free(run->w, run->pictures);
         fa_heap_free(run->w, run->picture_names);
+        gallery_clear(run->w, &run->stream.gallery);
         load_free(run->w, &run->place);
         (void)fa_destroy(run->fa);
         run->fa = NULL;

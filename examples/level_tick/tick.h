@@ -3,17 +3,18 @@
 // A run: the system, the world, and the loop that ticks it.
 //
 //   run_begin    system, load phase (frame 1)
-//   run_ticks    a frame for each: plan beside sense, move beside sweep and audit, events, perhaps a picture
+//   run_ticks    a frame for each: stream, plan beside sense, move beside sweep and audit, events, perhaps a picture
 //   run_end      waits for everything that ticks left behind; then the numbers are final
 //   run_destroy  gives everything back
 //
 // The phases of a tick are waited for before the next begins, whatever the number of frames in flight. What
-// overlaps later ticks is the work that no tick depends on: freeing events, the audit, writing a picture.
+// overlaps later ticks is the work that no tick depends on: loading art, freeing events, the audit, writing a picture.
 #pragma once
 
 #include "load.h"
 #include "options.h"
 #include "render.h"
+#include "stream.h"
 
 #include <framealloc/framealloc.h>
 
@@ -24,6 +25,7 @@ struct run {
     fa_worker *w; // main lane
     struct world world;
     struct place place;
+    struct stream stream;
     uint32_t ticks; // that ran
     uint32_t sample_count;
     uint64_t *samples; // length of each tick without a picture, ns; heap memory
@@ -33,6 +35,7 @@ struct run {
     uint64_t failed_promotions;
     uint64_t leaked; // pool and heap objects and groups that were left when everything should have gone
     uint64_t checksum;
+    fa_stream_stats streams;            // as stats
     fa_stats stats;                     // at the end of run_end()
     fa_phase_stats phases[PHASE_COUNT]; // all frames together
     fa_group_info level_group;          // of the place, before it was freed

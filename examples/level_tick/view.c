@@ -60,8 +60,25 @@ struct colour view_sector(const struct view *view, uint16_t sector)
     if (s->floor == FLOOR_WATER) floor = rgb(0x1f6fa8);
     if (s->floor == FLOOR_ACID) floor = rgb(0x4f8a2a);
     if (s->floor == FLOOR_LAVA) floor = rgb(0xa8401c);
-    float light = 0.30f + 0.70f * (float)s->light / 255;
-    return colour_scale(floor, light);
+    return colour_scale(floor, view_light(s));
+}
+
+float view_light(const struct level_sector *sector)
+{
+    return 0.30f + 0.70f * (float)sector->light / 255;
+}
+
+struct colour view_floor(struct colour plain, struct texel texel, float light)
+{
+    struct colour colour = {(float)texel.r / 255, (float)texel.g / 255, (float)texel.b / 255};
+    return colour_mix(plain, colour_scale(colour, 1.2f * light), 0.7f);
+}
+
+struct colour view_wall(struct colour plain, struct colour texture)
+{
+    float brightest = fmaxf(fmaxf(texture.r, texture.g), fmaxf(texture.b, 0.02f));
+    struct colour bright = colour_scale(texture, fminf(0.95f / brightest, 2.6f));
+    return colour_mix(plain, bright, 0.75f);
 }
 
 struct colour view_goal(uint32_t slot)

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "canvas.h"
+#include "texels.h"
 #include "world.h"
 
 struct view {
@@ -31,5 +32,11 @@ static inline struct spot view_point(const struct view *view, struct point at)
 }
 
 struct colour view_sector(const struct view *view, uint16_t sector);
+/// How bright a sector is drawn, 0 to 1.
+float view_light(const struct level_sector *sector);
+/// A texel of a floor in the sector's light; some of its plain colour, which says how high it lies, is left.
+struct colour view_floor(struct colour plain, struct texel texel, float light);
+/// A colour of a texture, as bright as walls must be to be told from floors.
+struct colour view_wall(struct colour plain, struct colour texture);
 struct colour view_goal(uint32_t slot);
 struct colour view_agent(enum agent_state state);

@@ -3,7 +3,7 @@
 // See world.h: making the world, beginning a tick, the checksum.
 #include "world.h"
 
-const char *const phase_names[PHASE_COUNT] = {"load", "sense", "plan", "move", "events", "render"};
+const char *const phase_names[PHASE_COUNT] = {"load", "stream", "sense", "plan", "move", "events", "render"};
 
 /// Agents on smaller islands rest: a few cells are no place to walk to.
 #define ISLAND_WITH_GOALS 64u

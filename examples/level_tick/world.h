@@ -5,6 +5,7 @@
 // Who writes what, phase by phase (a phase ends before the next begins; "pure" is computed from seed and tick alone):
 //
 //   prepare  main lane     tick, goals, closed: pure
+//   stream   main lane     nothing of the world: which textures are in memory (stream.h)
 //   plan     main lane     paths.entries; jobs retain new paths, which reach paths.cells when their frame retires
 //   sense    one agent     senses[i], in frame memory
 //   move     one agent     next[i], born[i], heard[i] = 0
@@ -78,7 +79,7 @@ struct goal_slots {
     uint8_t count;
 };
 
-enum phase { PHASE_LOAD, PHASE_SENSE, PHASE_PLAN, PHASE_MOVE, PHASE_EVENTS, PHASE_RENDER, PHASE_COUNT };
+enum phase { PHASE_LOAD, PHASE_STREAM, PHASE_SENSE, PHASE_PLAN, PHASE_MOVE, PHASE_EVENTS, PHASE_RENDER, PHASE_COUNT };
 extern const char *const phase_names[PHASE_COUNT]; // as fa_phase_begin() is told
 
 struct event;

@@ -65,7 +65,7 @@ class CommandLine(unittest.TestCase):
         text = self.expect_good(self.run_crypt())
         for word in ("group      MAP01:", "freed at once", "ticks a second", "p50", "p99", "p99.9", "jobs", "stolen", "bytes", "sense", "plan", "move",
                      "events", "render", "pool", "freed by another lane", "promoted", "backlog", "peak",
-                     "CPU seconds", "checksum"):
+                     "CPU seconds", "art        6 pictures", "6 missing", "loads", "evicted", "refused", "checksum"):
             self.assertIn(word, text)
 
     def test_check_prints_the_checksum_alone(self):
@@ -100,13 +100,80 @@ class CommandLine(unittest.TestCase):
         self.assertGreater(report["phases"]["move"]["pool_allocs"], 0)
         self.assertIn("version", report["snapshot"])
 
+    # --- art --------------------------------------------------------------------------------------------------------
+
+    def draw(self, name, *arguments):
+        """Draws hung.wad; the bytes of the picture and the report's section about its art."""
+        result = self.run_program("--wad", "hung.wad", "--map", "MAP01", "--agents", "60", "--ticks", "200", "--png", name,
+                                  "--json", "art.json", *arguments)
+        if b"needs a build with Jansson" in result.stderr:
+            self.skipTest("built without Jansson")
+        self.expect_good(result)
+        with open(self.path("art.json"), encoding="utf-8") as file:
+            report = json.load(file)
+        with open(self.path(name), "rb") as file:
+            return file.read(), report["stream"], report["world"]["checksum"]
+
+    def test_pictures_show_the_art(self):
+        self.write("hung.wad", drawn_level.crypt(drawn_level.art()))
+        picture, art, checksum = self.draw("hung.png", "--workers", "1")
+        self.assertEqual((art["pictures"], art["missing"], art["damaged"], art["drawn_plain"]), (6, 0, 0, 0))
+        # Five flats of 64 by 64 and a texture of 128 by 128, 4 bytes a texel, with their smaller copies.
+        self.assertEqual(art["bytes"], 4 * (5 * 5461 + 21845))
+        self.assertGreaterEqual(art["loads"], 6)
+        self.assertEqual(art["evictions"], 0)
+        for arguments in (("--workers", "0"), ("--workers", "3"), ("--workers", "2", "--frames-in-flight", "4")):
+            self.assertEqual(self.draw("again.png", *arguments)[::2], (picture, checksum), arguments)
+        self.write("hung.wad", drawn_level.crypt())
+        plain, art, same = self.draw("plain.png", "--workers", "1")
+        self.assertEqual((art["missing"], art["loads"], art["bytes"]), (6, 0, 0))
+        self.assertNotEqual(picture, plain)
+        self.assertEqual(checksum, same)
+
+    def test_a_small_budget_evicts(self):
+        self.write("hung.wad", drawn_level.crypt(drawn_level.art()))
+        whole, _, checksum = self.draw("whole.png", "--workers", "2")
+        # Enough for the texture and one flat: the picture is drawn in parts and looks the same where each part fits.
+        picture, art, same = self.draw("small.png", "--workers", "2", "--art-budget", "132")
+        self.assertGreater(art["evictions"], 0)
+        self.assertLessEqual(art["peak_bytes"], 132 * 1024)
+        self.assertEqual((picture, same), (self.draw("again.png", "--workers", "0", "--art-budget", "132")[0], checksum))
+        if art["drawn_plain"] == 0:
+            self.assertEqual(picture, whole)
+        # Not even one picture fits.
+        _, art, same = self.draw("tiny.png", "--workers", "2", "--art-budget", "1")
+        self.assertEqual((art["loads"], art["peak_bytes"]), (0, 0))
+        self.assertGreater(art["refused"], 0)
+        self.assertGreater(art["drawn_plain"], 0)
+        self.assertEqual(checksum, same)
+
+    def test_damaged_art_is_no_reason_to_stop(self):
+        whole = drawn_level.art()
+        damages = {
+            "STONE_L": whole["STONE_L"][:300],
+            "PNAMES": whole["PNAMES"][:9],
+            "TEXTURE1": whole["TEXTURE1"][:-5],
+            "PLAYPAL": b"",
+            "FLOOR0_1": whole["FLOOR0_1"][:4095],
+            "F_END": None,
+        }
+        for lump, contents in damages.items():
+            with self.subTest(lump=lump):
+                others = {**whole, lump: contents}
+                others = {name: data for name, data in others.items() if data is not None}
+                self.write("hung.wad", drawn_level.crypt(others))
+                _, art, _ = self.draw("damaged.png", "--workers", "1")
+                self.assertEqual(art["damaged"] > 0, lump == "STONE_L")
+                self.assertEqual(art["missing"], {"PNAMES": 1, "FLOOR0_1": 1, "F_END": 5}.get(lump, 0))
+
     def test_list_maps(self):
         text = self.expect_good(self.run_program("--wad", "crypt.wad", "--list-maps"))
         self.assertRegex(text, r"\AMAP01 +\d+ lines +\d+ sectors +12 things\n\Z")
 
     def test_help(self):
         text = self.expect_good(self.run_program("--help"))
-        for option in ("wad", "map", "list-maps", "agents", "ticks", "hz", "workers", "frames-in-flight", "seed", "png",
+        for option in ("wad", "map", "list-maps", "agents", "ticks", "hz", "workers", "frames-in-flight", "seed", "art-budget",
+                       "png",
                        "json", "check"):
             self.assertIn("--" + option, text)
 
@@ -153,6 +220,8 @@ class CommandLine(unittest.TestCase):
                 (["--frames-in-flight", "0"], "from 1 to 16"),
                 (["--frames-in-flight", "17"], "from 1 to 16"),
                 (["--hz", "1001"], "--hz takes"),
+                (["--art-budget", "0"], "--art-budget takes a number from 1"),
+                (["--art-budget", "1048577"], "--art-budget takes"),
                 (["--seed", "18446744073709551616"], "--seed takes"),
                 (["--seed", "0x10"], "--seed takes"),
                 (["--map", ""], "--map takes a name"),

@@ -67,7 +67,7 @@ def lumps(drawing, things=()):
         return vertices.setdefault((x * SQUARE, y * SQUARE), len(vertices))
 
     def side(number):
-        sides.append(struct.pack("<hh8s8s8sH", 0, 0, b"-", b"-", b"-", number))
+        sides.append(struct.pack("<hh8s8s8sH", 0, 0, b"-", b"STONE", b"STONE", number))
         return len(sides) - 1
 
     def line(a, b, front, back):
@@ -97,8 +97,32 @@ def lumps(drawing, things=()):
     }
 
 
-def wad(maps, kind=b"PWAD"):
-    """A whole file from {map name: lumps}."""
+def patch(width, height, texel):
+    """A picture of one post a column; texel(x, y) is a number of the palette."""
+    columns = [bytes([0, height, 0] + [texel(x, y) for y in range(height)] + [0, 255]) for x in range(width)]
+    begins = [8 + 4 * width + sum(map(len, columns[:x])) for x in range(width)]
+    return struct.pack("<4h%dI" % width, width, height, 0, 0, *begins) + b"".join(columns)
+
+
+def art():
+    """The lumps that pictures are made of: the texture STONE, of two patches, and a flat for every kind of floor."""
+    texture = struct.pack("<8siHHiH", b"STONE", 0, 128, 128, 0, 2)
+    texture += b"".join(struct.pack("<hhHHH", x, 0, x // 64, 1, 0) for x in (0, 64))
+    found = {
+        "PLAYPAL": bytes(value for n in range(256) for value in (n, n // 2, 255 - n)),
+        "PNAMES": struct.pack("<i8s8s", 2, b"STONE_L", b"STONE_R"),
+        "TEXTURE1": struct.pack("<ii", 1, 8) + texture,
+        "STONE_L": patch(64, 128, lambda x, y: (x * y) % 200),
+        "STONE_R": patch(64, 128, lambda x, y: (x + y) % 200),
+        "F_START": b"",
+    }
+    for number, (_, _, name, _) in enumerate(SECTORS.values()):
+        found[name.decode()] = bytes((number * 40 + x % 8 + y % 8) for y in range(64) for x in range(64))
+    return {**found, "F_END": b""}
+
+
+def wad(maps, kind=b"PWAD", others=None):
+    """A whole file from {map name: lumps} and lumps that belong to no map."""
     data, directory = b"", b""
 
     def add(name, contents):
@@ -110,10 +134,12 @@ def wad(maps, kind=b"PWAD"):
         add(name, b"")
         for part, contents in parts.items():
             add(part, contents)
+    for name, contents in (others or {}).items():
+        add(name, contents)
     return struct.pack("<4sii", kind, len(directory) // 16, 12 + len(data)) + data + directory
 
 
-def crypt():
+def crypt(others=None):
     """The level that checksums are compared on: rooms, doors, steps, ledges, water and a few things."""
     things = [(x * 640 + 96, y * 224 + 96, 3004) for x in range(3) for y in range(4)]
-    return wad({"MAP01": lumps(CRYPT, things)})
+    return wad({"MAP01": lumps(CRYPT, things)}, others=others)
