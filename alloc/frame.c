@@ -45,11 +45,20 @@ static unsigned char *window_end(const fai_lane *lane, const fai_arena *arena)
     return large == 0 || large >= (uint64_t)(arena->end - arena->cursor) ? arena->end : arena->cursor + large;
 }
 
+static void end_window_at_limit(fai_lane *lane, const fai_arena *arena)
+{
+    uint64_t room = fai_lane_budget_room(&lane->budgets[FA_LANE_USE_FRAME],
+                                         fai_arena_bytes(arena, &lane->memory->blocks));
+    if (room < (uint64_t)(lane->hot.frame_end - arena->cursor))
+        lane->hot.frame_end = arena->cursor + (room & ~UINT64_C(15));
+}
+
 void fai_lane_load_frame(fai_lane *lane)
 {
     const fai_arena *arena = &lane->frame[lane->slot];
     lane->hot.frame_cursor = arena->cursor;
     lane->hot.frame_end = lane->counts_frame ? arena->cursor : window_end(lane, arena);
+    if (FA_UNLIKELY(fai_lane_budget_is_set(&lane->budgets[FA_LANE_USE_FRAME]))) end_window_at_limit(lane, arena);
     if (fai_label_tag(lane->label) == 0 || lane->counts_frame) return;
     uint64_t paid = lane->credit - (fai_arena_bytes(arena, &lane->memory->blocks) - lane->label_bytes);
     if (paid < (uint64_t)(lane->hot.frame_end - arena->cursor))
@@ -75,6 +84,7 @@ static fai_arena *store_scope(fai_lane *lane)
 void fai_lane_leave_frame(fai_lane *lane)
 {
     if (lane->slot == FAI_NO_SLOT) return;
+    fai_lane_note(lane, FA_LANE_USE_FRAME);
     (void)fai_lane_store_frame(lane);
     if (lane->label != 0) fai_lane_suspend_label(lane);
     lane->start_count = 0;
@@ -145,6 +155,13 @@ static uint64_t most_bytes(const fai_lane *lane, size_t size, size_t align)
     return ((size + FA_ALIGN_DEFAULT - 1) & ~(size_t)(FA_ALIGN_DEFAULT - 1)) + gap;
 }
 
+/// Whether the budgets of lane and tag allow `bytes` more.
+static bool may_allocate(fai_lane *lane, uint64_t bytes)
+{
+    if (fai_lane_grant(lane, FA_LANE_USE_FRAME, bytes, bytes) == 0) return false;
+    return fai_label_tag(lane->label) == 0 || fai_lane_reserve_frame(lane, bytes);
+}
+
 void *fa_frame_alloc_slow(fa_worker *w, size_t size, size_t align)
 {
     fai_lane *lane = fai_lane_of(w);
@@ -153,7 +170,7 @@ void *fa_frame_alloc_slow(fa_worker *w, size_t size, size_t align)
         fai_report_outside(lane, "frame allocation");
         return NULL;
     }
-    if (fai_label_tag(lane->label) != 0 && !fai_lane_reserve_frame(lane, most_bytes(lane, size, align))) return NULL;
+    if (!may_allocate(lane, most_bytes(lane, size, align))) return NULL;
     void *p = alloc_frame(lane, size, align);
     if (p == NULL) { // once more if something can be given back; a sink that it calls finds the window as it should be
         fai_lane_trim(lane);
@@ -163,6 +180,7 @@ void *fa_frame_alloc_slow(fa_worker *w, size_t size, size_t align)
     if (p != NULL && lane->counts_frame) fai_lane_count(lane, FAI_USE_FRAME, 0);
     if (p != NULL) fai_lane_note_large(lane, "frame", size);
     fill_new(lane, p, size);
+    if (p != NULL) fai_lane_note(lane, FA_LANE_USE_FRAME);
     return p;
 }
 
@@ -215,10 +233,11 @@ bool fai_lane_extend_frame(fai_lane *lane, void *p, size_t old_size, size_t new_
     if (!fai_lane_may_use(lane) || lane->slot == FAI_NO_SLOT) return false;
     fai_arena *arena = fai_lane_store_frame(lane);
     uint64_t more = (uint64_t)(new_size - old_size) + FA_ALIGN_DEFAULT; // at most
-    bool paid = fai_label_tag(lane->label) == 0 || new_size > FAI_ARENA_SPAN_MIN || fai_lane_reserve_frame(lane, more);
-    if (!paid) return false; // a sink that heard of it may have allocated: the window is as it left it
+    // If not, a sink that heard of it may have allocated: the window is as it left it.
+    if (new_size <= FAI_ARENA_SPAN_MIN && !may_allocate(lane, more)) return false;
     bool extended = extend(lane, arena, p, old_size, new_size);
     fai_lane_load_frame(lane);
+    if (extended) fai_lane_note(lane, FA_LANE_USE_FRAME);
     return extended;
 }
 

@@ -26,6 +26,7 @@
 #include "alloc/handle.h"
 #include "alloc/job_memory.h"
 #include "alloc/label.h"
+#include "alloc/lane_budget.h"
 #include "alloc/records.h"
 #include "alloc/remote.h"
 #include "alloc/shared_arena.h"
@@ -221,6 +222,9 @@ typedef struct fai_lane {
     uint64_t frame_blocks[FA_FRAMES_IN_FLIGHT_MAX]; // … and the part of each slot in its capacity
     fai_mailbox mailbox;
     FAI_ATOMIC(uint64_t) stream_plan; // see evict.c
+    fai_lane_budget budgets[FA_LANE_USES];
+    FAI_ATOMIC(uint64_t)
+        adopted; // bytes of spans that became this lane's less those that became another's, modulo 2^64
 } fai_lane;
 
 /// Tick hooks: nobody spoke of them, they were declared, they were called.
@@ -506,6 +510,26 @@ bool fai_label_charge(fai_lane *lane, uint32_t label, fai_use use, uint64_t byte
 uint64_t fai_label_charge_ahead(fai_lane *lane, uint32_t label, fai_use use, uint64_t need, uint64_t want);
 /// [owner] Takes back what was charged, on any lane.
 void fai_label_refund(fai_lane *lane, uint32_t label, fai_use use, uint64_t bytes);
+
+/// [owner] At least `need` and at most `want` bytes more of what the lane's budget allows; 0: refused, which was reported and counted.
+static inline uint64_t fai_lane_grant(fai_lane *lane, fa_lane_use use, uint64_t need, uint64_t want)
+{
+    if (FA_LIKELY(!fai_lane_budget_is_set(&lane->budgets[use]))) return want;
+    return fai_lane_grant_slow(lane, use, need, want);
+}
+
+/// [owner] After something was allocated: has the budget's peak and soft limit looked at.
+static inline void fai_lane_note(fai_lane *lane, fa_lane_use use)
+{
+    if (FA_UNLIKELY(fai_lane_budget_is_set(&lane->budgets[use]))) fai_lane_note_slow(lane, use);
+}
+
+/// [any] A span that one lane's statistics count now lies with another.
+static inline void fai_lane_adopt_bytes(fai_lane *from, fai_lane *to, uint64_t bytes)
+{
+    (void)fai_sub_relaxed(&from->adopted, bytes);
+    (void)fai_add_relaxed(&to->adopted, bytes);
+}
 
 /// [owner] A purse for a tag that has none; NULL: no memory.
 fai_purse *fai_lane_make_purse(fai_lane *lane, uint32_t tag);

@@ -54,6 +54,7 @@ static void *alloc_span(fai_lane *lane, size_t size, size_t align, fai_kind acco
         return NULL;
     }
     size_t reserved = fai_span_size(size, align);
+    if (fai_lane_grant(lane, FA_LANE_USE_OBJECTS, reserved, reserved) == 0) return NULL;
     if (!fai_label_charge(lane, lane->label, use_of(account), reserved)) return NULL;
     void *p = take_span(lane, size, align, account);
     if (p == NULL) {
@@ -76,6 +77,7 @@ static void *alloc_span(fai_lane *lane, size_t size, size_t align, fai_kind acco
     mark_allocated(lane, p, size, reserved, account, caller);
     fai_lane_note_large(lane, account == FAI_KIND_POOL ? "pool" : "heap", size);
     fai_lane_tell_alloc(lane, account, p, size);
+    fai_lane_note(lane, FA_LANE_USE_OBJECTS);
     return p;
 }
 
@@ -146,11 +148,13 @@ bool fai_lane_flush_tag(fai_lane *lane, uint32_t tag)
     return any;
 }
 
-/// Charges up to `want` objects to the lane's tag; how many.
+/// As many objects, up to `want`, as the lane's budget allows and its tag was charged for.
 static uint32_t charge_objects(fai_lane *lane, uint32_t size_class, uint32_t want)
 {
     uint32_t size = fai_class_size(size_class);
-    uint64_t granted = fai_label_charge_ahead(lane, lane->label, FAI_USE_POOL, size, (uint64_t)want * size);
+    uint64_t allowed = fai_lane_grant(lane, FA_LANE_USE_OBJECTS, size, (uint64_t)want * size);
+    if (allowed == 0) return 0;
+    uint64_t granted = fai_label_charge_ahead(lane, lane->label, FAI_USE_POOL, size, allowed);
     fai_label_refund(lane, lane->label, FAI_USE_POOL, granted % size);
     return (uint32_t)(granted / size);
 }
@@ -229,6 +233,7 @@ void *fa_pool_alloc_slow(fa_worker *w, size_t size, size_t align)
     if (lane->exact)
         mark_allocated(lane, p, size, fai_class_size(size_class), FAI_KIND_POOL, __builtin_return_address(0));
     fai_lane_tell_alloc(lane, FAI_KIND_POOL, p, size);
+    fai_lane_note(lane, FA_LANE_USE_OBJECTS);
     return p;
 }
 
@@ -535,7 +540,10 @@ bool fa_pool_alloc_batch(fa_worker *w, size_t n, size_t size, size_t align, void
             fai_lane_tell_alloc(lane, FAI_KIND_POOL, out[i], size);
         }
     fai_lane_report_damage(lane);
-    if (got == n) return true;
+    if (got == n) {
+        fai_lane_note(lane, FA_LANE_USE_OBJECTS);
+        return true;
+    }
     fa_pool_free_batch(w, got, out);
     if (small && got > 0) // they were never handed out; without any, the magazines may be those that nobody writes
         w->magazines[size_class].state -= (uint64_t)got << 8;
@@ -587,6 +595,7 @@ void *fa_heap_alloc(fa_worker *w, size_t size, size_t align)
         return NULL;
     }
     uint32_t bytes = fai_class_size(size_class);
+    if (fai_lane_grant(lane, FA_LANE_USE_OBJECTS, bytes, bytes) == 0) return NULL;
     if (!fai_label_charge(lane, lane->label, FAI_USE_HEAP, bytes)) return NULL;
     void *p;
     uint32_t taken = take_objects(lane, FAI_KIND_HEAP, size_class, &p, 1);
@@ -603,6 +612,7 @@ void *fa_heap_alloc(fa_worker *w, size_t size, size_t align)
     lane->stats.heap_live_bytes += bytes;
     if (lane->exact) mark_allocated(lane, p, size, bytes, FAI_KIND_HEAP, __builtin_return_address(0));
     fai_lane_tell_alloc(lane, FAI_KIND_HEAP, p, size);
+    fai_lane_note(lane, FA_LANE_USE_OBJECTS);
     return p;
 }
 

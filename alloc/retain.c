@@ -151,6 +151,7 @@ static void *move_to_heap(fai_memory *memory, const fai_retained *item, fa_promo
     main_lane->stats.heap_live++;
     main_lane->stats.heap_live_bytes += (int64_t)span->size;
     main_lane->stats.heap_allocs++;
+    fai_lane_adopt_bytes(main_lane, fai_memory_lane(memory, fai_info_lane(info)), span->size);
     fai_record_promoted(main_lane, item->object, item->size, span->size);
     fai_lane_tell_alloc(main_lane, FAI_KIND_HEAP, item->object, item->size);
     return item->object;

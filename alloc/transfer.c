@@ -82,11 +82,12 @@ fa_status fa_transfer_send(fa_worker *w, void *p, fa_transfer *out)
 }
 
 /// A span of whole blocks is no part of any lane's block: a word makes it the receiver's.
-static void adopt(const fai_lane *lane, const void *p)
+static void adopt(fai_lane *lane, const void *p)
 {
     const fai_blocks *blocks = &lane->memory->blocks;
     uint32_t unit = fai_unit_of(blocks, p), info = fai_load_relaxed(&blocks->unit_info[unit]);
     if (fai_info_kind(info) != FAI_KIND_SPAN || !fai_span_is_whole(&blocks->slabs[unit])) return;
+    fai_lane_adopt_bytes(fai_memory_lane(lane->memory, fai_info_lane(info)), lane, blocks->slabs[unit].size);
     fai_store_relaxed(&blocks->unit_info[unit], fai_info_make(lane->hot.index, fai_info_tag(info), FAI_KIND_SPAN, 0));
 }
 

@@ -102,6 +102,8 @@ static void table_of_codes(const test_case *at)
         {"FA301", FA_SEVERITY_WARNING, "global memory limit reached"},
         {"FA302", FA_SEVERITY_WARNING, "tag budget exceeded"},
         {"FA303", FA_SEVERITY_WARNING, "soft tag budget crossed"},
+        {"FA304", FA_SEVERITY_WARNING, "lane budget exceeded"},
+        {"FA305", FA_SEVERITY_WARNING, "soft lane budget crossed"},
         {"FA401", FA_SEVERITY_ERROR, "invalid handle"},
         {"FA402", FA_SEVERITY_WARNING, "stream budget exhausted"},
         {"FA901", FA_SEVERITY_ERROR, "internal error"},

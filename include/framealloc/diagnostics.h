@@ -43,6 +43,10 @@ typedef enum fa_severity {
       "an allocation was refused because it would exceed the hard budget of its tag")                                  \
     X(FA303, FA_SEVERITY_WARNING, "soft tag budget crossed",                                                           \
       "an allocation was allowed that brings its tag above the soft budget")                                           \
+    X(FA304, FA_SEVERITY_WARNING, "lane budget exceeded",                                                              \
+      "an allocation was refused because it would exceed the hard budget of its lane")                                 \
+    X(FA305, FA_SEVERITY_WARNING, "soft lane budget crossed",                                                          \
+      "an allocation was allowed that brings its lane above the soft budget")                                          \
     X(FA401, FA_SEVERITY_ERROR, "invalid handle", "the handle was freed, belongs to another system or never was one")  \
     X(FA402, FA_SEVERITY_WARNING, "stream budget exhausted",                                                           \
       "a reservation was refused: it does not fit, and what could be evicted would not make enough room")              \

@@ -101,6 +101,33 @@ typedef struct fa_tag_stats {
 /// [any] FA_ERROR_INVALID: NULL, or no tag of this system.
 FA_API fa_status fa_tag_stats_read(const fa_system *fa, fa_tag tag, fa_tag_stats *out);
 
+/// Kinds of memory that a lane may have budgets for.
+typedef enum fa_lane_use {
+    FA_LANE_USE_FRAME, // frame memory of the frame that the lane is in
+    FA_LANE_USE_OBJECTS, // pool and heap objects that belong to the lane, those at hand in magazines included, in bytes as reserved
+    FA_LANE_USES
+} fa_lane_use;
+
+/// [any] Limits what lane number `lane` may hold, bytes; 0 = no limit. Beyond `hard` allocations of the lane are refused (NULL, FA304 once a frame
+/// and kind, fa_lane_budget.denied), exactly `hard` is allowed; crossing `soft` is reported each time (FA305) and allowed. Tags do not
+/// matter. Exact: no lane charges ahead. A lane that is in a frame meanwhile takes note of it when it next needs a window (frame memory: 2 MiB
+/// at most) or objects for a magazine (62 of a class at most). Objects count with the lane that made them until they are freed and have come home; those in
+/// blocks of their own with who received them (transfer.h). A budget below what is held refuses until enough was freed.
+/// FA_ERROR_INVALID: NULL, no such lane or kind, hard != 0 and soft > hard.
+FA_API fa_status fa_lane_budget_set(fa_system *fa, uint32_t lane, fa_lane_use use, uint64_t soft, uint64_t hard);
+
+/// What a lane holds, as it saw itself at its last allocation from beyond windows and magazines, or end of a frame, while it had a budget.
+typedef struct fa_lane_budget {
+    uint64_t held;
+    uint64_t peak; // of it
+    uint64_t soft, hard;
+    uint64_t denied; // allocations that the budget refused
+    uint64_t warned; // crossings of `soft`
+} fa_lane_budget;
+
+/// [any] FA_ERROR_INVALID: NULL, no such lane or kind.
+FA_API fa_status fa_lane_budget_read(const fa_system *fa, uint32_t lane, fa_lane_use use, fa_lane_budget *out);
+
 // Phases ------------------------------------------------------------------------------------------------------------------
 
 /// [own] Begins a phase inside the current one, until fa_phase_end(), at the latest the end of the job or, outside jobs, of the frame (FA913
@@ -140,7 +167,7 @@ typedef struct fa_phase_stats {
     uint64_t frame_bytes;
     uint64_t
         frame_allocs; // calls that allocated, rolled back or not, copied arguments of jobs among them. Counted in checked systems and with
-        // fa_config.frame_counts; else 0: inlined code that only moves a cursor does not count
+    // fa_config.frame_counts; else 0: inlined code that only moves a cursor does not count
     uint64_t retained_bytes,
         retained; // of the frame memory, as asked for: what was listed, or would have been, when the frame retired
     uint64_t pool_bytes, pool_allocs;
