@@ -9,14 +9,10 @@
 
 #include <string.h>
 
-static size_t default_align(size_t align)
-{
-    return align != 0 ? align : FA_ALIGN_DEFAULT;
-}
-
+/// Everything that a table gives is aligned to 16 at least; 0 asks for no more.
 static bool is_aligned(const void *p, size_t align)
 {
-    return ((uintptr_t)p & (default_align(align) - 1)) == 0;
+    return align == 0 || ((uintptr_t)p & (align - 1)) == 0;
 }
 
 static void *move(const fa_allocator *a, void *p, size_t have, size_t new_size, size_t align)
@@ -32,12 +28,12 @@ static void *move(const fa_allocator *a, void *p, size_t have, size_t new_size, 
 
 static void *frame_alloc(void *ctx, size_t size, size_t align)
 {
-    return ctx != NULL ? fa_frame_alloc_aligned(ctx, size, default_align(align)) : NULL;
+    return ctx != NULL ? fa_frame_alloc_aligned(ctx, size, align) : NULL;
 }
 
 static void *scope_alloc(void *ctx, size_t size, size_t align)
 {
-    return ctx != NULL ? fa_scope_alloc_aligned(ctx, size, default_align(align)) : NULL;
+    return ctx != NULL ? fa_scope_alloc_aligned(ctx, size, align) : NULL;
 }
 
 static void leave_to_arena(void *ctx, void *p, size_t size)
@@ -74,13 +70,13 @@ static void *scope_realloc(void *ctx, void *p, size_t old_size, size_t new_size,
 static void *group_alloc(void *ctx, size_t size, size_t align)
 {
     const fa_group_source *source = ctx;
-    return source != NULL ? fa_group_alloc(source->worker, source->group, size, default_align(align)) : NULL;
+    return source != NULL ? fa_group_alloc(source->worker, source->group, size, align) : NULL;
 }
 
 static void *scratch_alloc(void *ctx, size_t size, size_t align)
 {
     const fa_scratch_source *source = ctx;
-    return source != NULL ? fa_scratch_alloc(source->worker, source->pool, size, default_align(align)) : NULL;
+    return source != NULL ? fa_scratch_alloc(source->worker, source->pool, size, align) : NULL;
 }
 
 /// Of memory that has no top of its own: another lane may have allocated behind it.
@@ -107,7 +103,7 @@ static void *scratch_realloc(void *ctx, void *p, size_t old_size, size_t new_siz
 
 static void *pool_alloc(void *ctx, size_t size, size_t align)
 {
-    return ctx != NULL ? fa_pool_alloc_aligned(ctx, size, default_align(align)) : NULL;
+    return ctx != NULL ? fa_pool_alloc_aligned(ctx, size, align) : NULL;
 }
 
 static void *heap_alloc(void *ctx, size_t size, size_t align)

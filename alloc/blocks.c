@@ -193,6 +193,17 @@ static bool is_resident(const fai_blocks *blocks, uint32_t block)
     return (fai_load_relaxed(&blocks->resident[block / 64]) >> block % 64 & 1) != 0;
 }
 
+/// Gives a claimed block, which the count no longer has, back to the system.
+static void forget(fai_blocks *blocks, uint32_t block)
+{
+    uint64_t bit = UINT64_C(1) << block % 64;
+    (void)fai_and_relaxed(&blocks->resident[block / 64], ~bit);
+    (void)fai_and_relaxed(&blocks->populated[block / 64], ~bit);
+    int refused = madvise(fai_block_start(blocks, block), FAI_BLOCK_BYTES, MADV_DONTNEED);
+    FA_ASSERT(refused == 0); // of a mapping of our own it cannot be
+    (void)refused;
+}
+
 /// Gives one free resident block back to the system, the highest; false if there is none.
 static bool purge_one(fai_blocks *blocks)
 {
@@ -202,12 +213,10 @@ static bool purge_one(fai_blocks *blocks)
             uint32_t block = word * 64 + 63 - (uint32_t)__builtin_clzll(spare);
             bit = UINT64_C(1) << block % 64;
             if (!claim_run(blocks, block, 1)) continue; // somebody takes it this moment: then it is needed
-            bool purged = is_resident(blocks, block) &&
-                          madvise(fai_block_start(blocks, block), FAI_BLOCK_BYTES, MADV_DONTNEED) == 0;
-            if (purged) {
-                (void)fai_and_relaxed(&blocks->resident[word], ~bit);
-                (void)fai_and_relaxed(&blocks->populated[word], ~bit);
+            bool purged = is_resident(blocks, block);
+            if (purged) { // out of the count first: a lane that asks meanwhile need not wait for the system call
                 (void)fai_sub_relaxed(&blocks->resident_count, 1u);
+                forget(blocks, block);
             }
             release_run(blocks, block, 1);
             if (purged) return true;
@@ -222,18 +231,37 @@ static void note_peak(fai_blocks *blocks, uint32_t now)
     while (now > peak && !fai_cas_relaxed(&blocks->resident_peak, &peak, now)) continue;
 }
 
-/// Accounts for `fresh` more resident blocks, purging free ones if the limit asks for it; false if it still refuses.
+/// Accounts for `fresh` more resident blocks if the limit has room for them.
+static bool charge_within(fai_blocks *blocks, uint32_t fresh, uint32_t flag)
+{
+    uint32_t word = fai_load_relaxed(&blocks->resident_count), now;
+    do {
+        now = word & ~FAI_BLOCKS_AHEAD;
+        if (now > blocks->limit || fresh > blocks->limit - now) return false;
+    } while (!fai_cas_relaxed(&blocks->resident_count, &word, (word + fresh) | flag));
+    note_peak(blocks, now + fresh);
+    return true;
+}
+
+/// Ends that the block which is provided ahead counts: whether one did, and this call ended it. With `drop` 1 it is
+/// out of the count, with 0 it stays.
+static bool end_ahead(fai_blocks *blocks, uint32_t drop)
+{
+    uint32_t word = fai_load_relaxed(&blocks->resident_count);
+    do {
+        if ((word & FAI_BLOCKS_AHEAD) == 0) return false;
+    } while (!fai_cas_relaxed(&blocks->resident_count, &word, (word & ~FAI_BLOCKS_AHEAD) - drop));
+    return true;
+}
+
+/// Accounts for `fresh` more resident blocks, purging free ones if the limit asks for it, the one that is provided ahead at last; false if
+/// it still refuses.
 static bool charge(fai_blocks *blocks, uint32_t fresh)
 {
-    for (;;) {
-        uint32_t now = fai_add_relaxed(&blocks->resident_count, fresh) + fresh;
-        if (now <= blocks->limit) {
-            note_peak(blocks, now);
-            return true;
-        }
-        (void)fai_sub_relaxed(&blocks->resident_count, fresh);
-        if (!purge_one(blocks)) return false;
-    }
+    do {
+        if (charge_within(blocks, fresh, 0)) return true;
+    } while (purge_one(blocks) || end_ahead(blocks, 1));
+    return false;
 }
 
 static void note_words(fai_blocks *blocks, uint32_t block)
@@ -256,6 +284,14 @@ static void touch_descriptors(fai_blocks *blocks, uint32_t block)
     *(volatile uint32_t *)&blocks->block_info[block].used = 0;
 }
 
+/// A claimed block that was charged.
+static void mark_resident(fai_blocks *blocks, uint32_t block)
+{
+    touch_descriptors(blocks, block);
+    (void)fai_and_relaxed(&blocks->populated[block / 64], ~(UINT64_C(1) << block % 64));
+    (void)fai_or_relaxed(&blocks->resident[block / 64], UINT64_C(1) << block % 64);
+}
+
 /// Makes the blocks of a claimed run resident; false when the limit refuses.
 static bool make_resident(fai_blocks *blocks, uint32_t first, uint32_t run)
 {
@@ -265,10 +301,7 @@ static bool make_resident(fai_blocks *blocks, uint32_t first, uint32_t run)
     if (!charge(blocks, fresh)) return false;
     note_words(blocks, first + run - 1);
     for (uint32_t block = first; block < first + run; block++) {
-        if (is_resident(blocks, block)) continue;
-        touch_descriptors(blocks, block);
-        (void)fai_and_relaxed(&blocks->populated[block / 64], ~(UINT64_C(1) << block % 64));
-        (void)fai_or_relaxed(&blocks->resident[block / 64], UINT64_C(1) << block % 64);
+        if (!is_resident(blocks, block)) mark_resident(blocks, block);
     }
     (void)fai_add_relaxed(&blocks->fresh, fresh);
     return true;
@@ -327,6 +360,19 @@ static void populate_one(fai_blocks *blocks)
     }
 }
 
+/// Provides a claimed block's pages; false: the limit refuses, or a lane needed what it counted for and took it off meanwhile. For that moment
+/// one block more than the limit may be there.
+static bool provide_ahead(fai_blocks *blocks, uint32_t block)
+{
+    if (!charge_within(blocks, 1, FAI_BLOCKS_AHEAD)) return false;
+    note_words(blocks, block);
+    mark_resident(blocks, block);
+    populate(blocks, block);
+    if (end_ahead(blocks, 0)) return true;
+    forget(blocks, block);
+    return false;
+}
+
 /// Claims an untouched block, touches it and leaves it free.
 static bool prefault_one(fai_blocks *blocks)
 {
@@ -334,8 +380,7 @@ static bool prefault_one(fai_blocks *blocks)
         uint32_t next;
         if (is_resident(blocks, block) || !run_looks_free(blocks, block, 1, &next)) continue;
         if (!claim_run(blocks, block, 1)) continue;
-        bool done = make_resident(blocks, block, 1);
-        if (done) populate(blocks, block);
+        bool done = is_resident(blocks, block) || provide_ahead(blocks, block);
         fai_blocks_give_any(blocks, block, 1);
         return done;
     }
@@ -368,10 +413,7 @@ void fai_blocks_maintain(fai_blocks *blocks)
     if (growing) {
         fai_store_relaxed(&blocks->fresh, 0u);
         blocks->purge_left = 0;
-        if (blocks->spare < SPARE_WANTED && fai_load_relaxed(&blocks->resident_count) < blocks->limit) {
-            (void)prefault_one(blocks);
-            fai_store_relaxed(&blocks->fresh, 0u); // its own block does not count as demand
-        }
+        if (blocks->spare < SPARE_WANTED) (void)prefault_one(blocks);
         return;
     }
     if (++blocks->spare_age >= SPARE_BOUNDARIES) {

@@ -51,6 +51,10 @@ typedef struct fai_block {
 
 struct fai_slab;
 
+/// Bit of resident_count: one of those counted is claimed by the main lane, which provides its pages before anybody needs it. A lane that the
+/// limit would refuse takes it off the count instead.
+#define FAI_BLOCKS_AHEAD (UINT32_C(1) << 31)
+
 typedef struct fai_blocks {
     // immutable after init
     unsigned char *base;
@@ -65,7 +69,7 @@ typedef struct fai_blocks {
     FAI_ATOMIC(uint64_t) *resident;
     FAI_ATOMIC(uint64_t) *populated; // of the resident blocks: all pages are there
     // shared
-    FAI_OWN_LINE FAI_ATOMIC(uint32_t) resident_count;
+    FAI_OWN_LINE FAI_ATOMIC(uint32_t) resident_count; // and FAI_BLOCKS_AHEAD
     FAI_ATOMIC(uint32_t) resident_peak;
     FAI_ATOMIC(uint32_t) fresh; // blocks taken untouched since the last maintenance
     FAI_ATOMIC(uint32_t) hint;  // first word of `used` worth looking at
@@ -77,6 +81,12 @@ typedef struct fai_blocks {
     uint32_t spare_age;  // maintenances since then
     uint32_t purge_left; // blocks to give back to the system, one a call
 } fai_blocks;
+
+/// [any] Blocks that count against the limit now.
+static inline uint32_t fai_blocks_resident(const fai_blocks *blocks)
+{
+    return fai_load_relaxed(&blocks->resident_count) & ~FAI_BLOCKS_AHEAD;
+}
 
 /// Address space for the library's tables: zeroed, memory comes with the first use of each page. NULL: refused. The other accepts NULL.
 void *fai_map(size_t bytes);

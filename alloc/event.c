@@ -282,7 +282,7 @@ void fai_events_look_at_memory(fai_memory *memory)
     fai_events *events = &memory->events;
     fai_lane *main_lane = fai_memory_lane(memory, 0);
     uint64_t limit = (uint64_t)blocks->limit << FAI_BLOCK_SHIFT, refused = fai_load_relaxed(&blocks->refused);
-    uint32_t resident = fai_load_relaxed(&blocks->resident_count), percent = memory->config.pressure_percent;
+    uint32_t resident = fai_blocks_resident(blocks), percent = memory->config.pressure_percent;
     uint64_t used = resident > blocks->spare ? (uint64_t)(resident - blocks->spare) << FAI_BLOCK_SHIFT : 0;
     bool pressed = percent > 0 && used >= limit / 100 * percent;
     if (pressed && !events->pressed) fai_event(main_lane, FA_EVENT_MEMORY_PRESSURE, NULL, used, limit, 0);

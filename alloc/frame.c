@@ -108,14 +108,6 @@ void fai_lane_switch_frame(fai_lane *lane, uint32_t slot, uint64_t number)
     fai_lane_load_frame(lane);
 }
 
-static bool align_is_valid(fai_lane *lane, size_t align)
-{
-    if (align != 0 && (align & (align - 1)) == 0) return true;
-    fai_report(lane->memory, lane, "FA903", "an alignment is a power of two", "pass _Alignof of the type, or 16",
-               "alignment %zu refused", align);
-    return false;
-}
-
 static void report_exhausted(fai_lane *lane, size_t size)
 {
     if (lane->exhausted_frame == lane->frame_number) return;
@@ -165,7 +157,7 @@ static bool may_allocate(fai_lane *lane, uint64_t bytes)
 void *fa_frame_alloc_slow(fa_worker *w, size_t size, size_t align)
 {
     fai_lane *lane = fai_lane_of(w);
-    if (!fai_lane_may_use(lane) || size == 0 || !align_is_valid(lane, align)) return NULL;
+    if (!fai_lane_may_use(lane) || size == 0 || !fai_lane_align(lane, &align, SIZE_MAX)) return NULL;
     if (lane->slot == FAI_NO_SLOT) {
         fai_report_outside(lane, "frame allocation");
         return NULL;
@@ -187,7 +179,7 @@ void *fa_frame_alloc_slow(fa_worker *w, size_t size, size_t align)
 void *fa_scope_alloc_slow(fa_worker *w, size_t size, size_t align)
 {
     fai_lane *lane = fai_lane_of(w);
-    if (!fai_lane_may_use(lane) || size == 0 || !align_is_valid(lane, align)) return NULL;
+    if (!fai_lane_may_use(lane) || size == 0 || !fai_lane_align(lane, &align, SIZE_MAX)) return NULL;
     void *p = alloc_scope(lane, size, align);
     if (p == NULL) {
         fai_lane_trim(lane);
@@ -251,6 +243,19 @@ bool fai_lane_extend_scope(fai_lane *lane, void *p, size_t old_size, size_t new_
 
 // Arrays ----------------------------------------------------------------------------------------------------------------
 
+bool fai_lane_align(const fai_lane *lane, size_t *align, size_t most)
+{
+    bool is_power = (*align & (*align - 1)) == 0;
+    if (FA_LIKELY(is_power && *align <= most)) {
+        if (*align < FA_ALIGN_DEFAULT) *align = FA_ALIGN_DEFAULT;
+        return true;
+    }
+    fai_report(lane->memory, lane, "FA903", "an alignment is a power of two, in the pool at most 4096",
+               is_power ? "ask the heap for more than 4096" : "pass _Alignof of the type, or 0 for 16",
+               "alignment %zu refused", *align);
+    return false;
+}
+
 void *fa_refuse_array(fa_worker *w, size_t count, size_t size)
 {
     if (w == NULL || !fai_lane_may_use(fai_lane_of(w))) return NULL;
@@ -263,9 +268,8 @@ void *fa_refuse_array(fa_worker *w, size_t count, size_t size)
 bool fa_frame_alloc_batch(fa_worker *w, size_t n, size_t size, size_t align, void **out)
 {
     if (w == NULL || out == NULL || size == 0) return false;
-    if (!fai_lane_may_use(fai_lane_of(w)) || !align_is_valid(fai_lane_of(w), align)) return false;
+    if (!fai_lane_may_use(fai_lane_of(w)) || !fai_lane_align(fai_lane_of(w), &align, SIZE_MAX)) return false;
     if (n == 0) return true;
-    if (align < FA_ALIGN_DEFAULT) align = FA_ALIGN_DEFAULT;
     size_t stride, bytes;
     if (__builtin_add_overflow(size, align - 1, &stride) || __builtin_mul_overflow(stride & ~(align - 1), n, &bytes))
         return fa_refuse_array(w, n, size) != NULL;

@@ -245,7 +245,6 @@ fa_handle fa_handle_alloc(fa_worker *w, size_t size, size_t align, const fa_hand
     fai_lane *lane = fai_lane_of(w);
     if (!fai_lane_may_use(lane)) return dangling;
     if (!fai_arena_request_is_valid(lane, size, &align)) return dangling;
-    if (align < FA_ALIGN_DEFAULT) align = FA_ALIGN_DEFAULT;
     fai_handles *handles = &lane->memory->handles;
     if (options == NULL) options = &none;
     uint32_t slot = take_slot(lane);

@@ -585,6 +585,11 @@ fai_kind fai_memory_kind_of(const fai_memory *memory, const void *p);
 /// (FAI_KIND_NONE) is reported. NULL is refused silently.
 fai_kind fai_lane_kind_of(const fai_lane *lane, const void *p);
 
+/// [own] What an alignment that a caller passed stands for: 0, and all below, for FA_ALIGN_DEFAULT. False, and FA903: it is no power of two, or
+/// above `most`.
+bool fai_lane_align(const fai_lane *lane, size_t *align, size_t most);
+#define FAI_POOL_ALIGN_MAX 4096u
+
 /// [own] Says that a limit on all memory refused `size` bytes (FA301), once per frame and lane.
 void fai_lane_report_refused(fai_lane *lane, size_t size);
 

@@ -143,8 +143,14 @@ fa_status fa_stream_load_begin(fa_worker *w, fa_stream stream, void **memory)
             return begin_load(lane, slot, word, memory);
         }
         if (state != FAI_STREAM_LOADING) return refuse_load(lane, slot, word);
-        if (!fai_stream_step(slot, &word, fai_stream_to(word, FAI_STREAM_LOADING, lane->hot.index))) continue;
-        *memory = fai_load_relaxed(&slot->memory);
+        uint64_t own = fai_stream_to(word, FAI_STREAM_LOADING, lane->hot.index);
+        if (!fai_stream_step(slot, &word, own)) continue;
+        // The loader before may end or abort it even now. A second step finds it as the first left it, or not: only this lane leaves it so. Then
+        // what was read in between is the load's memory, and whoever takes that away later comes after this lane.
+        void *p = fai_load_relaxed(&slot->memory);
+        word = own;
+        if (!fai_stream_step(slot, &word, own)) continue;
+        *memory = p;
         return FA_OK;
     }
     return FA_ERROR_STALE;

@@ -29,8 +29,7 @@ fa_status fa_map_init(fa_worker *w, fa_map *map, fa_home home, size_t capacity, 
 {
     if (map == NULL) return FA_ERROR_INVALID;
     *map = (fa_map){0};
-    if (align == 0 || (align & (align - 1)) != 0 || entry_size == 0) return FA_ERROR_INVALID;
-    if (align < sizeof(uint64_t)) align = sizeof(uint64_t);
+    if (entry_size == 0) return FA_ERROR_INVALID;
     size_t places = capacity > 0 && capacity <= FA_CAPACITY_MAX ? place_count(capacity) : 0;
     // Entries first, and then the places, as one array of `capacity` shares: overflow is checked once, there.
     size_t per_entry = places > 0 ? (places * sizeof(uint64_t) + capacity - 1) / capacity : 0, share;

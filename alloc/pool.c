@@ -13,7 +13,6 @@
 #include <string.h>
 
 #define FREED_BYTE 0xdd
-#define POOL_ALIGN_MAX 4096u
 
 /// `caller` asked for `size` bytes and gets `room`.
 static void mark_allocated(fai_lane *lane, void *p, size_t size, size_t room, fai_kind account, const void *caller)
@@ -53,6 +52,7 @@ static void *alloc_span(fai_lane *lane, size_t size, size_t align, fai_kind acco
         fai_lane_report_refused(lane, size);
         return NULL;
     }
+    if (!fai_mailbox_is_empty(&lane->mailbox)) fai_mailbox_drain(lane); // what others freed counts until it is home
     size_t reserved = fai_span_size(size, align);
     if (fai_lane_grant(lane, FA_LANE_USE_OBJECTS, reserved, reserved) == 0) return NULL;
     if (!fai_label_charge(lane, lane->label, use_of(account), reserved)) return NULL;
@@ -200,20 +200,10 @@ static void refill(fai_lane *lane, fai_purse *purse, uint32_t size_class)
     fai_label_refund(lane, lane->label, FAI_USE_POOL, (uint64_t)(granted - taken) * fai_class_size(size_class));
 }
 
-static void report_align(const fai_lane *lane, size_t align)
-{
-    fai_report(lane->memory, lane, "FA903", "an alignment is a power of two, in the pool at most 4096",
-               "pass _Alignof of the type, or 16; more than 4096 the heap can give", "alignment %zu refused", align);
-}
-
 void *fa_pool_alloc_slow(fa_worker *w, size_t size, size_t align)
 {
     fai_lane *lane = fai_lane_of(w);
-    if (!fai_lane_may_use(lane) || size == 0) return NULL;
-    if (align == 0 || (align & (align - 1)) != 0 || align > POOL_ALIGN_MAX) {
-        report_align(lane, align);
-        return NULL;
-    }
+    if (!fai_lane_may_use(lane) || size == 0 || !fai_lane_align(lane, &align, FAI_POOL_ALIGN_MAX)) return NULL;
     uint32_t size_class = pool_class(lane, size, align);
     if (size_class == FA_CLASS_COUNT) return alloc_span(lane, size, align, FAI_KIND_POOL, __builtin_return_address(0));
     uint64_t denials = lane->denials;
@@ -521,11 +511,7 @@ bool fa_pool_alloc_batch(fa_worker *w, size_t n, size_t size, size_t align, void
 {
     if (w == NULL || out == NULL || size == 0) return false;
     fai_lane *lane = fai_lane_of(w);
-    if (!fai_lane_may_use(lane)) return false;
-    if (align == 0 || (align & (align - 1)) != 0 || align > POOL_ALIGN_MAX) {
-        report_align(lane, align);
-        return false;
-    }
+    if (!fai_lane_may_use(lane) || !fai_lane_align(lane, &align, FAI_POOL_ALIGN_MAX)) return false;
     size_t bytes;
     if (__builtin_mul_overflow(n, size > sizeof *out ? size : sizeof *out, &bytes))
         return fa_refuse_array(w, n, size) != NULL;
@@ -580,14 +566,8 @@ void *fa_heap_alloc(fa_worker *w, size_t size, size_t align)
 {
     if (w == NULL) return NULL;
     fai_lane *lane = fai_lane_of(w);
-    if (!fai_lane_may_use(lane) || size == 0) return NULL;
-    if (align == 0) align = FA_ALIGN_DEFAULT;
-    if ((align & (align - 1)) != 0) {
-        report_align(lane, align);
-        return NULL;
-    }
-    if (align < FA_ALIGN_DEFAULT) align = FA_ALIGN_DEFAULT;
-    uint32_t size_class = align <= POOL_ALIGN_MAX ? fai_class_aligned(size, align) : FA_CLASS_COUNT;
+    if (!fai_lane_may_use(lane) || size == 0 || !fai_lane_align(lane, &align, SIZE_MAX)) return NULL;
+    uint32_t size_class = align <= FAI_POOL_ALIGN_MAX ? fai_class_aligned(size, align) : FA_CLASS_COUNT;
     if (!fai_mailbox_is_empty(&lane->mailbox)) fai_mailbox_drain(lane);
     if (size_class == FA_CLASS_COUNT) return alloc_span(lane, size, align, FAI_KIND_HEAP, __builtin_return_address(0));
     if (current_purse(lane) == NULL) {

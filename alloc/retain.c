@@ -10,7 +10,8 @@
 static bool retain_is_valid(fai_lane *lane, const fa_retain *retain, size_t align)
 {
     if (retain != NULL && (uint32_t)retain->to <= FA_RETAIN_SCRATCH &&
-        (retain->to != FA_RETAIN_POOL || align <= 4096) && (retain->to != FA_RETAIN_SCRATCH || retain->cell == NULL))
+        (retain->to != FA_RETAIN_POOL || align <= FAI_POOL_ALIGN_MAX) &&
+        (retain->to != FA_RETAIN_SCRATCH || retain->cell == NULL))
         return true;
     fai_report(lane->memory, lane, "FA903",
                "the destination is unknown, the pool cannot give this alignment, or scratch memory was to go to a cell",
@@ -24,6 +25,7 @@ void *fa_frame_retained(fa_worker *w, size_t size, size_t align, const fa_retain
     if (w == NULL) return NULL;
     fai_lane *lane = fai_lane_of(w);
     if (!fai_lane_may_use(lane) || !retain_is_valid(lane, retain, align)) return NULL;
+    if (align == 0) align = FA_ALIGN_DEFAULT;
     void *p = fa_frame_alloc_aligned(w, size, align); // reports what is wrong, no frame included
     if (p == NULL) return NULL;
     fai_retained_list *list = &lane->retained[lane->slot];

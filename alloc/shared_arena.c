@@ -227,14 +227,9 @@ void fai_arenas_end(fai_memory *memory)
 
 // Requests --------------------------------------------------------------------------------------------------------------
 
-bool fai_arena_request_is_valid(fai_lane *lane, size_t size, size_t *align)
+bool fai_arena_request_is_valid(const fai_lane *lane, size_t size, size_t *align)
 {
-    if (*align == 0) *align = FA_ALIGN_DEFAULT;
-    if (size == 0) return false;
-    if ((*align & (*align - 1)) == 0) return true;
-    fai_report(lane->memory, lane, "FA903", "an alignment is a power of two", "pass _Alignof of the type, or 0",
-               "alignment %zu refused", *align);
-    return false;
+    return size > 0 && fai_lane_align(lane, align, SIZE_MAX);
 }
 
 bool fai_arena_name_is_valid(const char *name)

@@ -160,8 +160,8 @@ void *fai_scratch_take(struct fai_lane *lane, fa_scratch pool, size_t size, size
 void fai_arena_sum(const struct fai_lane *lane, const fai_shared_arena *arena, uint64_t *objects, uint64_t *bytes,
                    uint64_t *own_window);
 
-/// [own] Whether size and alignment (0 becomes 16) are acceptable; a wrong alignment is reported. And whether a name is.
-bool fai_arena_request_is_valid(struct fai_lane *lane, size_t size, size_t *align);
+/// [own] Whether size and alignment (see fai_lane_align()) are acceptable. And whether a name is.
+bool fai_arena_request_is_valid(const struct fai_lane *lane, size_t size, size_t *align);
 bool fai_arena_name_is_valid(const char *name);
 
 // Between shared_arena.c, share.c and job_memory.c ----------------------------------------------------------------------

@@ -89,7 +89,7 @@ static uint64_t larger(uint64_t a, uint64_t b)
 static void merge_blocks(fai_memory *memory, fa_stats *merged)
 {
     const fai_blocks *blocks = &memory->blocks;
-    merged->memory_bytes = (uint64_t)fai_load_relaxed(&blocks->resident_count) << FAI_BLOCK_SHIFT;
+    merged->memory_bytes = (uint64_t)fai_blocks_resident(blocks) << FAI_BLOCK_SHIFT;
     merged->memory_peak = (uint64_t)fai_load_relaxed(&blocks->resident_peak) << FAI_BLOCK_SHIFT;
     merged->memory_free = (uint64_t)blocks->spare << FAI_BLOCK_SHIFT;
     merged->memory_refused = fai_load_relaxed(&blocks->refused);

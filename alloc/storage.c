@@ -29,15 +29,10 @@ static uint64_t next_stamp(fai_lane *lane)
     return (uint64_t)(lane->hot.index + 1) << 48 | ++lane->storages;
 }
 
-static size_t larger(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 /// Bytes for the elements and, in checked systems, the stamp in front of them; false: too many.
 static bool measure(const fai_lane *lane, size_t count, size_t size, size_t align, size_t *front, size_t *bytes)
 {
-    *front = lane->memory->config.checked ? larger(align, FA_ALIGN_DEFAULT) : 0;
+    *front = lane->memory->config.checked ? align : 0;
     return count <= FA_CAPACITY_MAX && !__builtin_mul_overflow(count, size, bytes) &&
            !__builtin_add_overflow(*bytes, *front, bytes);
 }
@@ -52,6 +47,7 @@ fa_status fa_storage_take(fa_worker *w, fa_home home, size_t count, size_t size,
     fai_lane *lane = fai_lane_of(w);
     fa_status usable = fai_lane_check(lane);
     if (usable != FA_OK) return usable;
+    if (!fai_lane_align(lane, &align, home == FA_HOME_POOL ? FAI_POOL_ALIGN_MAX : SIZE_MAX)) return FA_ERROR_INVALID;
     size_t front, bytes;
     if (!measure(lane, count, size, align, &front, &bytes)) {
         (void)fa_refuse_array(w, count, size);

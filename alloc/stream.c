@@ -245,10 +245,11 @@ fa_status fa_stream_reserve(fa_worker *w, size_t size, fa_stream_priority priori
     if (out == NULL) return FA_ERROR_INVALID;
     out->bits = 0;
     if (w == NULL || size == 0 || !is_priority(priority)) return FA_ERROR_INVALID;
-    if (options != NULL && (options->align & (options->align - 1)) != 0) return FA_ERROR_INVALID;
     fai_lane *lane = fai_lane_of(w);
     fa_status status = fai_lane_check(lane);
     if (status != FA_OK) return status;
+    size_t align = options != NULL ? options->align : 0;
+    if (!fai_lane_align(lane, &align, SIZE_MAX)) return FA_ERROR_INVALID;
     fai_streams *streams = &lane->memory->streams;
     if (size > streams->budget) return refuse(lane, size, "the whole budget is smaller");
     fai_stream *slot = take_slot(streams);

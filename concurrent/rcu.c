@@ -21,7 +21,8 @@
 static _Thread_local struct {
     uint32_t registrations;
     uint32_t online;
-    bool foreign; // the application had registered this thread itself
+    bool foreign;    // the application had registered this thread itself …
+    bool was_online; // … and was online before the library was
 } reader;
 
 static char tsan_token; // one for all readers: joins what each released
@@ -29,7 +30,7 @@ static char tsan_token; // one for all readers: joins what each released
 void fai_rcu_register(void)
 {
     if (reader.registrations++ > 0) return;
-    reader.foreign = urcu_qsbr_read_ongoing() != 0;
+    reader.foreign = fai_thread_is_reader();
     if (reader.foreign) return;
     urcu_qsbr_register_thread();
     urcu_qsbr_thread_offline();
@@ -47,7 +48,8 @@ void fai_rcu_online(void)
 {
     FA_ASSERT(reader.registrations > 0);
     if (reader.online++ > 0) return;
-    if (!reader.foreign) urcu_qsbr_thread_online();
+    reader.was_online = urcu_qsbr_read_ongoing() != 0;
+    if (!reader.was_online) urcu_qsbr_thread_online();
 }
 
 void fai_rcu_offline(void)
@@ -55,13 +57,13 @@ void fai_rcu_offline(void)
     FA_ASSERT(reader.online > 0);
     if (--reader.online > 0) return;
     fai_tell_release(&tsan_token);
-    if (!reader.foreign) urcu_qsbr_thread_offline();
+    if (!reader.was_online) urcu_qsbr_thread_offline();
 }
 
 void fai_rcu_quiescent(void)
 {
     FA_ASSERT(reader.online > 0);
-    if (reader.online > 1 || reader.foreign) return; // another system, or the application, may hold pointers
+    if (reader.online > 1 || reader.was_online) return; // another system, or the application, may hold pointers
     fai_tell_release(&tsan_token);
     urcu_qsbr_quiescent_state();
 }

@@ -4,7 +4,8 @@
 // read from shared cells; at a quiescent state, and while offline, it holds none.
 //
 // Several systems of this library may share a thread, and the application may use the same flavour itself: registration
-// and online state nest per thread, and a quiescent state is announced only when a single system is inside.
+// and online state nest per thread, and a quiescent state is announced only when a single system is inside, and the application was offline.
+// What the application had set up stays as it was: registered, online or offline.
 //
 // Grace periods are waited for by a reclaimer thread of the system's own, nobody else ever waits.
 // (liburcu 0.13 has no polling interface, and its call_rcu helper thread can be neither joined nor detached.) It looks for requests

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <urcu/static/urcu-qsbr.h> // for the layout of a reader alone: what is called is called in the library
 
 static void pin(int32_t position)
 {
@@ -97,6 +98,12 @@ const void *fai_thread_self(void)
 {
     static _Thread_local char here;
     return &here;
+}
+
+bool fai_thread_is_reader(void)
+{
+    // liburcu has no function that tells: a thread that is registered may be offline. The layout is part of its ABI.
+    return URCU_TLS(urcu_qsbr_reader).registered != 0;
 }
 
 uint32_t fai_cpu_count(void)

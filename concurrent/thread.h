@@ -31,5 +31,8 @@ bool fai_thread_at_exit(void (*fn)(void));
 /// [any] Names the calling thread: the same in every call, and unlike that of any other thread that has not ended.
 const void *fai_thread_self(void);
 
+/// [own] Whether the calling thread is registered with liburcu-qsbr, online or not.
+bool fai_thread_is_reader(void);
+
 /// CPUs that this process may use, at least 1: its affinity mask.
 uint32_t fai_cpu_count(void);

@@ -53,7 +53,7 @@ static void *edit_from_outside(void *arg)
     fa_worker *w;
     if (fa_attach(all->fa, &w) != FA_OK) return NULL;
     for (int i = 0; i < edits; i++) {
-        FA_HANDLE_PINNED(hero, w, all->hero); // the main thread may compact at any moment
+        FA_HANDLE_PINNED(w, all->hero, hero); // the main thread may compact at any moment
         agent *self = (agent *)hero.object;
         if (self != NULL) self->edits++;
         (void)fa_quiescent(w); // a pin is no reader: the address stays good

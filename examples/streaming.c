@@ -184,7 +184,7 @@ static void draw(fa_worker *w, uint64_t first, uint64_t last, void *arg)
 static void upload(fa_worker *w, void *arg)
 {
     struct world *world = arg;
-    FA_STREAM_PINNED(texture, w, world->drawn[0]->stream);
+    FA_STREAM_PINNED(w, world->drawn[0]->stream, texture);
     if (texture.data == NULL) return;
     const uint64_t *texels = texture.data;
     if (texels[texture.size / sizeof *texels - 1] != texel(world->drawn[0]->number, texture.size / sizeof *texels - 1))

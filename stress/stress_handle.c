@@ -152,7 +152,7 @@ static void pass_pin(fa_worker *w, struct stress_random *random)
 
 static void rewrite(fa_worker *w, struct stress_random *random, fa_handle handle, uint64_t *key)
 {
-    FA_HANDLE_PINNED(pinned, w, handle);
+    FA_HANDLE_PINNED(w, handle, pinned);
     struct object *object = pinned.object;
     if (object == NULL) stress_fail("an object of one's own is gone");
     if (object->key != *key) stress_fail("a write was lost in a move");

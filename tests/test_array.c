@@ -240,9 +240,10 @@ static void refused_batches(const test_case *at)
     assert_false(fa_frame_alloc_batch(w, 4, 0, 16, out));
     assert_true(fa_frame_alloc_batch(w, 0, 16, 16, out));
     assert_quiet(&to);
-    assert_false(fa_frame_alloc_batch(w, 4, 16, 0, out));
+    assert_true(fa_frame_alloc_batch(w, 4, 16, 0, out));
+    for (size_t i = 0; i < 4; i++) out[i] = &to;
     assert_false(fa_frame_alloc_batch(w, 4, 16, 24, out));
-    assert_reported(&to, 903, 2);
+    assert_reported(&to, 903, 1);
     assert_false(fa_pool_alloc_batch(w, SIZE_MAX, 16, 16, out)); // a negative count: nothing is written
     assert_false(fa_pool_alloc_batch(w, SIZE_MAX / 4, 1, 1, out));
     assert_reported(&to, 914, 2);
@@ -250,10 +251,9 @@ static void refused_batches(const test_case *at)
     assert_false(fa_pool_alloc_batch(w, 4, 16, 16, NULL));
     assert_false(fa_pool_alloc_batch(w, 4, 0, 16, out));
     assert_quiet(&to);
-    assert_false(fa_pool_alloc_batch(w, 4, 16, 0, out));
     assert_false(fa_pool_alloc_batch(w, 4, 16, 3, out));
     assert_false(fa_pool_alloc_batch(w, 4, 16, 8192, out));
-    assert_reported(&to, 903, 3);
+    assert_reported(&to, 903, 2);
     assert_true(fa_pool_alloc_batch(w, 0, 16, 16, out));
     for (size_t i = 0; i < 4; i++) assert_ptr_equal(out[i], &to);
     assert_false(fa_pool_alloc_batch(w, 4, SIZE_MAX, 16, out));

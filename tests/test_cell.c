@@ -492,11 +492,77 @@ static void what_is_retired_at_the_memory_limit_comes_free(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+// Threads that the application registered itself --------------------------------------------------------------------------
+
+// liburcu-qsbr, as a program calls it that uses it beside this library.
+void urcu_qsbr_register_thread(void);
+void urcu_qsbr_unregister_thread(void);
+void urcu_qsbr_thread_offline(void);
+int urcu_qsbr_read_ongoing(void);
+
+typedef struct registered {
+    fa_system *fa;
+    fa_cell *cell;
+    bool online;
+    atomic_uint step;
+} registered;
+
+/// Attaches a thread that is liburcu's already; it must be afterwards as it was before.
+static void *read_as_registered(void *arg)
+{
+    registered *r = arg;
+    fa_worker *w;
+    urcu_qsbr_register_thread();
+    if (!r->online) urcu_qsbr_thread_offline();
+    for (int i = 0; i < 2; i++) {
+        EXPECT(fa_attach(r->fa, &w) == FA_OK);
+        const void *p = fa_cell_read(w, r->cell);
+        atomic_fetch_add(&r->step, 1u); // read
+        while (atomic_load(&r->step) % 2 != 0) sched_yield();
+        EXPECT(is_version(p, (uint64_t)i)); // replaced meanwhile
+        EXPECT(fa_detach(w) == FA_OK);
+        EXPECT((urcu_qsbr_read_ongoing() != 0) == r->online);
+    }
+    urcu_qsbr_unregister_thread();
+    return NULL;
+}
+
+static void a_thread_of_the_applications_own(const test_case *at)
+{
+    for (int online = 0; online < 2; online++) {
+        sink to;
+        fa_system *fa = create_case(at, &to);
+        fa_worker *w = fa_self(fa);
+        fa_cell cell = {NULL};
+        assert_int_equal(fa_cell_publish(w, &cell, make_version(w, 0, false)), FA_OK);
+        registered r = {.fa = fa, .cell = &cell, .online = online != 0};
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, read_as_registered, &r), 0);
+        for (uint64_t i = 1; i < 3; i++) {
+            while (atomic_load(&r.step) % 2 == 0) sched_yield();
+            assert_int_equal(fa_cell_publish(w, &cell, make_version(w, i, false)), FA_OK);
+            uint64_t before = stats_of(fa).reclaimed;
+            for (int frame = 0; frame < 30; frame++) {
+                begin(fa);
+                end(fa);
+                sched_yield();
+            }
+            EXPECT(stats_of(fa).reclaimed <= before + (i - 1)); // the reader holds up what it has read
+            atomic_fetch_add(&r.step, 1u);
+        }
+        pthread_join(thread, NULL);
+        assert_int_equal(fa_cell_drop(w, &cell), FA_OK);
+        reclaim_all(fa);
+        destroy_quiet(fa, &to);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const test_entry entries[] = {
         EACH_OF(publish_read_drop, "02", "ny"),
         EACH_OF(invalid_objects, "02", "ny"),
+        EACH_OF(a_thread_of_the_applications_own, "02", "n"),
         EACH(destroy_reclaims),
         EACH(readers_keep_what_they_read),
         EACH_OF(a_waiting_reader_blocks_reclamation, "124", "ny"),

@@ -27,8 +27,8 @@ static void leave_block(fa_worker *w, enum way out, drops *pool_drops, drops *he
     for (int i = 0; i < 1; i++) {
         FA_POOL_AUTO(w, uint64_t, pool);
         FA_HEAP_AUTO(w, uint64_t, heap);
-        FA_POOL_AUTO_ARRAY(w, uint64_t, many, 100);
-        FA_HEAP_AUTO_ARRAY(w, uint64_t, big, 20000);
+        FA_POOL_AUTO_ARRAY(w, uint64_t, 100, many);
+        FA_HEAP_AUTO_ARRAY(w, uint64_t, 20000, big);
         EXPECT(pool != NULL && heap != NULL && many != NULL && big != NULL);
         *pool = 5;
         *heap = 6;
@@ -106,8 +106,8 @@ static void guards_without_object(const test_case *at)
     {
         FA_POOL_AUTO(NULL, uint64_t, none);
         FA_HEAP_AUTO(NULL, uint64_t, nothing);
-        FA_POOL_AUTO_ARRAY(w, uint64_t, empty, 0);
-        FA_HEAP_AUTO_ARRAY(w, uint64_t, huge, (size_t)1 << 40);
+        FA_POOL_AUTO_ARRAY(w, uint64_t, 0, empty);
+        FA_HEAP_AUTO_ARRAY(w, uint64_t, (size_t)1 << 40, huge);
         assert_true(none == NULL && nothing == NULL && empty == NULL && huge == NULL);
         fa_auto_on_drop(huge, note_drop, &seen);
         assert_null(fa_auto_release(none));
@@ -115,7 +115,7 @@ static void guards_without_object(const test_case *at)
     assert_int_equal(seen.count, 0);
     assert_reported(&to, 301, 1);
     {
-        FA_POOL_AUTO_ARRAY(w, uint64_t, wraps, SIZE_MAX / 8 + 2);
+        FA_POOL_AUTO_ARRAY(w, uint64_t, SIZE_MAX / 8 + 2, wraps);
         assert_null(wraps);
     }
     assert_reported(&to, 914, 1);

@@ -333,7 +333,9 @@ static void bad_arguments(const test_case *at)
     assert_int_equal(fa_map_init(w, &raw, FA_HOME_POOL, 4, SIZE_MAX, 8), FA_ERROR_INVALID);
     assert_reported(&to, 914, 2);
     assert_int_equal(fa_map_init(w, &raw, FA_HOME_POOL, 4, 0, 8), FA_ERROR_INVALID);
+    assert_quiet(&to);
     assert_int_equal(fa_map_init(w, &raw, FA_HOME_POOL, 4, 8, 3), FA_ERROR_INVALID);
+    assert_reported(&to, 903, 1);
     assert_int_equal(fa_map_init(w, NULL, FA_HOME_POOL, 4, 8, 8), FA_ERROR_INVALID);
     assert_int_equal(numbers_insert(w, NULL, 1, 1, NULL), FA_MAP_FULL);
     assert_true(numbers_get(w, NULL, 1) == NULL && numbers_read(NULL, 1) == NULL && !numbers_contains(w, NULL, 1));

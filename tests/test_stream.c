@@ -4,7 +4,9 @@
 // gone, nothing is evicted in vain, and every account comes back to 0.
 #include "support.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 
 enum { MANY = 200 };
 
@@ -229,6 +231,7 @@ static void bad_input_changes_nothing(const test_case *at)
         fa_stream_options options = {.align = align};
         if ((align & (align - 1)) == 0) continue;
         assert_int_equal(fa_stream_reserve(w, 16, FA_STREAM_LOW, &options, &stream), FA_ERROR_INVALID);
+        assert_reported(&to, 903, 1);
     }
     fa_stream good = make_ready(w, 100, FA_STREAM_NORMAL);
     fa_stream never[] = {{0}, {1}, {good.bits & UINT32_MAX}, {good.bits + 1}, {good.bits + 5000}, {UINT64_MAX}};
@@ -390,7 +393,7 @@ static void jobs_load_in_steps(const test_case *at)
         end(fa);
         assert_int_equal(fa_stream_loaded(fa, load.stream), load.done);
     }
-    FA_STREAM_PINNED(all, w, load.stream);
+    FA_STREAM_PINNED(w, load.stream, all);
     assert_non_null(all.data);
     for (size_t i = 0; i < all.size; i++)
         if (((const unsigned char *)all.data)[i] != (unsigned char)i) fail();
@@ -776,14 +779,14 @@ static void pinned_streams_stay(const test_case *at)
     assert_true(is_ready(fa, a) && !is_ready(fa, b) && is_ready(fa, c));
     assert_int_equal(fa_stream_unpin(w, a), FA_OK);
     {
-        FA_STREAM_PINNED(guard, w, a);
+        FA_STREAM_PINNED(w, a, guard);
         assert_int_equal(guard.status, FA_OK);
         assert_int_equal(guard.size, 100);
         assert_true(is_payload(guard.data, guard.size));
-        FA_STREAM_PINNED(gone, w, b);
+        FA_STREAM_PINNED(w, b, gone);
         assert_int_equal(gone.status, FA_ERROR_STALE);
         assert_null(gone.data);
-        FA_STREAM_PINNED(other, w, c);
+        FA_STREAM_PINNED(w, c, other);
         assert_refused(w, 100, FA_STREAM_CRITICAL, FA_ERROR_FULL);
     }
     fa_stream e = reserve(w, 200, FA_STREAM_CRITICAL); // the guards are gone
@@ -1208,7 +1211,7 @@ static void pin_or_evict(fa_worker *w, void *arg)
     }
     if (evicts) atomic_store(&with->stop, true);
     for (uint32_t i = w->index; !atomic_load(&with->stop); i++) {
-        FA_STREAM_PINNED(at, w, with->victims[i % 7]); // nothing is ever refused: no plan can succeed
+        FA_STREAM_PINNED(w, with->victims[i % 7], at); // nothing is ever refused: no plan can succeed
         EXPECT(at.status == FA_OK && is_payload(at.data, at.size));
         atomic_fetch_add(&with->pinned, 1u);
     }
@@ -1385,7 +1388,7 @@ static void storm_job(fa_worker *w, void *arg)
             case 1:
             case 2: storm_reserve(w, in, &from); break;
             case 3: {
-                FA_STREAM_PINNED(at, w, stream);
+                FA_STREAM_PINNED(w, stream, at);
                 if (at.data == NULL) break;
                 EXPECT(is_payload(at.data, at.size));
                 sched_yield();
@@ -1488,6 +1491,70 @@ static void a_storm_leaves_nothing(const test_case *at)
     assert_int_equal(sink_count(&to, 910), 0);
 }
 
+// Loaders that take over ------------------------------------------------------------------------------------------------
+
+/// The other loader strikes at any instruction of this thread: from a signal handler, through a lane whose own thread sleeps.
+typedef struct takeover {
+    fa_system *fa;
+    fa_stream stream;
+    fa_worker *other;
+    pthread_t victim;
+    atomic_uint ready, handled;
+} takeover;
+
+enum { STRIKES = 4000 };
+
+static takeover *in_takeover;
+
+static void strike(int number)
+{
+    (void)number;
+    int kept = errno;
+    EXPECT(atomic_load(&in_takeover->ready) == 1); // also tells a handler what the thread knew
+    fa_status status = fa_stream_load_abort(in_takeover->other, in_takeover->stream);
+    EXPECT(status == FA_OK || status == FA_ERROR_BUSY || status == FA_ERROR_STATE);
+    atomic_fetch_add(&in_takeover->handled, 1u);
+    errno = kept;
+}
+
+static void *strike_often(void *arg)
+{
+    takeover *t = arg;
+    EXPECT(fa_attach(t->fa, &t->other) == FA_OK);
+    atomic_store(&t->ready, 1u);
+    for (unsigned i = 0; i < STRIKES; i++) {
+        EXPECT(pthread_kill(t->victim, SIGUSR1) == 0);
+        while (atomic_load(&t->handled) == i) sched_yield();
+    }
+    EXPECT(fa_detach(t->other) == FA_OK);
+    return NULL;
+}
+
+/// Whoever takes a load over while it is being given up has its memory, or is told that there is none.
+static void taking_over_an_aborted_load(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    takeover t = {.fa = fa, .victim = pthread_self()};
+    assert_int_equal(fa_stream_reserve(w, 100, FA_STREAM_NORMAL, NULL, &t.stream), FA_OK);
+    in_takeover = &t;
+    struct sigaction action = {.sa_handler = strike}, before;
+    assert_int_equal(sigaction(SIGUSR1, &action, &before), 0);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, strike_often, &t), 0);
+    while (atomic_load(&t.ready) == 0) sched_yield();
+    while (atomic_load(&t.handled) < STRIKES) {
+        void *memory = NULL;
+        fa_status status = fa_stream_load_begin(w, t.stream, &memory);
+        EXPECT((status == FA_OK) == (memory != NULL));
+    }
+    pthread_join(thread, NULL);
+    assert_int_equal(sigaction(SIGUSR1, &before, NULL), 0);
+    assert_int_equal(fa_stream_free(w, t.stream), FA_OK);
+    destroy_quiet(fa, &to);
+}
+
 int main(int argc, char **argv)
 {
     const test_entry entries[] = {
@@ -1496,6 +1563,7 @@ int main(int argc, char **argv)
         EACH_OF(bad_input_changes_nothing, "02", "ny"),
         EACH_OF(handles_are_never_reused_unnoticed, "02", "n"),
         EACH_OF(memory_is_aligned_as_asked, "02", "ny"),
+        EACH_OF(taking_over_an_aborted_load, "0", "n"),
         EACH_OF(an_aborted_load_can_be_begun_again, "02", "ny"),
         EACH(jobs_load_in_steps),
         EACH_OF(the_budget_is_kept, "02", "ny"),

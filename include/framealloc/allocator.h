@@ -8,7 +8,7 @@
 #include <framealloc/pool.h>
 #include <framealloc/scratch.h>
 
-/// How to allocate. `ctx` goes to every call. All sizes are bytes; alignments are powers of two, 0 counts as 16.
+/// How to allocate. `ctx` goes to every call. All sizes are bytes; alignments as everywhere (base.h).
 ///
 ///     alloc    NULL: refused, as by the memory's own function, or size is 0
 ///     realloc  Memory of new_size bytes that begins with the first min(old_size, new_size) of p; p itself is freed if it moved. NULL: refused,

@@ -15,6 +15,9 @@
 //     (FA_ERROR_WRONG_THREAD), on a lane that belongs to no thread with FA202 (likewise), on one that is idle with FA202 (FA_ERROR_STATE).
 //     Others do not look, and such a call corrupts the lane. [main] functions look in every system; checked ones also report FA201.
 //     fa_cell_read() and fa_handle_resolve(), _peek() and _is_valid(), which only read what all lanes share, never look.
+//   Alignment. A power of two; 0, and all below 16, stand for 16. Another one, or one above 4096 in the pool, is refused with FA903.
+//   Size. 0 bytes are refused without a diagnostic. Count times size is refused where it does not fit in size_t (FA914); a size that no system
+//     could have is refused as any other that is too large (FA003, FA301).
 //   NULL. A NULL fa_worker, fa_system or place for a result is answered FA_ERROR_INVALID where there is a status, else as above. The inlined
 //     functions for frame, scope and pool memory, and fa_pool_free(), do not look at the fa_worker and fault.
 #pragma once

@@ -62,10 +62,10 @@ static inline void *fa_frame_alloc(fa_worker *w, size_t size)
     return p;
 }
 
-/// [own] The same at a chosen alignment: any power of two; others, 0 among them, give NULL (FA903).
+/// [own] The same at a chosen alignment: any power of two, by address.
 static inline void *fa_frame_alloc_aligned(fa_worker *w, size_t size, size_t align)
 {
-    if (align <= FA_ALIGN_DEFAULT && align != 0 && (align & (align - 1)) == 0) return fa_frame_alloc(w, size);
+    if (align <= FA_ALIGN_DEFAULT && (align & (align - 1)) == 0) return fa_frame_alloc(w, size);
     return fa_frame_alloc_slow(w, size, align);
 }
 
@@ -94,7 +94,7 @@ static inline void *fa_scope_alloc(fa_worker *w, size_t size)
 
 static inline void *fa_scope_alloc_aligned(fa_worker *w, size_t size, size_t align)
 {
-    if (align <= FA_ALIGN_DEFAULT && align != 0 && (align & (align - 1)) == 0) return fa_scope_alloc(w, size);
+    if (align <= FA_ALIGN_DEFAULT && (align & (align - 1)) == 0) return fa_scope_alloc(w, size);
     return fa_scope_alloc_slow(w, size, align);
 }
 

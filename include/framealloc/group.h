@@ -32,8 +32,7 @@ typedef void fa_group_cleanup_fn(fa_worker *w, void *object, void *context);
 /// FA_ERROR_INVALID: an argument. FA_ERROR_FULL: groups_max groups live. FA_ERROR_MEMORY: refused. *out is then {0}.
 FA_API FA_MUST_CHECK fa_status fa_group_create(fa_worker *w, const char *name, fa_group *out);
 
-/// [own] `size` bytes, uninitialised, at `align`: any power of two, by address; 0 stands for 16. NULL: size 0; an alignment that is none
-/// (FA903); a limit or the system refuses (FA301, once a frame and lane; fa_stats.group_refused); no such group, or it was freed (FA201 in checked systems); NULL worker.
+/// [own] `size` bytes, uninitialised, at `align`: any, by address. NULL: size 0; a limit or the system refuses (FA301, once a frame and lane; fa_stats.group_refused); no such group, or it was freed (FA201 in checked systems); NULL worker.
 FA_API void *fa_group_alloc(fa_worker *w, fa_group group, size_t size, size_t align);
 
 /// [own] `count` elements of `size` bytes; NULL also when the product overflows (FA914).

@@ -48,8 +48,8 @@ static inline void *fa_auto_take(fa_auto *guard)
 #define FA_POOL_AUTO(w, T, name) FA_AUTO_DECLARE(T, name, fa_auto_pool((w), 1, sizeof(T), FA_ALIGNOF(T)))
 #define FA_HEAP_AUTO(w, T, name) FA_AUTO_DECLARE(T, name, fa_auto_heap((w), 1, sizeof(T), FA_ALIGNOF(T)))
 /// The same for n elements.
-#define FA_POOL_AUTO_ARRAY(w, T, name, n) FA_AUTO_DECLARE(T, name, fa_auto_pool((w), (n), sizeof(T), FA_ALIGNOF(T)))
-#define FA_HEAP_AUTO_ARRAY(w, T, name, n) FA_AUTO_DECLARE(T, name, fa_auto_heap((w), (n), sizeof(T), FA_ALIGNOF(T)))
+#define FA_POOL_AUTO_ARRAY(w, T, n, name) FA_AUTO_DECLARE(T, name, fa_auto_pool((w), (n), sizeof(T), FA_ALIGNOF(T)))
+#define FA_HEAP_AUTO_ARRAY(w, T, n, name) FA_AUTO_DECLARE(T, name, fa_auto_heap((w), (n), sizeof(T), FA_ALIGNOF(T)))
 
 #define FA_AUTO_DECLARE(T, name, value)                                                                                \
     fa_auto name##_guard __attribute__((cleanup(fa_auto_end))) = value;                                                \

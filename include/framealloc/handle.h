@@ -67,8 +67,8 @@ static inline bool fa_handle_is_none(fa_handle handle)
     return handle.generation == 0;
 }
 
-/// [own] An object of `size` bytes, uninitialised, at `align` (any power of two; 16 when 0 is passed). Objects above 8 KiB have memory of
-/// their own and never move: moving them would free nothing. Answers {0} when size is 0, the alignment is no power of two (FA903), handles_max
+/// [own] An object of `size` bytes, uninitialised, at `align`, any. Objects above 8 KiB have memory of
+/// their own and never move: moving them would free nothing. Answers {0} when size is 0, handles_max
 /// slots are in use (FA301, once a frame and lane; a lane keeps some free ones at hand), a limit or the system refuses the memory (FA301 likewise), or a hard budget of the
 /// tag does (FA302);
 /// also for w == NULL. `options` may be NULL and is copied.
@@ -148,9 +148,9 @@ static inline void fa_handle_pinned_end(fa_handle_pinned *pinned)
     pinned->object = NULL;
 }
 
-/// FA_HANDLE_PINNED(agent, w, handle); use agent.object, which is NULL if the handle is stale; the pin ends where `agent` goes out of scope,
+/// FA_HANDLE_PINNED(w, handle, agent); use agent.object, which is NULL if the handle is stale; the pin ends where `agent` goes out of scope,
 /// on every way out of it but longjmp.
-#define FA_HANDLE_PINNED(name, w, handle)                                                                              \
+#define FA_HANDLE_PINNED(w, handle, name)                                                                              \
     __attribute__((cleanup(fa_handle_pinned_end))) fa_handle_pinned name = fa_handle_pinned_begin((w), (handle))
 
 /// What one compaction did.

@@ -24,10 +24,10 @@ static inline void *fa_pool_alloc(fa_worker *w, size_t size)
     return fa_pool_alloc_slow(w, size, FA_ALIGN_DEFAULT);
 }
 
-/// [own] The same at a chosen alignment, a power of two up to 4096; NULL for others, 0 among them (FA903).
+/// [own] The same at a chosen alignment of up to 4096; more gives NULL (FA903).
 static inline void *fa_pool_alloc_aligned(fa_worker *w, size_t size, size_t align)
 {
-    if (align <= FA_ALIGN_DEFAULT && align != 0 && (align & (align - 1)) == 0) return fa_pool_alloc(w, size);
+    if (align <= FA_ALIGN_DEFAULT && (align & (align - 1)) == 0) return fa_pool_alloc(w, size);
     return fa_pool_alloc_slow(w, size, align);
 }
 
@@ -51,7 +51,7 @@ static inline void fa_pool_free(fa_worker *w, void *p)
     fa_pool_free_slow(w, p);
 }
 
-/// [own] `n` objects of `size` bytes at `align` (1 to 4096, a power of two) into out[0 … n), all or none; each is freed on its own or with
+/// [own] `n` objects of `size` bytes at `align` (up to 4096) into out[0 … n), all or none; each is freed on its own or with
 /// fa_pool_free_batch(). n = 0 is granted and touches nothing. False: as fa_pool_alloc_array(), and when `w` or `out` is NULL; nothing is
 /// allocated then, and what `out` holds is undefined.
 FA_API bool fa_pool_alloc_batch(fa_worker *w, size_t n, size_t size, size_t align, void **out);
@@ -60,9 +60,9 @@ FA_API bool fa_pool_alloc_batch(fa_worker *w, size_t n, size_t size, size_t alig
 /// happens when `w` or `objects` is NULL.
 FA_API void fa_pool_free_batch(fa_worker *w, size_t n, void *const *objects);
 
-/// [own] Large or long-lived objects: any size, any power-of-two alignment (16 when 0 is passed). Up to 32 KiB from slabs
-/// of their own, then in units of 64 KiB, above 2 MiB in blocks of 2 MiB. NULL when a limit or the system refuses, the
-/// alignment is no power of two (FA903), or size is 0. Limits are diagnosed as in fa_pool_alloc().
+/// [own] Large or long-lived objects: any size, any alignment. Up to 32 KiB from slabs
+/// of their own, then in units of 64 KiB, above 2 MiB in blocks of 2 MiB. NULL when a limit or the system refuses, or
+/// size is 0. Limits are diagnosed as in fa_pool_alloc().
 FA_API void *fa_heap_alloc(fa_worker *w, size_t size, size_t align);
 
 /// [own] Frees what fa_heap_alloc() of the same system returned, on whichever lane. NULL is allowed; wrong pointers as in

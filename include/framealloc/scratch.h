@@ -32,8 +32,7 @@ FA_API FA_MUST_CHECK fa_status fa_scratch_create(fa_worker *w, const char *name,
 /// [own] The pool of that name, {0} if there is none.
 FA_API fa_scratch fa_scratch_find(fa_worker *w, const char *name);
 
-/// [own] `size` bytes, uninitialised, at `align`: any power of two, by address; 0 stands for 16. NULL: size 0; an alignment that is none
-/// (FA903); the pool is full (FA003 once between resets); a limit or the system refuses (FA301, once a frame and lane); both in fa_stats.scratch_refused; no such pool, or it was
+/// [own] `size` bytes, uninitialised, at `align`: any, by address. NULL: size 0; the pool is full (FA003 once between resets); a limit or the system refuses (FA301, once a frame and lane); both in fa_stats.scratch_refused; no such pool, or it was
 /// removed (FA201 in checked systems); NULL worker.
 FA_API void *fa_scratch_alloc(fa_worker *w, fa_scratch pool, size_t size, size_t align);
 

@@ -35,7 +35,7 @@ typedef struct fa_storage {
 } fa_storage;
 
 /// [own] `count` elements of `size` bytes at `align`, uninitialised; *elements is NULL when count is 0, which is granted. FA_ERROR_INVALID: NULL,
-/// an unknown home, count above FA_CAPACITY_MAX or a product that overflows (FA914). FA_ERROR_STATE: frame memory outside a frame (FA001).
+/// an unknown home, size 0, an alignment that is none (FA903), count above FA_CAPACITY_MAX or a product that overflows (FA914). FA_ERROR_STATE: frame memory outside a frame (FA001).
 /// FA_ERROR_MEMORY: refused as by the home's own functions. *out and *elements are empty then.
 FA_API FA_MUST_CHECK fa_status fa_storage_take(fa_worker *w, fa_home home, size_t count, size_t size, size_t align,
                                                fa_storage *out, void **elements);

@@ -60,12 +60,12 @@ typedef struct fa_stream_options {
     const char *name;          // static storage, or NULL
     void *user;                // handed to `evict`
     fa_stream_evict_fn *evict; // may be NULL; not called for streams that are freed
-    size_t align;              // of the memory, a power of two; 0 and less than 16 count as 16
+    size_t align;              // of the memory, any
 } fa_stream_options;
 
 /// [own] Counts `size` bytes against the budget and makes a stream, RESERVED, in *out. Evicts if it must. Costs one
 /// compare-and-swap when there is room, else a look at all streams. `options` may be NULL. On failure *out is {0} and nothing was evicted.
-/// FA_ERROR_INVALID: NULL, size 0, no such priority, alignment no power of two. FA_ERROR_FULL: the budget has no room that
+/// FA_ERROR_INVALID: NULL, size 0, no such priority, or an alignment that is none (FA903). FA_ERROR_FULL: the budget has no room that
 /// this priority may make, or streams_max are in use (FA402, when refusals are a power of two), or the hard budget of the lane's tag, which pays until the
 /// stream is gone, refuses (FA302), also if an eviction would have made room there. FA_ERROR_BUSY: other lanes that are
 /// reserving hold what this one would need, and may give it back: try again.
@@ -135,9 +135,9 @@ FA_API void fa_stream_pinned_end(fa_stream_pinned *pinned);
 
 /// A declaration of `name`: the stream is pinned until the enclosing block is left, by any way out.
 ///
-///     FA_STREAM_PINNED(texture, w, stream);
+///     FA_STREAM_PINNED(w, stream, texture);
 ///     if (texture.data != NULL) upload(texture.data, texture.size);
-#define FA_STREAM_PINNED(name, w, stream)                                                                              \
+#define FA_STREAM_PINNED(w, stream, name)                                                                              \
     fa_stream_pinned name __attribute__((cleanup(fa_stream_pinned_end), unused)) = fa_stream_pinned_begin(w, stream)
 
 /// Streams at this moment. Each figure is exact by itself; together they are when nobody uses streams meanwhile.

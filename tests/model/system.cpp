@@ -320,6 +320,11 @@ const void *fai_thread_self(void)
     return &names[mc::running() ? mc_self() : 0];
 }
 
+bool fai_thread_is_reader(void)
+{
+    return false;
+}
+
 uint32_t fai_cpu_count(void)
 {
     return THREADS;

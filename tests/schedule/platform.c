@@ -92,6 +92,11 @@ const void *fai_thread_self(void)
     return local();
 }
 
+bool fai_thread_is_reader(void)
+{
+    return false;
+}
+
 uint32_t fai_cpu_count(void)
 {
     return 64; // so that nobody takes the machine for a crowded one
