@@ -227,6 +227,9 @@ static void model_rollback(model *m, fa_worker *w, uint32_t which)
     bool live = m->taken[which].live;
     EXPECT(fa_checkpoint_rollback(w, m->taken[which].checkpoint) == (live ? FA_OK : FA_ERROR_STALE));
     if (!live) return;
+    fa_checkpoint now = fa_checkpoint_take(w), then = m->taken[which].checkpoint;
+    EXPECT(now.frame.cursor == then.frame.cursor && now.frame.spans == then.frame.spans);
+    EXPECT(now.scope.cursor == then.scope.cursor && now.scope.spans == then.scope.spans);
     m->count = m->taken[which].count;
     for (uint32_t i = 0; i < MODEL_CHECKPOINTS; i++)
         if (m->taken[i].checkpoint.taken > m->taken[which].checkpoint.taken) m->taken[i].live = false;

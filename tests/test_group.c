@@ -67,6 +67,7 @@ static void names_sizes_and_counts(const test_case *at)
     assert_int_equal(strlen(info_of(w, third).name), FA_NAME_MAX);
     assert_int_equal(fa_group_free(w, two), FA_OK);
     assert_int_equal(fa_group_free(w, third), FA_OK);
+    assert_int_equal(settle(fa).group_bytes, 0);
     destroy_quiet(fa, &to);
 }
 

@@ -1507,6 +1507,11 @@ static void figures_add_up(const test_case *at)
         assert_int_equal(stats.frames_alive, 0);
         if (at->workers == 0) assert_int_equal(stats.steals + stats.parks, 0);
     }
+    uint64_t steals = stats_of(fa).steals;
+    begin(fa);
+    everyone(fa, count_up, &ran); // each worker runs a job that the main lane submitted
+    end(fa);
+    assert_true(stats_of(fa).steals >= steals + at->workers);
     fa_contention contention;
     fa_status status = fa_contention_read(fa, &contention);
     assert_int_equal(status, FA_CONTENTION ? FA_OK : FA_ERROR_UNSUPPORTED);

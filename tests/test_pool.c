@@ -292,7 +292,7 @@ static void memory_is_used_again(const test_case *at)
     enum { COUNT = 20000 };
     sink to;
     fa_config config = case_config(at, &to);
-    config.memory_max = 32 * MIB; // a fifth of what is allocated altogether
+    config.memory_max = 16 * MIB; // less than the classes would need side by side
     config.attached_max = 4;
     fa_system *fa = create(&config);
     fa_worker *w = fa_self(fa);

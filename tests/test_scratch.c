@@ -3,6 +3,8 @@
 // Scratch pools: names, capacity to the byte, many lanes in one pool, resets and removal while others are at work, and promotion into them.
 #include "support.h"
 
+#include <pthread.h>
+
 static fa_scratch create_pool(fa_worker *w, const char *name, uint64_t capacity)
 {
     fa_scratch pool;
@@ -157,7 +159,8 @@ static void one_lane_can_use_all(const test_case *at)
             snprintf(name, sizeof name, "pool %u", (unsigned)c);
             fa_scratch pool = create_pool(w, name, capacities[c]);
             uint64_t capacity = capacities[c] / 16 * 16, got = 0;
-            for (void *p; (p = fa_scratch_alloc(w, pool, size, 0)) != NULL; got++) fill(p, size, got);
+            for (void *p; got <= capacity / size && (p = fa_scratch_alloc(w, pool, size, 0)) != NULL; got++)
+                fill(p, size, got);
             assert_int_equal(got, capacity / size);
             assert_reported(&to, 3, 1);
             assert_null(fa_scratch_alloc(w, pool, size, 0));
@@ -211,22 +214,47 @@ static void mixed_sizes_add_up(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+enum { DRAINED = MIB / 16 + 1 }; // one more than there is room for
+
 typedef struct drain {
     fa_scratch pool;
     atomic_ullong bytes;
-    atomic_ullong largest;
     size_t size;
+    unsigned char *objects[5][DRAINED]; // by lane
+    uint32_t counts[5];
 } drain;
+
+static drain draining;
+
+static drain *drain_of(fa_scratch pool, size_t size)
+{
+    memset(draining.counts, 0, sizeof draining.counts);
+    draining.pool = pool;
+    draining.size = size;
+    atomic_store(&draining.bytes, 0);
+    return &draining;
+}
 
 static void take_until_full(fa_worker *w, void *arg)
 {
     drain *all = arg;
-    uint64_t got = 0;
-    for (unsigned char *p; (p = fa_scratch_alloc(w, all->pool, all->size, 16)) != NULL; got += all->size) {
+    uint32_t *n = &all->counts[w->index];
+    for (unsigned char *p; *n < DRAINED && (p = fa_scratch_alloc(w, all->pool, all->size, 16)) != NULL; ++*n) {
         memset(p, (int)w->index, all->size);
         p[0] = (unsigned char)~w->index;
+        all->objects[w->index][*n] = p;
     }
-    atomic_fetch_add(&all->bytes, got);
+    atomic_fetch_add(&all->bytes, *n * all->size);
+}
+
+/// What each lane wrote is still there.
+static void assert_undisturbed(const drain *all)
+{
+    for (uint32_t lane = 0; lane < 5; lane++)
+        for (uint32_t i = 0; i < all->counts[lane]; i++) {
+            const unsigned char *p = all->objects[lane][i];
+            assert_true(p[0] == (unsigned char)~lane && p[1] == lane && p[all->size - 1] == lane);
+        }
 }
 
 static void take_one(fa_worker *w, void *arg)
@@ -241,19 +269,20 @@ static void capacity_holds_for_all_lanes(const test_case *at)
     fa_system *fa = create_case(at, &to);
     fa_worker *w = fa_self(fa);
     for (int round = 0; round < 30; round++) {
-        drain all = {.pool = create_pool(w, "shared", MIB), .size = (size_t)16 << round % 6};
+        drain *all = drain_of(create_pool(w, "shared", MIB), (size_t)16 << round % 6);
         begin(fa);
-        everyone(fa, take_until_full, &all);
+        everyone(fa, take_until_full, all);
         end(fa);
-        assert_true(atomic_load(&all.bytes) <= MIB);
+        assert_undisturbed(all);
+        assert_true(atomic_load(&all->bytes) <= MIB);
         // All ran until refused, so in each lane's window there is less than an object.
-        assert_true(atomic_load(&all.bytes) + (at->workers + 1) * all.size > MIB);
-        fa_scratch_info info = info_of(w, all.pool);
-        assert_int_equal(info.allocated, atomic_load(&all.bytes));
+        assert_true(atomic_load(&all->bytes) + (at->workers + 1) * all->size > MIB);
+        fa_scratch_info info = info_of(w, all->pool);
+        assert_int_equal(info.allocated, atomic_load(&all->bytes));
         assert_true(info.allocated + info.remaining <= MIB);
         assert_reported(&to, 3, 1);
         assert_true(stats_of(fa).scratch_refused >= at->workers + 1);
-        assert_int_equal(fa_scratch_reset(w, all.pool), FA_OK);
+        assert_int_equal(fa_scratch_reset(w, all->pool), FA_OK);
     }
     assert_int_equal(settle(fa, 0).scratch_bytes, 0);
     destroy_quiet(fa, &to);
@@ -265,17 +294,63 @@ static void little_is_stranded(const test_case *at)
     sink to;
     fa_system *fa = create_case(at, &to);
     fa_worker *w = fa_self(fa);
-    drain all = {.pool = create_pool(w, "stranded", MIB), .size = 16};
+    drain *all = drain_of(create_pool(w, "stranded", MIB), 16);
     begin(fa);
-    everyone(fa, take_one, &all);
-    fa_scratch_info info = info_of(w, all.pool);
+    everyone(fa, take_one, all);
+    fa_scratch_info info = info_of(w, all->pool);
     assert_int_equal(info.allocated, 16 * (at->workers + 1));
     assert_true(info.capacity - info.allocated - info.remaining <= at->workers * MIB / 64);
-    take_until_full(w, &all);
+    take_until_full(w, all);
     assert_reported(&to, 3, 1);
-    assert_true(atomic_load(&all.bytes) >= MIB - (at->workers * (MIB / 64)) - 16 * (at->workers + 1));
-    assert_int_equal(info_of(w, all.pool).remaining, 0);
+    assert_true(atomic_load(&all->bytes) >= MIB - (at->workers * (MIB / 64)) - 16 * (at->workers + 1));
+    assert_int_equal(info_of(w, all->pool).remaining, 0);
     end(fa);
+    destroy_quiet(fa, &to);
+}
+
+enum { LOOKS = 250, TAKEN_BETWEEN = 4096 };
+
+typedef struct onlooker {
+    fa_system *fa;
+    fa_scratch pool;
+    atomic_uint wanted, done; // looks
+    uint64_t remaining;       // for the onlooker's lane
+} onlooker;
+
+static void *look_on(void *arg)
+{
+    onlooker *at = arg;
+    fa_worker *w;
+    EXPECT(fa_attach(at->fa, &w) == FA_OK);
+    for (uint32_t n = 1; n <= LOOKS; n++) {
+        fa_scratch_info info;
+        while (atomic_load(&at->wanted) < n) sched_yield();
+        EXPECT(fa_scratch_read(w, at->pool, &info) == FA_OK);
+        at->remaining = info.remaining;
+        atomic_store(&at->done, n);
+    }
+    EXPECT(fa_detach(w) == FA_OK);
+    return NULL;
+}
+
+/// The same all the way until the pool is full: a lane that allocates much has larger windows, but they shrink with what is left.
+static void windows_shrink_with_what_is_left(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    onlooker other = {.fa = fa, .pool = create_pool(w, "shrinking", MIB)};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, look_on, &other), 0);
+    for (uint32_t n = 1; n <= LOOKS; n++) {
+        for (uint32_t i = 0; i < TAKEN_BETWEEN / 16; i++) EXPECT(fa_scratch_alloc(w, other.pool, 16, 16) != NULL);
+        atomic_store(&other.wanted, n);
+        while (atomic_load(&other.done) < n) sched_yield();
+        uint64_t left = MIB - (uint64_t)n * TAKEN_BETWEEN, stranded = left - other.remaining;
+        EXPECT(other.remaining <= left && stranded <= MIB / 64);
+        EXPECT(left > 64 * KIB || stranded <= 2 * KIB); // of a window that was opened when less than 80 KiB were left
+    }
+    pthread_join(thread, NULL);
     destroy_quiet(fa, &to);
 }
 
@@ -459,14 +534,14 @@ static void resets_do_not_grow(const test_case *at)
     config.reserve_bytes = 256 * MIB;
     fa_system *fa = create(&config);
     fa_worker *w = fa_self(fa);
-    drain all = {.pool = create_pool(w, "frame by frame", MIB), .size = 1000};
+    fa_scratch pool = create_pool(w, "frame by frame", MIB);
     for (int frame = 0; frame < FRAMES; frame++) {
         begin(fa);
-        atomic_store(&all.bytes, 0);
-        assert_int_equal(fa_submit(w, take_until_full, &all), FA_OK);
+        drain *all = drain_of(pool, 1000);
+        assert_int_equal(fa_submit(w, take_until_full, all), FA_OK);
         end(fa);
-        assert_true(atomic_load(&all.bytes) + 2000 > MIB / 1008 * 1000);
-        assert_int_equal(fa_scratch_reset(w, all.pool), FA_OK);
+        assert_true(atomic_load(&all->bytes) + 2000 > MIB / 1008 * 1000);
+        assert_int_equal(fa_scratch_reset(w, pool), FA_OK);
     }
     assert_reported(&to, 3, FRAMES);
     assert_true(stats_of(fa).memory_peak <= config.memory_max);
@@ -565,16 +640,16 @@ static void memory_max_holds(const test_case *at)
     config.reserve_bytes = 64 * MIB;
     fa_system *fa = create(&config);
     fa_worker *w = fa_self(fa);
-    drain all = {.pool = create_pool(w, "larger than memory", 40 * MIB), .size = 3000};
-    take_until_full(w, &all);
-    assert_true(atomic_load(&all.bytes) > 6 * MIB && atomic_load(&all.bytes) <= 12 * MIB);
-    assert_int_equal(info_of(w, all.pool).allocated, atomic_load(&all.bytes) / 3000 * 3008);
+    drain *all = drain_of(create_pool(w, "larger than memory", 40 * MIB), 3000);
+    take_until_full(w, all);
+    assert_true(atomic_load(&all->bytes) > 6 * MIB && atomic_load(&all->bytes) <= 12 * MIB);
+    assert_int_equal(info_of(w, all->pool).allocated, atomic_load(&all->bytes) / 3000 * 3008);
     begin(fa);
     end(fa);
     assert_int_equal(stats_of(fa).scratch_refused, 1);
     assert_reported(&to, 301, 1);
     assert_true(stats_of(fa).memory_peak <= 12 * MIB);
-    assert_int_equal(fa_scratch_remove(w, all.pool), FA_OK);
+    assert_int_equal(fa_scratch_remove(w, all->pool), FA_OK);
     assert_int_equal(settle(fa, 0).scratch_bytes, 0);
     destroy_quiet(fa, &to);
 }
@@ -660,7 +735,11 @@ static void promoted_into_a_pool(const test_case *at)
         fill(p, size, i);
         bytes += size;
     }
-    unsigned char *large = retain(w, MIB, 64, pool, 60); // a span of its own in the frame
+    fa_retain how = fa_retain_for(FA_SCRATCH);
+    how.scratch = pool;
+    how.user = 60;
+    unsigned char *large = fa_frame_retained(w, MIB, 64, &how); // a span of its own in the frame
+    assert_non_null(large);
     fill(large, MIB, 60);
     fa_frame_result result = end_with_result(fa);
     assert_int_equal(result.count, 61);
@@ -801,6 +880,7 @@ int main(int argc, char **argv)
         EACH_OF(mixed_sizes_add_up, "02", "ny"),
         EACH(capacity_holds_for_all_lanes),
         EACH(little_is_stranded),
+        EACH_OF(windows_shrink_with_what_is_left, "02", "ny"),
         EACH_OF(aligned_by_address, "0", "ny"),
         EACH_OF(survives_frames, "02", "ny"),
         EACH_OF(removed_handles_are_refused, "02", "ny"),

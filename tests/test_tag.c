@@ -599,10 +599,15 @@ static void grab(fa_worker *w, void *arg)
         memset(p, 1, 256);
         uint32_t n = atomic_fetch_add(&all->taken, 1u);
         EXPECT(n < 4096);
-        if (n < 4096) all->objects[n] = p;
+        if (n >= 4096) break;
+        all->objects[n] = p;
         EXPECT(tag_stats(w->system, all->tag).charged <= all->hard);
     }
-    while (fa_frame_alloc(w, 1000) != NULL) EXPECT(tag_stats(w->system, all->tag).charged <= all->hard);
+    for (uint32_t n = 0; fa_frame_alloc(w, 1000) != NULL; n++) {
+        EXPECT(tag_stats(w->system, all->tag).charged <= all->hard);
+        EXPECT(n < 4096);
+        if (n >= 4096) break;
+    }
 }
 
 static void lanes_together_never_exceed_a_hard_budget(const test_case *at)
@@ -899,6 +904,12 @@ static void a_rollback_without_memory_stays_exact(const test_case *at)
     }
 }
 
+static void end_what_is_not_its_own(fa_worker *w, void *arg)
+{
+    (void)arg;
+    EXPECT(fa_phase_end(w) == FA_ERROR_STATE);
+}
+
 static void phases_that_do_not_pair_up(const test_case *at)
 {
     sink to;
@@ -915,6 +926,13 @@ static void phases_that_do_not_pair_up(const test_case *at)
     assert_reported(&to, 913, 2);
     begin(fa);
     assert_string_equal(fa_phase_current(w), "");
+    assert_int_equal(fa_phase_begin(w, "x"), FA_OK);
+    fa_counter counter = FA_COUNTER_INIT;
+    assert_int_equal(fa_submit_counted(w, &counter, end_what_is_not_its_own, NULL), FA_OK);
+    assert_int_equal(fa_wait(w, &counter), FA_OK);
+    assert_reported(&to, 913, 1);
+    assert_string_equal(fa_phase_current(w), "x");
+    assert_int_equal(fa_phase_end(w), FA_OK);
     for (uint32_t i = 0; i < FA_PHASE_DEPTH; i++) assert_int_equal(fa_phase_begin(w, "x"), FA_OK);
     assert_int_equal(fa_phase_begin(w, "x"), FA_ERROR_FULL);
     for (uint32_t i = 0; i < FA_PHASE_DEPTH; i++) assert_int_equal(fa_phase_end(w), FA_OK);
