@@ -695,11 +695,12 @@ static void fixed_objects_do_not_hinder_the_others(const test_case *at)
 
 static void compact_in_job(fa_worker *w, void *arg)
 {
-    fa_system *fa = arg;
+    atomic_uint *elsewhere = arg;
     fa_handle_compaction result = {.moves = 1};
-    EXPECT(fa_handles_compact(fa, SIZE_MAX, UINT32_MAX, &result) ==
-           (w == fa_self(fa) && w->index == 0 ? FA_ERROR_STATE : FA_ERROR_WRONG_THREAD));
+    EXPECT(fa_handles_compact(w->system, SIZE_MAX, UINT32_MAX, &result) ==
+           (w->index == 0 ? FA_ERROR_STATE : FA_ERROR_WRONG_THREAD));
     EXPECT(result.moves == 0);
+    if (w->index != 0) atomic_fetch_add(elsewhere, 1u);
 }
 
 static void compaction_is_for_the_main_lane_between_frames(const test_case *at)
@@ -708,8 +709,10 @@ static void compaction_is_for_the_main_lane_between_frames(const test_case *at)
     fa_system *fa = create_case(at, &to);
     begin(fa);
     assert_int_equal(fa_handles_compact(fa, SIZE_MAX, UINT32_MAX, NULL), FA_ERROR_STATE);
-    for (int i = 0; i < 8; i++) assert_int_equal(fa_submit(fa_self(fa), compact_in_job, fa), FA_OK);
+    atomic_uint elsewhere = 0;
+    for (int i = 0; i < 8; i++) assert_int_equal(fa_submit(fa_self(fa), compact_in_job, &elsewhere), FA_OK);
     end(fa);
+    assert_reported(&to, 201, at->checked ? atomic_load(&elsewhere) : 0);
     assert_int_equal(fa_idle_begin(fa_self(fa)), FA_OK);
     assert_int_equal(fa_handles_compact(fa, SIZE_MAX, UINT32_MAX, NULL), FA_ERROR_STATE);
     assert_int_equal(fa_idle_end(fa_self(fa)), FA_OK);
