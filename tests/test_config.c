@@ -358,6 +358,7 @@ static void two_systems_share_nothing(const test_case *at)
         assert_non_null(w[i]);
     }
     assert_ptr_not_equal(w[0], w[1]);
+    for (int i = 0; i < 2; i++) assert_ptr_equal(fa_self(fa[i]), w[i]); // a context in each, on one thread
     begin(fa[0]);
     end(fa[0]);
     begin(fa[0]); // frame 2 of the first, frame 1 of the second, both open
