@@ -188,6 +188,8 @@ bool gallery_show(fa_worker *w, struct gallery *gallery, const uint64_t *set, co
         struct asset *asset = &gallery->assets[picture];
         if (gallery_in(set, picture) && asset->stream.bits != 0) (void)!fa_stream_pin(w, asset->stream, &data, NULL);
         texels[picture] = data;
+        if (data == NULL && gallery_in(set, picture) && gallery->art->pictures[picture].width != 0)
+            gallery->tally.plain++;
     }
     return good;
 }

@@ -4,8 +4,8 @@
 //
 //     asked for ──reserve, load_begin──▶ a job loads a step, and the next tick the next one ──load_end──▶ there ──evicted──▶ not there
 //
-// Who writes what: everything belongs to the main lane, but an asset on which a job is at work belongs to that job until its
-// counter is zero. Memory is taken and given back on the main lane alone, so that it is the same memory again and again.
+// Who writes what: everything belongs to the main lane, but `parts`, `damaged` and `stopped` of an asset belong to the job that
+// loads it until its counter is zero. Memory is taken and given back on the main lane alone, so that it is the same memory again and again.
 // Which picture is there at a moment depends on how fast jobs load; no tick looks at a picture.
 #pragma once
 
@@ -33,7 +33,7 @@ struct asset {
 struct gallery_tally {
     uint64_t loads;    // pictures that became ready
     uint64_t damaged;  // of them, those of which some part was wrong
-    uint64_t plain;    // times that a texture did not fit beside the others of a single tile
+    uint64_t plain;    // times that a texture did not fit beside the others of a single tile, or could not be loaded
     uint64_t given_up; // loads that made room for what a drawing needs
 };
 
