@@ -29,16 +29,6 @@ static void forbid(unsigned char *from, size_t bytes, bool fill)
     fai_forbid(from, bytes);
 }
 
-static unsigned char *block_start(const fai_arena *arena, const fai_blocks *blocks)
-{
-    return arena->ordinal == 0 ? NULL : fai_block_start(blocks, arena->current);
-}
-
-size_t fai_arena_bytes(const fai_arena *arena, const fai_blocks *blocks)
-{
-    return arena->closed_bytes + arena->span_bytes + (size_t)(arena->cursor - block_start(arena, blocks));
-}
-
 /// Lets whoever is handed an address in the block see that it is an arena's.
 static void mark_block(fai_blocks *blocks, uint32_t block, uint32_t info)
 {
@@ -70,13 +60,13 @@ static bool open_next_block(fai_arena *arena, fai_slabs *slabs)
         arena->length++;
     }
     if (arena->ordinal != 0) {
-        uint32_t used = (uint32_t)(arena->cursor - block_start(arena, slabs->blocks));
+        uint32_t used = (uint32_t)(arena->cursor - arena->start);
         info[arena->current].used = used;
         arena->closed_bytes += used;
     }
     arena->current = next;
     arena->ordinal++;
-    arena->cursor = fai_block_start(slabs->blocks, next);
+    arena->cursor = arena->start = fai_block_start(slabs->blocks, next);
     arena->end = arena->cursor + FAI_BLOCK_BYTES;
     return true;
 }
@@ -108,14 +98,13 @@ static void *bump(fai_arena *arena, size_t size, size_t align)
 }
 
 /// Keeps the usable part of the current block within the limit.
-static void apply_limit(fai_arena *arena, const fai_blocks *blocks, size_t limit)
+static void apply_limit(fai_arena *arena, size_t limit)
 {
     if (limit == 0 || arena->ordinal == 0) return;
-    unsigned char *start = block_start(arena, blocks);
     size_t before = arena->closed_bytes + arena->span_bytes;
     size_t room = limit > before ? limit - before : 0;
     if (room > FAI_BLOCK_BYTES) room = FAI_BLOCK_BYTES;
-    unsigned char *end = start + (room & ~(size_t)(FA_ALIGN_DEFAULT - 1));
+    unsigned char *end = arena->start + (room & ~(size_t)(FA_ALIGN_DEFAULT - 1));
     arena->end = end > arena->cursor ? end : arena->cursor;
 }
 
@@ -125,18 +114,18 @@ void *fai_arena_alloc(fai_arena *arena, fai_slabs *slabs, size_t size, size_t al
     if (size > slabs->blocks->bytes || align > slabs->blocks->bytes) return NULL;
     if (align < FA_ALIGN_DEFAULT) align = FA_ALIGN_DEFAULT;
     if (size + align - FA_ALIGN_DEFAULT > FAI_ARENA_SPAN_MIN) {
-        size_t have = fai_arena_bytes(arena, slabs->blocks);
+        size_t have = fai_arena_bytes(arena);
         if (limit != 0 && (have > limit || size > limit - have)) return NULL;
         void *span = alloc_span(arena, slabs, size, align);
-        apply_limit(arena, slabs->blocks, limit);
+        apply_limit(arena, limit);
         return span;
     }
     for (;;) {
         void *p = arena->ordinal == 0 ? NULL : bump(arena, size, align);
         if (p != NULL) return p;
-        if (limit != 0 && fai_arena_bytes(arena, slabs->blocks) + size > limit) return NULL;
+        if (limit != 0 && fai_arena_bytes(arena) + size > limit) return NULL;
         if (!open_next_block(arena, slabs)) return NULL;
-        apply_limit(arena, slabs->blocks, limit);
+        apply_limit(arena, limit);
         if (arena->end == arena->cursor) return NULL;
     }
 }
@@ -185,7 +174,7 @@ static void rewind_blocks(fai_arena *arena, const fai_blocks *blocks, fa_arena_m
         arena->cursor = mark.cursor;
         return;
     }
-    forbid(block_start(arena, blocks), (size_t)(arena->cursor - block_start(arena, blocks)), fill);
+    forbid(arena->start, (size_t)(arena->cursor - arena->start), fill);
     uint32_t block = arena->first;
     arena->closed_bytes = 0;
     for (uint32_t ordinal = 1; ordinal < arena->ordinal; ordinal++, block = blocks->block_info[block].next) {
@@ -202,7 +191,8 @@ static void rewind_blocks(fai_arena *arena, const fai_blocks *blocks, fa_arena_m
     }
     arena->ordinal = mark.block;
     arena->cursor = mark.cursor;
-    arena->end = mark.block == 0 ? NULL : block_start(arena, blocks) + FAI_BLOCK_BYTES;
+    arena->start = mark.block == 0 ? NULL : fai_block_start(blocks, arena->current);
+    arena->end = mark.block == 0 ? NULL : arena->start + FAI_BLOCK_BYTES;
     if (mark.block == 0) arena->cursor = NULL;
 }
 
@@ -245,7 +235,7 @@ uint32_t fai_arena_reset(fai_arena *arena, fai_blocks *blocks, fa_contention *co
     if (used > 0 && (fill || FAI_ASAN)) rewind_blocks(arena, blocks, (fa_arena_mark){NULL, 0, 0}, fill);
     arena->current = arena->span = FAI_INDEX_NONE;
     arena->ordinal = arena->span_count = 0;
-    arena->cursor = arena->end = NULL;
+    arena->cursor = arena->end = arena->start = NULL;
     arena->closed_bytes = arena->span_bytes = 0;
     arena->floor = (fa_arena_mark){NULL, 0, 0};
     if (used >= arena->peak) {

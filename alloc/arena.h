@@ -17,8 +17,9 @@
 
 typedef struct fai_arena {
     unsigned char *cursor;
-    unsigned char *end; // of the usable part of the current block
-    uint32_t first;     // chain of blocks, FAI_INDEX_NONE if none; blocks after `current` are kept for reuse
+    unsigned char *end;   // of the usable part of the current block
+    unsigned char *start; // of the current block, NULL if none
+    uint32_t first;       // chain of blocks, FAI_INDEX_NONE if none; blocks after `current` are kept for reuse
     uint32_t current;
     uint32_t length;     // of the chain
     uint32_t span;       // first of the spans, newest first
@@ -57,4 +58,7 @@ void fai_arena_trim(fai_arena *arena, fai_blocks *blocks, fa_contention *content
 /// [any] Whether an address lies in memory that arenas have, used this moment or not. Of a large allocation only the first unit is known.
 bool fai_arena_holds(const fai_blocks *blocks, const void *p);
 
-size_t fai_arena_bytes(const fai_arena *arena, const fai_blocks *blocks);
+static inline size_t fai_arena_bytes(const fai_arena *arena)
+{
+    return arena->closed_bytes + arena->span_bytes + (size_t)(arena->cursor - arena->start);
+}

@@ -309,6 +309,13 @@ static bool make_resident(fai_blocks *blocks, uint32_t first, uint32_t run)
 
 // Taking and giving ---------------------------------------------------------------------------------------------------
 
+/// Makes the next maintenance look at the bitmaps.
+static void note_move(fai_blocks *blocks)
+{
+    // [blocks.moves] acq_rel: the bits that changed, and the counts.
+    (void)fai_add_acq_rel(&blocks->moves, 1u);
+}
+
 uint32_t fai_blocks_take_any(fai_blocks *blocks, uint32_t run, uint32_t align, fa_contention *contention)
 {
     FA_ASSERT(run > 0 && align > 0 && (align & (align - 1)) == 0);
@@ -319,6 +326,7 @@ uint32_t fai_blocks_take_any(fai_blocks *blocks, uint32_t run, uint32_t align, f
         release_run(blocks, first, run);
         first = FAI_INDEX_NONE;
     }
+    note_move(blocks);
     if (first == FAI_INDEX_NONE) {
         (void)fai_add_relaxed(&blocks->refused, 1u);
         return FAI_INDEX_NONE;
@@ -332,6 +340,7 @@ void fai_blocks_give_any(fai_blocks *blocks, uint32_t first, uint32_t run)
     FA_ASSERT(first + run <= blocks->count);
     release_run(blocks, first, run);
     if (first / 64 < fai_load_relaxed(&blocks->hint)) fai_store_relaxed(&blocks->hint, first / 64);
+    note_move(blocks);
 }
 
 /// Provides all pages of a resident block, also of one in use: contents do not change. Kernels before 5.14 cannot; the pages then fault
@@ -344,7 +353,8 @@ static void populate(fai_blocks *blocks, uint32_t block)
     (void)fai_or_relaxed(&blocks->populated[block / 64], UINT64_C(1) << block % 64);
 }
 
-static void populate_one(fai_blocks *blocks)
+/// False: all resident blocks have their pages.
+static bool populate_one(fai_blocks *blocks)
 {
     // Then a free block that is claimed here could be the one that a lane needs: only those in use, and without a claim.
     bool limited = blocks->limit < blocks->count;
@@ -356,8 +366,9 @@ static void populate_one(fai_blocks *blocks)
         bool claimed = !limited && claim_run(blocks, block, 1); // a free block must not be purged meanwhile
         if (!claimed || is_resident(blocks, block)) populate(blocks, block);
         if (claimed) release_run(blocks, block, 1);
-        return;
+        return true;
     }
+    return false;
 }
 
 /// Provides a claimed block's pages; false: the limit refuses, or a lane needed what it counted for and took it off meanwhile. For that moment
@@ -404,25 +415,40 @@ static uint32_t count_spare(const fai_blocks *blocks)
     return spare;
 }
 
-void fai_blocks_maintain(fai_blocks *blocks)
+/// After blocks have moved. Whether frames took untouched ones.
+static bool survey(fai_blocks *blocks)
 {
-    populate_one(blocks);
+    blocks->unsettled = populate_one(blocks);
     blocks->spare = count_spare(blocks);
-    if (blocks->spare < blocks->spare_low) blocks->spare_low = blocks->spare;
-    bool growing = fai_load_relaxed(&blocks->fresh) > 0;
-    if (growing) {
-        fai_store_relaxed(&blocks->fresh, 0u);
-        blocks->purge_left = 0;
-        if (blocks->spare < SPARE_WANTED) (void)prefault_one(blocks);
-        return;
+    if (fai_load_relaxed(&blocks->fresh) == 0) return false;
+    fai_store_relaxed(&blocks->fresh, 0u);
+    blocks->purge_left = 0;
+    if (blocks->spare < SPARE_WANTED) (void)prefault_one(blocks);
+    return true;
+}
+
+static void purge(fai_blocks *blocks)
+{
+    blocks->purge_left--;
+    blocks->unsettled |= purge_one(blocks);
+}
+
+bool fai_blocks_maintain(fai_blocks *blocks)
+{
+    // [blocks.moves] acquire: what the bitmaps became.
+    uint64_t moves = fai_load_acquire(&blocks->moves);
+    bool moved = moves != blocks->moves_seen || blocks->unsettled, growing = false;
+    if (FA_UNLIKELY(moved)) {
+        blocks->moves_seen = moves;
+        growing = survey(blocks);
     }
+    if (blocks->spare < blocks->spare_low) blocks->spare_low = blocks->spare;
+    if (growing) return moved;
     if (++blocks->spare_age >= SPARE_BOUNDARIES) {
         blocks->purge_left = blocks->spare_low > SPARE_MIN ? blocks->spare_low - SPARE_MIN : 0;
         blocks->spare_low = UINT32_MAX;
         blocks->spare_age = 0;
     }
-    if (blocks->purge_left > 0) {
-        blocks->purge_left--;
-        (void)purge_one(blocks);
-    }
+    if (FA_UNLIKELY(blocks->purge_left > 0)) purge(blocks);
+    return moved;
 }

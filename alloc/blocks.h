@@ -75,7 +75,10 @@ typedef struct fai_blocks {
     FAI_ATOMIC(uint32_t) hint;  // first word of `used` worth looking at
     FAI_ATOMIC(uint32_t) words; // words of `used` that were ever looked into
     FAI_ATOMIC(uint64_t) refused;
+    FAI_ATOMIC(uint64_t) moves; // takes and gives
     // owner: the main lane
+    uint64_t moves_seen; // at the last maintenance
+    bool unsettled;      // which left something for the next one
     uint32_t spare;      // free resident blocks at the last maintenance
     uint32_t spare_low;  // fewest since the decay period began
     uint32_t spare_age;  // maintenances since then
@@ -105,8 +108,8 @@ void fai_blocks_give_any(fai_blocks *blocks, uint32_t first, uint32_t run);
 
 /// [main] Between frames: provides all pages of a block that frames took untouched, so that they fault now and not one by one in later
 /// frames; touches a block ahead of need if the last frame had to take fresh ones; gives one back to the system that nobody needed for
-/// a long while. At most one block of each a call.
-void fai_blocks_maintain(fai_blocks *blocks);
+/// a long while. At most one block of each a call. Whether blocks have moved since the last call.
+bool fai_blocks_maintain(fai_blocks *blocks);
 
 /// Touches `count` blocks ahead of need. False: not all could be had.
 bool fai_blocks_prefault(fai_blocks *blocks, uint32_t count);

@@ -126,34 +126,41 @@ static void free_all(fai_memory *memory, fai_retired_list *list)
             (void)fai_lane_free(main_lane, object, FAI_KIND_NONE);
     }
     memory->reclaimed += list->count;
+    memory->stats_due |= list->count > 0;
     list->count = 0;
 }
 
-/// Whether a grace period was asked for that has not been used yet.
-static bool is_waiting(const fai_memory *memory)
+static void reclaim(fai_memory *memory)
 {
-    return memory->waiting.count > 0 || memory->streams.waiting != FAI_INDEX_NONE || fai_arenas_are_waiting(memory);
-}
-
-void fai_memory_reclaim(fai_memory *memory)
-{
-    for (uint32_t i = 1; i < fai_memory_lanes_used(memory); i++) gather_offered(memory, fai_memory_lane(memory, i));
-    if (!is_waiting(memory) || !fai_grace_is_done_any(&memory->grace)) return;
+    memory->grace_runs = false;
     free_all(memory, &memory->waiting);
     fai_streams_reclaim(memory);
     fai_arenas_release_waiting(memory);
 }
 
-void fai_memory_start_grace(fai_memory *memory)
+void fai_memory_reclaim(fai_memory *memory)
 {
-    if (is_waiting(memory)) return;
+    for (uint32_t i = 1; i < fai_memory_lanes_used(memory); i++) gather_offered(memory, fai_memory_lane(memory, i));
+    if (memory->grace_runs && fai_grace_is_done_any(&memory->grace)) reclaim(memory);
+}
+
+static void start_grace(fai_memory *memory)
+{
     bool streams = fai_streams_gather(memory), arenas = fai_arenas_gather(memory);
     if (!streams && !arenas && memory->gathered.count == 0) return;
     fai_grace_start_owner(&memory->grace);
+    memory->grace_runs = true;
     fai_retired_list empty = memory->waiting;
     memory->waiting = memory->gathered;
     memory->waiting_frame = memory->gathered_frame;
     memory->gathered = empty;
+}
+
+void fai_memory_start_grace(fai_memory *memory)
+{
+    // Streams and shared arenas retire by themselves.
+    bool any = memory->gathered.count > 0 || fai_load_relaxed(&memory->loose_counters) != 0;
+    if (any && !memory->grace_runs) start_grace(memory);
 }
 
 void fai_memory_reclaim_all(fai_memory *memory)

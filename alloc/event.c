@@ -134,6 +134,7 @@ void fai_memory_tell_free(const fai_memory *memory, uint32_t lane, fai_kind kind
 bool fai_events_make_rings(fai_memory *memory, uint32_t lane_end)
 {
     uint32_t capacity = memory->config.event_capacity;
+    fai_memory_note_loose_counters(memory);
     size_t bytes = sizeof(fai_event_ring) + capacity * sizeof(fa_event);
     for (uint32_t *lane = &memory->events.rings; *lane < lane_end; ++*lane) {
         fai_event_ring *ring = fai_store_take(fai_memory_lane(memory, 0), bytes, FAI_CACHE_LINE);

@@ -60,7 +60,7 @@ void fai_lane_load_frame(fai_lane *lane)
     lane->hot.frame_end = lane->counts_frame ? arena->cursor : window_end(lane, arena);
     if (FA_UNLIKELY(fai_lane_budget_is_set(&lane->budgets[FA_LANE_USE_FRAME]))) end_window_at_limit(lane, arena);
     if (fai_label_tag(lane->label) == 0 || lane->counts_frame) return;
-    uint64_t paid = lane->credit - (fai_arena_bytes(arena, &lane->memory->blocks) - lane->label_bytes);
+    uint64_t paid = lane->credit - (fai_arena_bytes(arena) - lane->label_bytes);
     if (paid < (uint64_t)(lane->hot.frame_end - arena->cursor))
         lane->hot.frame_end = arena->cursor + (paid & ~UINT64_C(15));
 }
@@ -348,7 +348,7 @@ fa_status fa_checkpoint_rollback(fa_worker *w, fa_checkpoint checkpoint)
     fai_lane_forget_retained(lane, checkpoint.retained);
     fai_lane_settle_label(lane);
     fai_arena *arena = fai_lane_store_frame(lane);
-    uint64_t before = fai_arena_bytes(arena, &lane->memory->blocks);
+    uint64_t before = fai_arena_bytes(arena);
     fai_arena_rewind(arena, &lane->slabs, checkpoint.frame, lane->memory->config.checked);
     lane->hot.frame_cursor = lane->hot.frame_end = arena->cursor;
     if (fai_load_relaxed(&lane->memory->labelled)) fai_lane_unwind_label(lane, before);

@@ -49,6 +49,7 @@ fa_status fa_group_create(fa_worker *w, const char *name, fa_group *out)
     fa_status status = fai_lane_check(lane);
     if (status != FA_OK) return status;
     fai_arena_registry *registry = &lane->memory->arenas;
+    fai_memory_note_loose_counters(lane->memory);
     uint32_t slot = slot_take(registry);
     if (slot == FAI_INDEX_NONE) return FA_ERROR_FULL;
     fai_shared_arena *arena = fai_arena_make(lane, slot, 0, name, 0);

@@ -403,30 +403,37 @@ static void free_spans(fai_memory *memory, uint32_t unit)
     }
 }
 
+/// Recycles what a lane has of the frame; how many bytes that were.
+static uint64_t recycle(fai_memory *memory, fai_lane *lane, uint32_t slot)
+{
+    FA_ASSERT(lane->hot.index == 0 || memory->config.frames_in_flight > 1 || lane->slot != slot);
+    fai_arena *arena = &lane->frame[slot];
+    uint64_t used = fai_arena_bytes(arena);
+    uint32_t spans = fai_arena_reset(arena, &memory->blocks, &fai_memory_lane(memory, 0)->contention,
+                                     memory->config.checked);
+    if (FA_UNLIKELY(spans != FAI_INDEX_NONE)) free_spans(memory, spans);
+    lane->frame_used.used = used;
+    if (used > lane->frame_used.peak) lane->frame_used.peak = used;
+    uint64_t more = arena->length - lane->frame_blocks[slot]; // or less, as a number that wraps
+    if (more == 0) return used;
+    lane->frame_used.capacity += more << FAI_BLOCK_SHIFT;
+    lane->frame_blocks[slot] = arena->length;
+    memory->merged.frame_blocks += more;
+    return used;
+}
+
 void fai_memory_retire_frame(fai_memory *memory, uint32_t slot, uint64_t number, fa_frame_result *result, bool listed)
 {
     fai_lane *main_lane = fai_memory_lane(memory, 0);
     if (main_lane->slot == slot) fai_lane_leave_frame(main_lane);
-    fai_memory_promote(memory, slot, number, result, listed);
-    uint64_t bytes = 0, blocks = 0;
-    for (uint32_t i = 0; i < fai_memory_lanes_used(memory); i++) {
-        fai_lane *lane = fai_memory_lane(memory, i);
-        FA_ASSERT(i == 0 || memory->config.frames_in_flight > 1 || lane->slot != slot);
-        fai_arena *arena = &lane->frame[slot];
-        uint64_t used = fai_arena_bytes(arena, &memory->blocks);
-        bytes += used;
-        free_spans(memory, fai_arena_reset(arena, &memory->blocks, &main_lane->contention, memory->config.checked));
-        blocks += arena->length;
-        lane->frame_used.used = used;
-        if (used > lane->frame_used.peak) lane->frame_used.peak = used;
-        lane->frame_used.capacity -= lane->frame_blocks[slot] << FAI_BLOCK_SHIFT;
-        lane->frame_blocks[slot] = arena->length;
-        lane->frame_used.capacity += lane->frame_blocks[slot] << FAI_BLOCK_SHIFT;
-    }
+    uint32_t lanes = fai_memory_lanes_used(memory), retained = 0;
+    for (uint32_t i = 0; i < lanes; i++) retained += fai_memory_lane(memory, i)->retained[slot].count;
+    if (retained > 0) fai_memory_promote(memory, slot, number, result, listed);
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < lanes; i++) bytes += recycle(memory, fai_memory_lane(memory, i), slot);
     // [frame.slot] release: gives the slot's arenas, reset, back to their lanes.
     fai_store_release(&memory->slots_alive, fai_load_relaxed(&memory->slots_alive) & ~(UINT32_C(1) << slot));
-    fai_memory_settle_frame(memory, slot);
-    memory->frame_blocks[slot] = blocks;
+    if (fai_load_relaxed(&memory->labelled)) fai_memory_settle_frame(memory, slot);
     memory->merged.frame = number;
     memory->merged.frame_bytes = bytes;
     if (bytes > memory->merged.frame_bytes_peak) memory->merged.frame_bytes_peak = bytes;
@@ -514,8 +521,18 @@ static void reset_main_scope(fai_lane *main_lane)
 static void note_refusals(fai_memory *memory)
 {
     uint64_t refused = fai_load_relaxed(&memory->blocks.refused);
-    fai_store_relaxed(&memory->drain_all, (uint32_t)(refused != memory->refused_seen));
+    uint32_t drain_all = refused != memory->refused_seen;
+    if (drain_all != fai_load_relaxed(&memory->drain_all)) fai_store_relaxed(&memory->drain_all, drain_all);
     memory->refused_seen = refused;
+}
+
+/// What the main lane brings home of its own.
+static void service_main(fai_memory *memory, fai_lane *main_lane)
+{
+    bool mail = !fai_mailbox_is_empty(&main_lane->mailbox) || main_lane->stash.packets || main_lane->stash.objects;
+    if (mail || main_lane->stats.frees_kept > 0) (void)fai_mailbox_drain_bounded(main_lane);
+    if (main_lane->retired.count > 0) fai_memory_gather(memory, main_lane);
+    trim_main(main_lane);
 }
 
 void fai_memory_boundary(fai_memory *memory)
@@ -525,13 +542,12 @@ void fai_memory_boundary(fai_memory *memory)
     reset_main_scope(main_lane);
     note_refusals(memory);
     fai_memory_reclaim(memory);
-    fai_outbox_post_all(main_lane);
+    if (main_lane->outbox.pending_count > 0) fai_outbox_post_all(main_lane);
     for (uint32_t i = 1; i < fai_memory_lanes_used(memory); i++) service_other(memory, fai_memory_lane(memory, i));
-    (void)fai_mailbox_drain_bounded(main_lane);
-    fai_memory_gather(memory, main_lane);
-    trim_main(main_lane);
+    service_main(memory, main_lane);
     fai_memory_start_grace(memory);
-    fai_blocks_maintain(&memory->blocks);
-    fai_lane_publish(main_lane);
+    memory->stats_due |= fai_blocks_maintain(&memory->blocks);
+    // Magazines say nothing when they give or take; a checked system's objects pass through the quarantine.
+    if (main_lane->changed || main_lane->pool_used || main_lane->exact) fai_lane_publish(main_lane);
     fai_memory_publish(memory);
 }

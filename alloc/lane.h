@@ -213,6 +213,8 @@ typedef struct fai_lane {
     uint32_t quiet;                              // main lane: boundaries since it changed
     FAI_ATOMIC(uint32_t) offered_ready;          // 1: `offered` belongs to the main lane
     fai_retired_list offered;                    // versions this lane hands over while it keeps running
+    FAI_ATOMIC(uint64_t) publications;           // of the counters below
+    uint64_t publications_seen;                  // main lane: at the last boundary
     fai_lane_stats published;                    // each field: relaxed, written by whoever services
     FAI_ATOMIC(uint64_t) at_hand[FAI_NAMES_MAX]; // by tag: bytes in magazines; relaxed, likewise
     fai_class_stats published_classes[FA_CLASS_COUNT]; // likewise, while `classes_wanted`
@@ -258,6 +260,7 @@ typedef struct fai_memory {
     void *retired_first[2][FAI_RETIRED_FIRST]; // where these two begin
     uint64_t gathered_frame;                   // frame at whose boundary the oldest was gathered
     uint64_t waiting_frame;
+    bool grace_runs; // a grace period was asked for, for what waits here, of streams and of shared arenas
     uint64_t retired, reclaimed;
     uint64_t refused_seen; // blocks.refused at the last boundary
     fa_promotion *items;   // of the last result
@@ -265,7 +268,7 @@ typedef struct fai_memory {
     fai_retained **sorted; // work space of the promotion
     uint32_t sorted_capacity;
     fa_stats merged;                                // being built; the scheduler fills in its part before a boundary
-    uint64_t frame_blocks[FA_FRAMES_IN_FLIGHT_MAX]; // that the slot's arenas kept when it last retired
+    bool stats_due;                                 // what no lane publishes has changed since it was merged
     fai_streams streams;                            // see stream.h for what is shared
     fai_events events;
     struct fai_history *history; // NULL: none is kept
@@ -282,6 +285,7 @@ typedef struct fai_memory {
     FAI_ATOMIC(uint32_t) hooks;          // FAI_HOOKS_…, written by the main lane
     FAI_ATOMIC(uint32_t) frame_open;     // slot of the open frame, FAI_NO_SLOT if none
     FAI_ATOMIC(uint32_t) classes_wanted; // 1: lanes publish their pool classes too
+    FAI_ATOMIC(uint32_t) loose_counters; // 1: streams, shared arenas or rings of events: no lane publishes what they count
 } fai_memory;
 
 // Life --------------------------------------------------------------------------------------------------------------
@@ -624,6 +628,12 @@ static inline fai_lane_stats *fai_lane_arena_stats(fai_lane *lane)
 
 /// [owner] The lane's counters, for the main lane to merge.
 void fai_lane_publish(fai_lane *lane);
+/// [any] Something was made whose counters statistics show and no lane publishes.
+static inline void fai_memory_note_loose_counters(fai_memory *memory)
+{
+    if (fai_load_relaxed(&memory->loose_counters) == 0) fai_store_relaxed(&memory->loose_counters, 1u);
+}
+
 /// [any] What all lanes published.
 fai_lane_stats fai_memory_sum(const fai_memory *memory);
 /// [main] Merges what all lanes published and lets everybody read it.

@@ -25,7 +25,7 @@ static uint64_t objects_held(const fai_lane *lane)
 static uint64_t held_by(fai_lane *lane, fa_lane_use use)
 {
     if (use == FA_LANE_USE_OBJECTS) return objects_held(lane);
-    return lane->slot == FAI_NO_SLOT ? 0 : fai_arena_bytes(fai_lane_store_frame(lane), &lane->memory->blocks);
+    return lane->slot == FAI_NO_SLOT ? 0 : fai_arena_bytes(fai_lane_store_frame(lane));
 }
 
 static uint64_t room_below(uint64_t limit, uint64_t held)

@@ -150,6 +150,7 @@ static void *move_to_heap(fai_memory *memory, const fai_retained *item, fa_promo
     span->account = FAI_KIND_HEAP;
     span->tag = tag;
     fai_store_relaxed(&blocks->unit_info[unit], fai_info_make(fai_info_lane(info), tag, FAI_KIND_SPAN, 0));
+    main_lane->changed = true;
     main_lane->stats.heap_live++;
     main_lane->stats.heap_live_bytes += (int64_t)span->size;
     main_lane->stats.heap_allocs++;
@@ -424,6 +425,7 @@ void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_f
         fai_ledger_add_retained(&fai_memory_lane(memory, 0)->ledgers[slot], item->label, item->size);
         note(memory, out);
     }
+    memory->stats_due = true;
     memory->merged.promoted += result->by_status[FA_PROMOTED] - before.by_status[FA_PROMOTED];
     memory->merged.promoted_bytes += promoted_bytes(result) - promoted_bytes(&before);
     memory->merged.promotion_failed += result->failed - before.failed;

@@ -80,6 +80,7 @@ static const fai_shared_arena *open_pool(fai_lane *lane, uint32_t slot, const ch
     for (;;) {
         fai_shared_arena *arena = arena_at(memory, slot);
         if (arena != NULL) return arena;
+        fai_memory_note_loose_counters(memory);
         arena = fai_arena_make(lane, slot, 0, name, capacity);
         if (arena == NULL) return NULL;
         if (fai_arena_swap(memory, slot, NULL, arena)) {

@@ -174,11 +174,6 @@ void fai_arenas_release_waiting(fai_memory *memory)
     memory->arenas.waiting = NULL;
 }
 
-bool fai_arenas_are_waiting(const fai_memory *memory)
-{
-    return memory->arenas.waiting != NULL;
-}
-
 bool fai_arenas_gather(fai_memory *memory)
 {
     fai_arena_registry *registry = &memory->arenas;

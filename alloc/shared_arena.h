@@ -183,5 +183,4 @@ fai_cleanup *fai_share_close_cleanups(fai_share *share);
 
 /// [main] Releases what has had its grace period; whether any still waits; begins to wait for what was unlinked since.
 void fai_arenas_release_waiting(struct fai_memory *memory);
-bool fai_arenas_are_waiting(const struct fai_memory *memory);
 bool fai_arenas_gather(struct fai_memory *memory);

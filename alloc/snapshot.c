@@ -27,7 +27,9 @@ static uint32_t fill_frame_slots(const fai_memory *memory, fa_snapshot_row *rows
     uint32_t count = memory->config.frames_in_flight, alive = fai_load_relaxed(&memory->slots_alive);
     for (uint32_t slot = 0; slot < count && slot < room; slot++) {
         snprintf(rows[slot].name, sizeof rows[slot].name, "slot %u", slot);
-        rows[slot].values[0] = memory->frame_blocks[slot];
+        rows[slot].values[0] = 0;
+        for (uint32_t lane = 0; lane < fai_memory_lanes_used(memory); lane++)
+            rows[slot].values[0] += fai_memory_lane(memory, lane)->frame_blocks[slot];
         rows[slot].values[1] = alive >> slot & 1;
     }
     return count;
@@ -149,7 +151,7 @@ void fai_snapshot_fill(fai_memory *memory, fa_snapshot *out)
     out->lane_count = memory->lane_count;
     out->time_ns = fai_now_ns();
     out->frame = fai_load_relaxed(&memory->frame_number);
-    out->stats = memory->stats[fai_load_relaxed(&memory->stats_version) & 1]; // this lane wrote it
+    (void)fa_stats_read((const fa_system *)(const void *)memory, &out->stats);
     fill_classes(memory, out);
     fill_rows(memory, out);
     for (uint32_t lane = 0; lane < memory->lane_count; lane++)

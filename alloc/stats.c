@@ -3,10 +3,18 @@
 // Statistics on their way out: each lane publishes its counters when it goes idle or is serviced, the main lane merges them at the
 // boundary into one of two buffers and then says which. A reader copies the buffer of the version it saw and keeps the copy if the version
 // has not moved since; so nobody waits for a main lane that is stopped in the middle of writing.
+//
+// What changes with every frame comes first in fa_stats. The rest mostly stays as it is, and then is neither merged nor written again: the
+// two parts of a version lie in buffers that are chosen apart.
+//
+//     version == number of publications << 1 | buffer of the rest; the first part lies in buffer number % 2
 #include "alloc/lane.h"
 #include "concurrent/check.h"
 
+#include <stddef.h>
+
 #define STATS_WORDS (sizeof(fa_stats) / sizeof(uint64_t))
+#define FIRST_WORDS (offsetof(fa_stats, pool_live) / sizeof(uint64_t)) // part that changes with every frame
 #define LANE_WORDS (sizeof(fai_lane_stats) / sizeof(uint64_t))
 #define LANE_WORDS_PLAIN (offsetof(fai_lane_stats, group_objects) / sizeof(uint64_t)) // without those of shared arenas
 
@@ -62,6 +70,8 @@ void fai_lane_publish(fai_lane *lane)
     uint64_t *to = (uint64_t *)(void *)&lane->published;
     size_t words = lane->arenas_used ? LANE_WORDS : LANE_WORDS_PLAIN;
     for (size_t i = 0; i < words; i++) fai_store_relaxed(&to[i], from[i]);
+    // [stats.lane] release: the main lane, which sees that the lane has published, sees what.
+    fai_store_release(&lane->publications, fai_load_relaxed(&lane->publications) + 1);
 }
 
 fai_lane_stats fai_memory_sum(const fai_memory *memory)
@@ -93,9 +103,6 @@ static void merge_blocks(fai_memory *memory, fa_stats *merged)
     merged->memory_peak = (uint64_t)fai_load_relaxed(&blocks->resident_peak) << FAI_BLOCK_SHIFT;
     merged->memory_free = (uint64_t)blocks->spare << FAI_BLOCK_SHIFT;
     merged->memory_refused = fai_load_relaxed(&blocks->refused);
-    merged->frame_blocks = 0;
-    for (uint32_t slot = 0; slot < memory->config.frames_in_flight; slot++)
-        merged->frame_blocks += memory->frame_blocks[slot];
 }
 
 static void merge_reclaim(fai_memory *memory, fa_stats *merged)
@@ -121,7 +128,8 @@ static void merge_streams(const fai_memory *memory, fa_stats *merged)
     merged->stream_refused = streams.refused;
 }
 
-void fai_memory_publish(fai_memory *memory)
+/// All but the first part.
+__attribute__((noinline)) static void merge_rest(fai_memory *memory)
 {
     fa_stats *merged = &memory->merged;
     fai_lane_stats sum = fai_memory_sum(memory);
@@ -156,28 +164,75 @@ void fai_memory_publish(fai_memory *memory)
     merge_streams(memory, merged);
     merge_reclaim(memory, merged);
     merged->events_dropped = memory->events.rings > 0 ? fai_events_dropped(memory) : 0;
+}
 
-    uint64_t version = fai_load_relaxed(&memory->stats_version) + 1;
+/// Whether some lane has published since this was last asked.
+static bool have_published(fai_memory *memory)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < fai_memory_lanes_used(memory); i++) {
+        fai_lane *lane = fai_memory_lane(memory, i);
+        // [stats.lane] acquire: what the lane published before.
+        uint64_t now = fai_load_acquire(&lane->publications);
+        any |= now != lane->publications_seen;
+        lane->publications_seen = now;
+    }
+    return any;
+}
+
+/// Whether what merge_rest() looks at may have changed since it last did.
+static bool rest_is_due(fai_memory *memory)
+{
+    bool due = memory->stats_due | have_published(memory);
+    memory->stats_due = false;
+    // The age of the backlog changes by itself; others change streams, arenas and events without a word to the boundary.
+    return due || memory->waiting.count + memory->gathered.count > 0 || fai_load_relaxed(&memory->loose_counters) != 0;
+}
+
+static void write_words(fa_stats *buffer, const fa_stats *merged, size_t first, size_t end)
+{
     const uint64_t *from = (const uint64_t *)(const void *)merged;
-    uint64_t *to = (uint64_t *)(void *)&memory->stats[version & 1];
+    uint64_t *to = (uint64_t *)(void *)buffer;
     // [stats.word] release: a reader that sees a word of this version also sees that the one before is no longer the last.
-    for (size_t i = 0; i < STATS_WORDS; i++) fai_store_release(&to[i], from[i]);
-    // [stats.version] release: publishes the buffer.
+    for (size_t i = first; i < end; i++) fai_store_release(&to[i], from[i]);
+}
+
+void fai_memory_publish(fai_memory *memory)
+{
+    fa_stats *merged = &memory->merged;
+    uint64_t version = fai_load_relaxed(&memory->stats_version) + 2;
+    if (rest_is_due(memory)) {
+        merge_rest(memory);
+        version ^= 1;
+        write_words(&memory->stats[version & 1], merged, FIRST_WORDS, STATS_WORDS);
+    }
+    write_words(&memory->stats[version >> 1 & 1], merged, 0, FIRST_WORDS);
+    // [stats.version] release: publishes the buffers.
     fai_store_release(&memory->stats_version, version);
+}
+
+/// Copies both parts of a version.
+static void copy_version(const fai_memory *memory, uint64_t version, fa_stats *out)
+{
+    const uint64_t *first = (const uint64_t *)(const void *)&memory->stats[version >> 1 & 1];
+    const uint64_t *rest = (const uint64_t *)(const void *)&memory->stats[version & 1];
+    uint64_t *to = (uint64_t *)(void *)out;
+    for (size_t i = 0; i < STATS_WORDS; i++) {
+        const uint64_t *from = i < FIRST_WORDS ? first : rest;
+        // [stats.word] acquire: keeps the look at the version after the copy.
+        to[i] = fai_load_acquire(&from[i]);
+    }
 }
 
 fa_status fa_stats_read(const fa_system *fa, fa_stats *out)
 {
     const fai_memory *memory = (const fai_memory *)(const void *)fa;
     if (fa == NULL || out == NULL) return FA_ERROR_INVALID;
-    uint64_t *to = (uint64_t *)(void *)out;
     for (;;) {
-        // [stats.version] acquire: the buffer of this version is complete.
+        // [stats.version] acquire: the buffers of this version are complete.
         uint64_t version = fai_load_acquire(&memory->stats_version);
-        const uint64_t *from = (const uint64_t *)(const void *)&memory->stats[version & 1];
-        // [stats.word] acquire: keeps the look at the version below after the copy.
-        for (size_t i = 0; i < STATS_WORDS; i++) to[i] = fai_load_acquire(&from[i]);
-        // The buffer is written again only after the next version was published in the other one.
+        copy_version(memory, version, out);
+        // A part is written again only after the next version was published with its other buffer.
         if (fai_load_relaxed(&memory->stats_version) == version) return FA_OK;
     }
 }

@@ -251,6 +251,7 @@ fa_status fa_stream_reserve(fa_worker *w, size_t size, fa_stream_priority priori
     size_t align = options != NULL ? options->align : 0;
     if (!fai_lane_align(lane, &align, SIZE_MAX)) return FA_ERROR_INVALID;
     fai_streams *streams = &lane->memory->streams;
+    fai_memory_note_loose_counters(lane->memory);
     if (size > streams->budget) return refuse(lane, size, "the whole budget is smaller");
     fai_stream *slot = take_slot(streams);
     if (slot == NULL) return refuse(lane, size, "streams_max are in use or waiting for their grace period");

@@ -124,7 +124,7 @@ void fai_ledger_add_retained(fai_ledger *ledger, uint32_t label, uint64_t bytes)
 
 static uint64_t frame_bytes(fai_lane *lane)
 {
-    return lane->slot == FAI_NO_SLOT ? 0 : fai_arena_bytes(fai_lane_store_frame(lane), &lane->memory->blocks);
+    return lane->slot == FAI_NO_SLOT ? 0 : fai_arena_bytes(fai_lane_store_frame(lane));
 }
 
 /// What the magazines handed out since they were last counted: returns how many objects, adds up their bytes.
@@ -352,7 +352,6 @@ static void settle_by(fai_memory *memory, uint32_t slot, fai_by by)
 
 void fai_memory_settle_frame(fai_memory *memory, uint32_t slot)
 {
-    if (!fai_load_relaxed(&memory->labelled)) return;
     fai_labels *labels = memory->labels;
     uint64_t shown[FAI_NAMES_MAX / 64]; // tags that had something to show in the frame before
     memcpy(shown, labels->last.touched[FAI_BY_TAG], sizeof shown);

@@ -70,25 +70,16 @@ static void *escape(void *p)
 }
 
 /// The one side tells the other to go on, by a number that rises; the other waits for it.
-static void tell(uint32_t *number)
-{
-    __atomic_fetch_add(number, 1, __ATOMIC_RELEASE);
-}
+static void tell(uint32_t *number) { __atomic_fetch_add(number, 1, __ATOMIC_RELEASE); }
 
 static void await(const uint32_t *number, uint32_t value)
 {
     while (__atomic_load_n(number, __ATOMIC_ACQUIRE) < value) continue;
 }
 
-static void begin(fixture *f)
-{
-    need(fa_frame_begin(f->fa) == FA_OK, "fa_frame_begin() failed");
-}
+static void begin(fixture *f) { need(fa_frame_begin(f->fa) == FA_OK, "fa_frame_begin() failed"); }
 
-static void end(fixture *f)
-{
-    need(fa_frame_end(f->fa, NULL) == FA_OK, "fa_frame_end() failed");
-}
+static void end(fixture *f) { need(fa_frame_end(f->fa, NULL) == FA_OK, "fa_frame_end() failed"); }
 
 // Memory ----------------------------------------------------------------------------------------------------------------
 
@@ -214,10 +205,7 @@ static void tag_pair(fixture *f, uint32_t count)
 
 // Jobs ------------------------------------------------------------------------------------------------------------------
 
-static void nothing(fa_worker *w, void *arg)
-{
-    (void)w, (void)arg;
-}
+static void nothing(fa_worker *w, void *arg) { (void)w, (void)arg; }
 
 static void nothing_in_range(fa_worker *w, uint64_t first, uint64_t last, void *arg)
 {

@@ -199,6 +199,7 @@ static void wait_frame(fai_worker *w, uint64_t number, bool until_over)
 {
     const fa_system *fa = fai_worker_system(w);
     awaited frame = {.number = number, .until_over = until_over, .cursor = -1};
+    if (is_reached(fa, &frame)) return; // others did it all, or there was nothing to do
     for (;;) {
         run_jobs(w, &frame, UINT32_MAX);
         if (is_reached(fa, &frame)) return;
@@ -339,7 +340,7 @@ static fa_status end(fa_system *fa, fa_frame_result *result, bool listed)
     if (!fa->open || w->context != NULL || w->lane.idle || fai_is_reporting(&fa->memory)) return FA_ERROR_STATE;
     if (fai_observe_delivers(fa)) return FA_ERROR_STATE;
     close_frame(w);
-    if (!listed) fai_memory_drop_unclaimed(&fa->memory, &fa->gathered);
+    if (!listed && fa->gathered.count > 0) fai_memory_drop_unclaimed(&fa->memory, &fa->gathered);
     retire_ready(fa, &fa->gathered, listed);
     pass_boundary(w);
     fai_observe_end(fa);

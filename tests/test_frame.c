@@ -3,6 +3,8 @@
 // Frame memory: sizes and alignments by address, reuse, growth, limits and what is refused, and figures that are exact at the boundary.
 #include "support.h"
 
+#include <stddef.h>
+
 #include <pthread.h>
 
 #define SPAN_UNIT (64 * KIB)
@@ -132,6 +134,151 @@ static void exact_figures(const test_case *at)
     assert_int_equal(stats_of(fa).frame_bytes, 0);
     assert_int_equal(stats_of(fa).frame_bytes_peak, peak);
     destroy_quiet(fa, &to);
+}
+
+/// What one frame of an otherwise quiet system does, and which figure it raises by one at that frame's boundary.
+typedef struct quiet_change {
+    void (*change)(fa_worker *w);
+    size_t figure; // offset in fa_stats
+} quiet_change;
+
+static void change_heap_by_promotion(fa_worker *w)
+{
+    const fa_retain to_heap = {.to = FA_RETAIN_HEAP};
+    assert_non_null(fa_frame_retained(w, MIB, 16, &to_heap)); // a span, which is handed over as it is
+}
+
+static void change_heap(fa_worker *w)
+{
+    assert_non_null(fa_heap_alloc(w, 100, 16));
+}
+
+static void change_pool(fa_worker *w)
+{
+    assert_non_null(fa_pool_alloc(w, 48));
+}
+
+static void change_handles(fa_worker *w)
+{
+    assert_false(fa_handle_is_none(fa_handle_alloc(w, 64, 16, NULL)));
+}
+
+static void change_streams(fa_worker *w)
+{
+    fa_stream stream;
+    assert_int_equal(fa_stream_reserve(w, KIB, FA_STREAM_NORMAL, NULL, &stream), FA_OK);
+}
+
+static void change_groups(fa_worker *w)
+{
+    fa_group group;
+    assert_int_equal(fa_group_create(w, "quiet", &group), FA_OK);
+}
+
+static void change_scratch(fa_worker *w)
+{
+    static const char *const names[] = {"quiet", "quieter"};
+    fa_scratch scratch;
+    bool again = fa_scratch_find(w, names[0]).id != 0;
+    assert_int_equal(fa_scratch_create(w, names[again], KIB, &scratch), FA_OK);
+}
+
+static void do_nothing(fa_worker *w, void *arg)
+{
+    (void)w, (void)arg;
+}
+
+static void change_jobs(fa_worker *w)
+{
+    assert_int_equal(fa_submit(w, do_nothing, NULL), FA_OK);
+}
+
+static uint64_t figure_of(fa_system *fa, size_t offset)
+{
+    fa_stats stats = stats_of(fa);
+    uint64_t value;
+    memcpy(&value, (const char *)&stats + offset, sizeof value);
+    return value;
+}
+
+static void empty_frames(fa_system *fa, int count)
+{
+    for (int i = 0; i < count; i++) {
+        begin(fa);
+        end(fa);
+    }
+}
+
+/// Boundaries at which nothing happened write little; none may miss what did happen.
+static void a_quiet_system_shows_each_change_at_once(const test_case *at)
+{
+    static const quiet_change changes[] = {
+        {change_heap_by_promotion, offsetof(fa_stats, heap_live)},
+        {change_heap_by_promotion, offsetof(fa_stats, promoted)},
+        {change_jobs, offsetof(fa_stats, jobs)},
+        {change_heap, offsetof(fa_stats, heap_live)},
+        {change_handles, offsetof(fa_stats, handle_live)},
+        {change_streams, offsetof(fa_stats, streams)},
+        {change_groups, offsetof(fa_stats, groups)},
+        {change_scratch, offsetof(fa_stats, scratch_pools)},
+        {change_pool, offsetof(fa_stats, pool_live)},
+    };
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        sink to;
+        fa_system *fa = create_case(at, &to);
+        empty_frames(fa, 5);
+        for (int round = 0; round < 2; round++) {
+            uint64_t before = figure_of(fa, changes[i].figure);
+            begin(fa);
+            changes[i].change(fa_self(fa));
+            fa_frame_result result;
+            assert_int_equal(fa_frame_end(fa, &result), FA_OK);
+            assert_int_equal(figure_of(fa, changes[i].figure), before + 1);
+            empty_frames(fa, 3);
+            assert_int_equal(figure_of(fa, changes[i].figure), before + 1);
+            assert_int_equal(stats_of(fa).frame, fa_frame_number(fa));
+        }
+        assert_int_equal(fa_destroy(fa), FA_OK); // reports as leaks what was not freed
+    }
+}
+
+typedef struct stats_reader {
+    fa_system *fa;
+    atomic_bool stop;
+    atomic_uint reads;
+} stats_reader;
+
+static void *read_statistics(void *arg)
+{
+    stats_reader *r = arg;
+    uint64_t last = 0;
+    while (!atomic_load(&r->stop)) {
+        fa_stats stats = stats_of(r->fa);
+        EXPECT(stats.frame >= last);
+        EXPECT(stats.heap_live == (stats.frame + 1) / 2); // one object in each odd frame
+        EXPECT(stats.heap_live == stats.heap_allocs);
+        last = stats.frame;
+        atomic_fetch_add(&r->reads, 1u);
+    }
+    return NULL;
+}
+
+/// A version is read whole, also where only its first part is new.
+static void statistics_are_of_one_boundary(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    stats_reader r = {.fa = fa};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, read_statistics, &r), 0);
+    for (uint64_t frame = 1; frame <= ROUNDS(1000000) || atomic_load(&r.reads) < 1000; frame++) {
+        begin(fa);
+        if (frame % 2 != 0) assert_non_null(fa_heap_alloc(fa_self(fa), 32, 16));
+        end(fa);
+    }
+    atomic_store(&r.stop, true);
+    pthread_join(thread, NULL);
+    assert_int_equal(fa_destroy(fa), FA_OK); // reports the objects as leaks
 }
 
 /// One frame end frees what all lanes allocated: many frames need no more memory than a few.
@@ -507,6 +654,8 @@ int main(int argc, char **argv)
         EACH_OF(sizes_and_alignments, "02", "ny"),
         EACH_OF(typed_forms, "0", "ny"),
         EACH_OF(exact_figures, "01248", "ny"),
+        EACH_OF(a_quiet_system_shows_each_change_at_once, "02", "ny"),
+        EACH_OF(statistics_are_of_one_boundary, "02", "n"),
         EACH(all_lanes_are_freed),
         EACH_OF(consecutive_frames_reuse_addresses, "02", "ny"),
         EACH(one_number_a_tick),

@@ -7,11 +7,22 @@
 #include <framealloc/base.h>
 
 typedef struct fa_stats {
-    uint64_t frame; // last frame that retired
+    // frames
+    uint64_t frame;        // last one that retired
+    uint32_t frames_alive; // begun and not retired
+    uint32_t frame_holds;  // references held
     // frame and scope memory, bytes
     uint64_t frame_bytes;      // allocated in that frame by all lanes
     uint64_t frame_bytes_peak; // most in any frame
     uint64_t frame_blocks;     // blocks (2 MiB) that frame and scope arenas hold
+    // jobs, since creation
+    uint64_t jobs;        // run
+    uint64_t jobs_inline; // run at submit because a deque was full
+    uint64_t steals;      // jobs taken from another lane
+    uint64_t steal_tries;
+    uint64_t parks;        // times a lane went to sleep
+    uint64_t wakes;        // times a lane was woken
+    uint64_t waits_parked; // waits that had to sleep
     // pool and heap
     uint64_t pool_live;       // objects
     uint64_t pool_live_bytes; // in class sizes
@@ -65,17 +76,6 @@ typedef struct fa_stats {
     uint64_t reclaimed;      // of them, freed
     uint64_t backlog;        // retired - reclaimed
     uint64_t backlog_frames; // age of the oldest in frames
-    // jobs, since creation
-    uint64_t jobs;        // run
-    uint64_t jobs_inline; // run at submit because a deque was full
-    uint64_t steals;      // jobs taken from another lane
-    uint64_t steal_tries;
-    uint64_t parks;        // times a lane went to sleep
-    uint64_t wakes;        // times a lane was woken
-    uint64_t waits_parked; // waits that had to sleep
-    // frames
-    uint32_t frames_alive; // begun and not retired
-    uint32_t frame_holds;  // references held
     // observation
     uint64_t events_dropped; // since creation: records that found their lane's ring full, or none (events.h)
 } fa_stats;
