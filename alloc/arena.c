@@ -5,6 +5,7 @@
 
 #include "concurrent/annotate.h"
 #include "concurrent/check.h"
+#include "concurrent/layout.h"
 
 #include <string.h>
 
@@ -167,7 +168,7 @@ static void rewind_spans(fai_arena *arena, fai_slabs *slabs, uint32_t count, boo
     }
 }
 
-static void rewind_blocks(fai_arena *arena, const fai_blocks *blocks, fa_arena_mark mark, bool fill)
+FAI_APART static void rewind_blocks(fai_arena *arena, const fai_blocks *blocks, fa_arena_mark mark, bool fill)
 {
     if (mark.block == arena->ordinal) {
         if (arena->ordinal != 0) forbid(mark.cursor, (size_t)(arena->cursor - mark.cursor), fill);
@@ -208,7 +209,7 @@ void fai_arena_rewind(fai_arena *arena, fai_slabs *slabs, fa_arena_mark mark, bo
 }
 
 /// Cuts the chain to `keep` blocks.
-static void trim(fai_arena *arena, fai_blocks *blocks, fa_contention *contention, uint32_t keep)
+FAI_APART static void trim(fai_arena *arena, fai_blocks *blocks, fa_contention *contention, uint32_t keep)
 {
     fai_block *info = blocks->block_info;
     uint32_t block = arena->first, before = FAI_INDEX_NONE;
@@ -227,7 +228,7 @@ static void trim(fai_arena *arena, fai_blocks *blocks, fa_contention *contention
     }
 }
 
-uint32_t fai_arena_reset(fai_arena *arena, fai_blocks *blocks, fa_contention *contention, bool fill)
+FAI_EACH_FRAME uint32_t fai_arena_reset(fai_arena *arena, fai_blocks *blocks, fa_contention *contention, bool fill)
 {
     uint32_t used = arena->ordinal, spans = arena->span;
     if (used == 0 && arena->length == 0 && spans == FAI_INDEX_NONE) return FAI_INDEX_NONE;

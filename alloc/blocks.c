@@ -6,6 +6,7 @@
 #include "alloc/slab.h"
 #include "concurrent/annotate.h"
 #include "concurrent/check.h"
+#include "concurrent/layout.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -416,7 +417,7 @@ static uint32_t count_spare(const fai_blocks *blocks)
 }
 
 /// After blocks have moved. Whether frames took untouched ones.
-static bool survey(fai_blocks *blocks)
+FAI_APART static bool survey(fai_blocks *blocks)
 {
     blocks->unsettled = populate_one(blocks);
     blocks->spare = count_spare(blocks);
@@ -427,13 +428,13 @@ static bool survey(fai_blocks *blocks)
     return true;
 }
 
-static void purge(fai_blocks *blocks)
+FAI_APART static void purge(fai_blocks *blocks)
 {
     blocks->purge_left--;
     blocks->unsettled |= purge_one(blocks);
 }
 
-bool fai_blocks_maintain(fai_blocks *blocks)
+FAI_EACH_FRAME bool fai_blocks_maintain(fai_blocks *blocks)
 {
     // [blocks.moves] acquire: what the bitmaps became.
     uint64_t moves = fai_load_acquire(&blocks->moves);

@@ -7,6 +7,7 @@
 #include "alloc/lane.h"
 #include "alloc/store.h"
 #include "concurrent/check.h"
+#include "concurrent/layout.h"
 
 #include <string.h>
 
@@ -106,7 +107,7 @@ void fai_memory_gather(fai_memory *memory, fai_lane *lane)
     move_to_gathered(memory, &lane->retired);
 }
 
-static void gather_offered(fai_memory *memory, fai_lane *lane)
+FAI_APART static void gather_offered(fai_memory *memory, fai_lane *lane)
 {
     // [cell.offer] acquire: sees the list, and every unlinking of its objects.
     if (fai_load_acquire(&lane->offered_ready) == 0) return;
@@ -130,7 +131,7 @@ static void free_all(fai_memory *memory, fai_retired_list *list)
     list->count = 0;
 }
 
-static void reclaim(fai_memory *memory)
+FAI_APART static void reclaim(fai_memory *memory)
 {
     memory->grace_runs = false;
     free_all(memory, &memory->waiting);
@@ -138,13 +139,16 @@ static void reclaim(fai_memory *memory)
     fai_arenas_release_waiting(memory);
 }
 
-void fai_memory_reclaim(fai_memory *memory)
+FAI_EACH_FRAME void fai_memory_reclaim(fai_memory *memory)
 {
-    for (uint32_t i = 1; i < fai_memory_lanes_used(memory); i++) gather_offered(memory, fai_memory_lane(memory, i));
+    for (uint32_t i = 1; i < fai_memory_lanes_used(memory); i++) {
+        fai_lane *lane = fai_memory_lane(memory, i);
+        if (fai_load_relaxed(&lane->offered_ready) != 0) gather_offered(memory, lane);
+    }
     if (memory->grace_runs && fai_grace_is_done_any(&memory->grace)) reclaim(memory);
 }
 
-static void start_grace(fai_memory *memory)
+FAI_APART static void start_grace(fai_memory *memory)
 {
     bool streams = fai_streams_gather(memory), arenas = fai_arenas_gather(memory);
     if (!streams && !arenas && memory->gathered.count == 0) return;
@@ -156,7 +160,7 @@ static void start_grace(fai_memory *memory)
     memory->gathered = empty;
 }
 
-void fai_memory_start_grace(fai_memory *memory)
+FAI_EACH_FRAME void fai_memory_start_grace(fai_memory *memory)
 {
     // Streams and shared arenas retire by themselves.
     bool any = memory->gathered.count > 0 || fai_load_relaxed(&memory->loose_counters) != 0;

@@ -5,6 +5,7 @@
 
 #include "alloc/lane.h"
 #include "concurrent/check.h"
+#include "concurrent/layout.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -115,7 +116,7 @@ typedef struct reporting {
 
 static _Thread_local const reporting *innermost;
 
-bool fai_is_reporting(const fai_memory *memory)
+FAI_EACH_FRAME bool fai_is_reporting(const fai_memory *memory)
 {
     for (const reporting *at = innermost; at != NULL; at = at->outer)
         if (at->memory == memory) return true;

@@ -147,12 +147,20 @@ bool fai_events_make_rings(fai_memory *memory, uint32_t lane_end)
     return true;
 }
 
+void fai_memory_note_observers(fai_memory *memory)
+{
+    const fai_events *events = &memory->events;
+    memory->observed = FA_TRACE && (events->wanted != 0 || events->delivering || events->profiler.frame != NULL);
+    memory->observed |= memory->history != NULL;
+}
+
 void fai_events_update(fai_memory *memory)
 {
     fai_events *events = &memory->events;
     events->wanted = events->trace != NULL ? FA_EVENT_ALL : 0;
     for (uint32_t i = 0; i < FA_LISTENERS_MAX; i++)
         if (events->listeners[i].fn != NULL) events->wanted |= events->listeners[i].mask;
+    fai_memory_note_observers(memory);
     for (uint32_t i = 0; i < memory->lane_count; i++)
         fai_store_relaxed(&fai_memory_lane(memory, i)->watched, (uint32_t)(events->wanted | events->hooks));
 }
@@ -197,6 +205,7 @@ static void deliver(fai_memory *memory, const fa_event *event)
             listener->fn(event, listener->context);
     }
     events->delivering = false;
+    fai_memory_note_observers(memory);
 }
 
 void fai_events_deliver(fai_memory *memory, fa_event_kind kind, uint64_t a, uint64_t b)

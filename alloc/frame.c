@@ -5,6 +5,7 @@
 #include "alloc/lane.h"
 #include "concurrent/annotate.h"
 #include "concurrent/check.h"
+#include "concurrent/layout.h"
 
 #include <string.h>
 
@@ -24,7 +25,7 @@ __attribute__((noinline, cold)) static void report_overwritten(const fai_lane *l
                "the context of lane %u was overwritten", (unsigned)lane->hot.index);
 }
 
-fai_arena *fai_lane_store_frame(fai_lane *lane)
+FAI_EACH_FRAME fai_arena *fai_lane_store_frame(fai_lane *lane)
 {
     FA_ASSERT(lane->slot != FAI_NO_SLOT);
     fai_arena *arena = &lane->frame[lane->slot];
@@ -48,12 +49,12 @@ static unsigned char *window_end(const fai_lane *lane, const fai_arena *arena)
 static void end_window_at_limit(fai_lane *lane, const fai_arena *arena)
 {
     uint64_t room = fai_lane_budget_room(&lane->budgets[FA_LANE_USE_FRAME],
-                                         fai_arena_bytes(arena, &lane->memory->blocks));
+                                         fai_arena_bytes(arena));
     if (room < (uint64_t)(lane->hot.frame_end - arena->cursor))
         lane->hot.frame_end = arena->cursor + (room & ~UINT64_C(15));
 }
 
-void fai_lane_load_frame(fai_lane *lane)
+FAI_EACH_FRAME void fai_lane_load_frame(fai_lane *lane)
 {
     const fai_arena *arena = &lane->frame[lane->slot];
     lane->hot.frame_cursor = arena->cursor;
@@ -81,7 +82,7 @@ static fai_arena *store_scope(fai_lane *lane)
     return &lane->scope;
 }
 
-void fai_lane_leave_frame(fai_lane *lane)
+FAI_EACH_FRAME void fai_lane_leave_frame(fai_lane *lane)
 {
     if (lane->slot == FAI_NO_SLOT) return;
     fai_lane_note(lane, FA_LANE_USE_FRAME);
@@ -93,9 +94,9 @@ void fai_lane_leave_frame(fai_lane *lane)
     lane->hot.frame_cursor = lane->hot.frame_end = NULL;
 }
 
-void fai_lane_switch_frame(fai_lane *lane, uint32_t slot, uint64_t number)
+FAI_EACH_FRAME void fai_lane_switch_frame(fai_lane *lane, uint32_t slot, uint64_t number)
 {
-    fai_lane_leave_frame(lane);
+    if (lane->slot != FAI_NO_SLOT) fai_lane_leave_frame(lane);
     if (slot == FAI_NO_SLOT) return;
     FA_ASSERT(slot < lane->memory->config.frames_in_flight);
     if (lane->frame_number != number && lane->depth == 0)

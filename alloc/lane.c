@@ -6,6 +6,7 @@
 #include "alloc/store.h"
 #include "concurrent/annotate.h"
 #include "concurrent/check.h"
+#include "concurrent/layout.h"
 #include "concurrent/thread.h"
 
 #include <stdio.h>
@@ -140,6 +141,7 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
         return FA_ERROR_THREAD;
     }
     init_hooks(memory);
+    fai_memory_note_observers(memory);
     for (uint32_t i = 0; i < lane_count; i++) init_lane(memory, i);
     return FA_OK;
 }
@@ -298,7 +300,7 @@ fa_status fai_lane_look(const fai_lane *lane)
     return FA_ERROR_STATE;
 }
 
-fa_status fai_memory_check_main(const fai_memory *memory)
+FAI_EACH_FRAME fa_status fai_memory_check_main(const fai_memory *memory)
 {
     if (FA_LIKELY(fai_load_relaxed(&fai_memory_lane(memory, 0)->thread) == fai_thread_self())) return FA_OK;
     const fai_lane *self = fai_lane_self(memory);
@@ -376,7 +378,7 @@ void fai_lane_service_if_due(fai_lane *lane)
 
 // The boundary ----------------------------------------------------------------------------------------------------------
 
-void fai_memory_open_frame(fai_memory *memory, uint32_t slot, uint64_t number)
+FAI_EACH_FRAME void fai_memory_open_frame(fai_memory *memory, uint32_t slot, uint64_t number)
 {
     FA_ASSERT(slot < memory->config.frames_in_flight);
     fai_store_relaxed(&memory->slots_alive, fai_load_relaxed(&memory->slots_alive) | UINT32_C(1) << slot);
@@ -385,7 +387,7 @@ void fai_memory_open_frame(fai_memory *memory, uint32_t slot, uint64_t number)
 }
 
 /// Frees the spans of an arena that was reset, but not those that were promoted as they are.
-static void free_spans(fai_memory *memory, uint32_t unit)
+FAI_APART static void free_spans(fai_memory *memory, uint32_t unit)
 {
     fai_lane *main_lane = fai_memory_lane(memory, 0);
     fai_blocks *blocks = &memory->blocks;
@@ -404,7 +406,7 @@ static void free_spans(fai_memory *memory, uint32_t unit)
 }
 
 /// Recycles what a lane has of the frame; how many bytes that were.
-static uint64_t recycle(fai_memory *memory, fai_lane *lane, uint32_t slot)
+FAI_EACH_FRAME static uint64_t recycle(fai_memory *memory, fai_lane *lane, uint32_t slot)
 {
     FA_ASSERT(lane->hot.index == 0 || memory->config.frames_in_flight > 1 || lane->slot != slot);
     fai_arena *arena = &lane->frame[slot];
@@ -422,7 +424,8 @@ static uint64_t recycle(fai_memory *memory, fai_lane *lane, uint32_t slot)
     return used;
 }
 
-void fai_memory_retire_frame(fai_memory *memory, uint32_t slot, uint64_t number, fa_frame_result *result, bool listed)
+FAI_EACH_FRAME void fai_memory_retire_frame(fai_memory *memory, uint32_t slot, uint64_t number, fa_frame_result *result,
+                                            bool listed)
 {
     fai_lane *main_lane = fai_memory_lane(memory, 0);
     if (main_lane->slot == slot) fai_lane_leave_frame(main_lane);
@@ -456,7 +459,7 @@ void fai_memory_want_classes(fai_memory *memory)
 }
 
 /// True once, when nobody has used the lane for QUIET_BOUNDARIES; `uses` rises with every use.
-static bool is_quiet(fai_lane *lane, uint64_t uses, bool busy)
+FAI_EACH_FRAME static bool is_quiet(fai_lane *lane, uint64_t uses, bool busy)
 {
     if (busy || uses != lane->uses_seen) {
         lane->uses_seen = uses;
@@ -466,14 +469,9 @@ static bool is_quiet(fai_lane *lane, uint64_t uses, bool busy)
     return lane->quiet <= QUIET_BOUNDARIES && ++lane->quiet == QUIET_BOUNDARIES;
 }
 
-/// Brings home what was freed for a lane that is idle; asks one that runs to do it itself.
-static void service_other(fai_memory *memory, fai_lane *lane)
+/// What is due on a lane that is idle; one that runs is asked to do it itself.
+FAI_APART static void service_claimed(fai_memory *memory, fai_lane *lane, bool trim)
 {
-    bool wanted = !fai_mailbox_is_empty(&lane->mailbox) || fai_load_relaxed(&lane->attention) != 0;
-    bool running = fai_load_relaxed(&lane->state) == FAI_LANE_RUNNING;
-    bool away = lane->hot.index > memory->config.worker_count; // an attached thread's; mail alone does not make it busy
-    bool trim = is_quiet(lane, fai_load_relaxed(&lane->claims), running || (wanted && !away));
-    if (!wanted && !running && !trim) return;
     if (!claim(lane, FAI_LANE_PROXY, &fai_memory_lane(memory, 0)->contention)) {
         fai_store_relaxed(&lane->service_due, 1u);
         return;
@@ -483,15 +481,25 @@ static void service_other(fai_memory *memory, fai_lane *lane)
     fai_memory_gather(memory, lane);
     if (lane->retired.count > 0) fai_store_relaxed(&lane->attention, 1u);
     service(lane);
-    if (trim || (away && lane->quiet >= QUIET_BOUNDARIES)) { // what came home since, too
+    if (trim) { // what came home since, too
         fai_lane_trim(lane);
         fai_lane_publish(lane); // fewer slabs and objects at hand
     }
     let_go(lane);
 }
 
+/// Brings home what was freed for a lane.
+FAI_EACH_FRAME static void service_other(fai_memory *memory, fai_lane *lane)
+{
+    bool wanted = !fai_mailbox_is_empty(&lane->mailbox) || fai_load_relaxed(&lane->attention) != 0;
+    bool running = fai_load_relaxed(&lane->state) == FAI_LANE_RUNNING;
+    bool away = lane->hot.index > memory->config.worker_count; // an attached thread's; mail alone does not make it busy
+    bool trim = is_quiet(lane, fai_load_relaxed(&lane->claims), running || (wanted && !away));
+    if (wanted || running || trim) service_claimed(memory, lane, trim || (away && lane->quiet >= QUIET_BOUNDARIES));
+}
+
 /// The main lane is always claimed: what it uses of pool and heap says whether it has become quiet.
-static void trim_main(fai_lane *main_lane)
+FAI_EACH_FRAME static void trim_main(fai_lane *main_lane)
 {
     const fai_lane_stats *stats = &main_lane->stats;
     if (is_quiet(main_lane, stats->pool_refills + stats->heap_allocs, main_lane->changed)) fai_lane_trim(main_lane);
@@ -510,7 +518,7 @@ void fai_memory_trim_handles(fai_memory *memory)
     }
 }
 
-static void reset_main_scope(fai_lane *main_lane)
+FAI_EACH_FRAME static void reset_main_scope(fai_lane *main_lane)
 {
     fa_arena_mark empty = {NULL, 0, 0};
     if (main_lane->depth == 0 && !fai_mark_is(fai_lane_scope_mark(main_lane), empty))
@@ -518,7 +526,7 @@ static void reset_main_scope(fai_lane *main_lane)
 }
 
 /// A limit that refused memory makes this boundary take everything home.
-static void note_refusals(fai_memory *memory)
+FAI_EACH_FRAME static void note_refusals(fai_memory *memory)
 {
     uint64_t refused = fai_load_relaxed(&memory->blocks.refused);
     uint32_t drain_all = refused != memory->refused_seen;
@@ -527,7 +535,7 @@ static void note_refusals(fai_memory *memory)
 }
 
 /// What the main lane brings home of its own.
-static void service_main(fai_memory *memory, fai_lane *main_lane)
+FAI_EACH_FRAME static void service_main(fai_memory *memory, fai_lane *main_lane)
 {
     bool mail = !fai_mailbox_is_empty(&main_lane->mailbox) || main_lane->stash.packets || main_lane->stash.objects;
     if (mail || main_lane->stats.frees_kept > 0) (void)fai_mailbox_drain_bounded(main_lane);
@@ -535,7 +543,7 @@ static void service_main(fai_memory *memory, fai_lane *main_lane)
     trim_main(main_lane);
 }
 
-void fai_memory_boundary(fai_memory *memory)
+FAI_EACH_FRAME void fai_memory_boundary(fai_memory *memory)
 {
     fai_lane *main_lane = fai_memory_lane(memory, 0);
     fai_store_relaxed(&memory->frame_open, FAI_NO_SLOT);

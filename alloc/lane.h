@@ -268,6 +268,7 @@ typedef struct fai_memory {
     fai_retained **sorted; // work space of the promotion
     uint32_t sorted_capacity;
     fa_stats merged;                                // being built; the scheduler fills in its part before a boundary
+    bool observed;                                  // there is a history, a profiler's frame hook, or somebody wants events
     bool stats_due;                                 // what no lane publishes has changed since it was merged
     fai_streams streams;                            // see stream.h for what is shared
     fai_events events;
@@ -728,6 +729,8 @@ static inline void fai_zone_end(fai_lane *lane, const fai_zone *zone, const char
 bool fai_events_make_rings(fai_memory *memory, uint32_t lane_end);
 /// [main] Tells all lanes what listeners, trace and profiler want.
 void fai_events_update(fai_memory *memory);
+/// [main] Notes whether anything of this kind is on.
+void fai_memory_note_observers(fai_memory *memory);
 /// [main] Delivers an event that is in no ring; then those in the rings, at most as many as events.h says.
 void fai_events_deliver(fai_memory *memory, fa_event_kind kind, uint64_t a, uint64_t b);
 void fai_events_drain(fai_memory *memory, uint64_t limit);

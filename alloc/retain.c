@@ -299,7 +299,6 @@ static uint32_t list_by(fai_memory *memory, fai_by by, const fai_name *names)
 
 void fai_memory_list_retentions(fai_memory *memory, fa_frame_result *result)
 {
-    if (!fai_load_relaxed(&memory->labelled)) return;
     result->tag_count = list_by(memory, FAI_BY_TAG, memory->labels->tags.nodes);
     result->phase_count = list_by(memory, FAI_BY_PHASE, memory->labels->phases.nodes);
     result->tags = memory->retentions->listed[FAI_BY_TAG];

@@ -179,6 +179,7 @@ fa_status fai_history_open(fai_memory *memory, uint32_t count)
     history->capacity = count;
     history->stride = stride;
     memory->history = history;
+    fai_memory_note_observers(memory);
     fai_memory_want_classes(memory);
     return FA_OK;
 }
@@ -187,6 +188,7 @@ void fai_history_close(fai_memory *memory)
 {
     if (memory->history != NULL) fai_store_give_own(fai_memory_lane(memory, 0), memory->history);
     memory->history = NULL;
+    fai_memory_note_observers(memory);
 }
 
 static fa_snapshot *entry_at(const fai_history *history, uint64_t number)

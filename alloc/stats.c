@@ -10,6 +10,7 @@
 //     version == number of publications << 1 | buffer of the rest; the first part lies in buffer number % 2
 #include "alloc/lane.h"
 #include "concurrent/check.h"
+#include "concurrent/layout.h"
 
 #include <stddef.h>
 
@@ -129,7 +130,7 @@ static void merge_streams(const fai_memory *memory, fa_stats *merged)
 }
 
 /// All but the first part.
-__attribute__((noinline)) static void merge_rest(fai_memory *memory)
+FAI_APART static void merge_rest(fai_memory *memory)
 {
     fa_stats *merged = &memory->merged;
     fai_lane_stats sum = fai_memory_sum(memory);
@@ -167,7 +168,7 @@ __attribute__((noinline)) static void merge_rest(fai_memory *memory)
 }
 
 /// Whether some lane has published since this was last asked.
-static bool have_published(fai_memory *memory)
+FAI_EACH_FRAME static bool have_published(fai_memory *memory)
 {
     bool any = false;
     for (uint32_t i = 0; i < fai_memory_lanes_used(memory); i++) {
@@ -181,7 +182,7 @@ static bool have_published(fai_memory *memory)
 }
 
 /// Whether what merge_rest() looks at may have changed since it last did.
-static bool rest_is_due(fai_memory *memory)
+FAI_EACH_FRAME static bool rest_is_due(fai_memory *memory)
 {
     bool due = memory->stats_due | have_published(memory);
     memory->stats_due = false;
@@ -197,7 +198,7 @@ static void write_words(fa_stats *buffer, const fa_stats *merged, size_t first, 
     for (size_t i = first; i < end; i++) fai_store_release(&to[i], from[i]);
 }
 
-void fai_memory_publish(fai_memory *memory)
+FAI_EACH_FRAME void fai_memory_publish(fai_memory *memory)
 {
     fa_stats *merged = &memory->merged;
     uint64_t version = fai_load_relaxed(&memory->stats_version) + 2;

@@ -6,6 +6,7 @@
 
 #include "concurrent/annotate.h"
 #include "concurrent/check.h"
+#include "concurrent/layout.h"
 #include "concurrent/park.h"
 #include "concurrent/thread.h"
 
@@ -44,7 +45,7 @@ void fai_rcu_unregister(void)
     if (!reader.foreign) urcu_qsbr_unregister_thread();
 }
 
-void fai_rcu_online(void)
+FAI_EACH_FRAME void fai_rcu_online(void)
 {
     FA_ASSERT(reader.registrations > 0);
     if (reader.online++ > 0) return;
@@ -52,7 +53,7 @@ void fai_rcu_online(void)
     if (!reader.was_online) urcu_qsbr_thread_online();
 }
 
-void fai_rcu_offline(void)
+FAI_EACH_FRAME void fai_rcu_offline(void)
 {
     FA_ASSERT(reader.online > 0);
     if (--reader.online > 0) return;

@@ -4,6 +4,7 @@
 #include "jobs/tick.h"
 
 #include "concurrent/clock.h"
+#include "concurrent/layout.h"
 #include "jobs/attach.h"
 #include "jobs/counter.h"
 #include "jobs/main_jobs.h"
@@ -29,7 +30,7 @@ static bool is_held(const fa_system *fa, uint32_t slot)
     return (fai_load_acquire(&fa->frames[slot]) & FAI_FRAME_HOLDS) != 0;
 }
 
-bool fai_frame_jobs_done(const fa_system *fa, uint32_t slot)
+FAI_EACH_FRAME bool fai_frame_jobs_done(const fa_system *fa, uint32_t slot)
 {
     FA_ASSERT(slot < fa->frame_slots);
     uint64_t finished = 0, submitted = 0;
@@ -43,7 +44,7 @@ bool fai_frame_jobs_done(const fa_system *fa, uint32_t slot)
 }
 
 /// Whether the frame may retire; the order of the looks matters, see tick.h.
-static bool is_over(const fa_system *fa, uint64_t number)
+FAI_EACH_FRAME static bool is_over(const fa_system *fa, uint64_t number)
 {
     uint32_t slot = fai_frame_slot(fa, number);
     if (fa->open && number == fa->newest) return false;
@@ -52,7 +53,7 @@ static bool is_over(const fa_system *fa, uint64_t number)
 
 // Retiring ------------------------------------------------------------------------------------------------------------
 
-static void retire(fa_system *fa, uint64_t number, fa_frame_result *result, bool listed)
+FAI_EACH_FRAME static void retire(fa_system *fa, uint64_t number, fa_frame_result *result, bool listed)
 {
     uint32_t slot = fai_frame_slot(fa, number);
     FA_ASSERT(number_of(fai_load_relaxed(&fa->frames[slot])) == number);
@@ -64,13 +65,13 @@ static void retire(fa_system *fa, uint64_t number, fa_frame_result *result, bool
     fa->oldest++;
 }
 
-static void retire_ready(fa_system *fa, fa_frame_result *result, bool listed)
+FAI_EACH_FRAME static void retire_ready(fa_system *fa, fa_frame_result *result, bool listed)
 {
     while (fa->oldest <= fa->newest && is_over(fa, fa->oldest)) retire(fa, fa->oldest, result, listed);
 }
 
 /// The scheduler's part of the statistics.
-static void merge_stats(fa_system *fa)
+FAI_EACH_FRAME static void merge_stats(fa_system *fa)
 {
     uint64_t jobs = 0, inlined = 0, steals = 0, tries = 0, parks = 0, wakes = 0, waits = 0, holds = 0;
     for (uint32_t end = fai_load_relaxed(&fa->lane_end), lane = 0; lane < end; lane++) {
@@ -108,7 +109,7 @@ typedef struct awaited {
     int64_t cursor;
 } awaited;
 
-static bool is_reached(const fa_system *fa, const awaited *frame)
+FAI_EACH_FRAME static bool is_reached(const fa_system *fa, const awaited *frame)
 {
     if (frame->until_over) return is_over(fa, frame->number);
     return fai_frame_jobs_done(fa, fai_frame_slot(fa, frame->number));
@@ -195,27 +196,32 @@ static void park(fai_worker *w, awaited *frame)
 }
 
 /// Runs the frame's jobs, and sleeps when others run the rest.
-static void wait_frame(fai_worker *w, uint64_t number, bool until_over)
+FAI_APART static void wait_longer(fai_worker *w, awaited *frame)
 {
     const fa_system *fa = fai_worker_system(w);
-    awaited frame = {.number = number, .until_over = until_over, .cursor = -1};
-    if (is_reached(fa, &frame)) return; // others did it all, or there was nothing to do
     for (;;) {
-        run_jobs(w, &frame, UINT32_MAX);
-        if (is_reached(fa, &frame)) return;
+        run_jobs(w, frame, UINT32_MAX);
+        if (is_reached(fa, frame)) return;
         uint64_t deadline = fa->spin_ns > 0 ? fai_now_ns() + fa->spin_ns : 0;
         for (uint32_t round = 1; deadline != 0; round++) {
             fai_pause();
-            run_jobs(w, &frame, 1);
-            if (is_reached(fa, &frame)) return;
+            run_jobs(w, frame, 1);
+            if (is_reached(fa, frame)) return;
             if (round % ROUNDS_PER_CLOCK == 0 && fai_now_ns() >= deadline) break;
         }
-        park(w, &frame);
+        park(w, frame);
     }
 }
 
+FAI_EACH_FRAME static void wait_frame(fai_worker *w, uint64_t number, bool until_over)
+{
+    awaited frame = {.number = number, .until_over = until_over, .cursor = -1};
+    // Others may have done it all, or there was nothing to do.
+    if (!is_reached(fai_worker_system(w), &frame)) wait_longer(w, &frame);
+}
+
 /// The main lane is in no frame any more.
-static void leave(fai_worker *w)
+FAI_EACH_FRAME static void leave(fai_worker *w)
 {
     FA_ASSERT(w->context == NULL);
     fai_counter_flush(w);
@@ -226,25 +232,23 @@ static void leave(fai_worker *w)
 
 // Begin and end -------------------------------------------------------------------------------------------------------
 
-static void go_online(fai_worker *w)
+FAI_EACH_FRAME static void go_online(fai_worker *w)
 {
     FA_ASSERT(!w->online);
     fai_rcu_online();
     w->online = true;
 }
 
-static void go_offline(fai_worker *w)
+FAI_EACH_FRAME static void go_offline(fai_worker *w)
 {
     FA_ASSERT(w->online);
     w->online = false;
     fai_rcu_offline();
 }
 
-/// Makes the slot of the next frame free; false: it would have to wait for that.
-static bool make_room(fai_worker *w, bool may_wait)
+FAI_APART static bool make_room(fai_worker *w, bool may_wait)
 {
     fa_system *fa = fai_worker_system(w);
-    if (fa->newest + 1 - fa->oldest < fa->frame_slots) return true;
     if (may_wait) {
         wait_frame(w, fa->oldest, true);
     } else if (fa->worker_count == 0) { // else nobody would ever run what attached threads left
@@ -258,7 +262,14 @@ static bool make_room(fai_worker *w, bool may_wait)
     return fa->newest + 1 - fa->oldest < fa->frame_slots;
 }
 
-static void open_frame(fai_worker *w)
+/// Makes the slot of the next frame free; false: it would have to wait for that.
+static inline bool has_room(fai_worker *w, bool may_wait)
+{
+    const fa_system *fa = fai_worker_system(w);
+    return FA_LIKELY(fa->newest + 1 - fa->oldest < fa->frame_slots) || make_room(w, may_wait);
+}
+
+FAI_EACH_FRAME static void open_frame(fai_worker *w)
 {
     fa_system *fa = fai_worker_system(w);
     FA_ASSERT(fa->newest + 1 - fa->oldest < fa->frame_slots);
@@ -276,27 +287,27 @@ static void open_frame(fai_worker *w)
     w->lane.order = &w->root;
 }
 
-static fa_status begin(fa_system *fa, bool may_wait)
+FAI_EACH_FRAME static fa_status begin(fa_system *fa, bool may_wait)
 {
     if (fa == NULL) return FA_ERROR_INVALID;
     fa_status status = fai_memory_check_main(&fa->memory);
     if (status != FA_OK) return status;
     fai_worker *w = fai_system_worker(fa, 0);
     if (fa->open || w->context != NULL || w->lane.idle || fai_is_reporting(&fa->memory)) return FA_ERROR_STATE;
-    if (fai_observe_delivers(fa)) return FA_ERROR_STATE;
+    if (FA_UNLIKELY(fa->memory.observed) && fai_observe_delivers(fa)) return FA_ERROR_STATE;
     go_online(w);
     fa->gathered = (fa_frame_result){0};
-    fai_memory_clear_retentions(&fa->memory);
-    if (!make_room(w, may_wait)) {
+    if (fai_load_relaxed(&fa->memory.labelled)) fai_memory_clear_retentions(&fa->memory);
+    if (!has_room(w, may_wait)) {
         go_offline(w);
         return FA_ERROR_BUSY;
     }
     open_frame(w);
-    fai_observe_begin(fa);
+    if (FA_UNLIKELY(fa->memory.observed)) fai_observe_begin(fa);
     return FA_OK;
 }
 
-fa_status fa_frame_begin(fa_system *fa)
+FAI_EACH_FRAME fa_status fa_frame_begin(fa_system *fa)
 {
     return begin(fa, true);
 }
@@ -306,7 +317,7 @@ fa_status fa_frame_try_begin(fa_system *fa)
     return begin(fa, false);
 }
 
-static void close_frame(fai_worker *w)
+FAI_EACH_FRAME static void close_frame(fai_worker *w)
 {
     fa_system *fa = fai_worker_system(w);
     uint32_t slot = fai_frame_slot(fa, fa->newest);
@@ -314,15 +325,15 @@ static void close_frame(fai_worker *w)
     // [frame.state] acq_rel: nobody enters from here on; who has entered is seen.
     (void)fai_and_acq_rel(&fa->frames[slot], ~FAI_FRAME_OPEN);
     fa->open = false;
-    fai_lane_close_phases(&w->lane);
+    if (w->lane.phase_depth > 0) fai_lane_close_phases(&w->lane);
     if (fa->frame_slots == 1 || fa->worker_count == 0)
         wait_frame(w, fa->newest, false);
-    else
+    else if (fai_main_jobs_any(fa))
         (void)fai_main_jobs_run(w, &FAI_WANT_ANY);
     leave(w);
 }
 
-static void pass_boundary(fai_worker *w)
+FAI_EACH_FRAME static void pass_boundary(fai_worker *w)
 {
     fa_system *fa = fai_worker_system(w);
     FA_ASSERT(w->online && !fa->open);
@@ -331,27 +342,27 @@ static void pass_boundary(fai_worker *w)
     go_offline(w);
 }
 
-static fa_status end(fa_system *fa, fa_frame_result *result, bool listed)
+FAI_EACH_FRAME static fa_status end(fa_system *fa, fa_frame_result *result, bool listed)
 {
     if (fa == NULL) return FA_ERROR_INVALID;
     fa_status status = fai_memory_check_main(&fa->memory);
     if (status != FA_OK) return status;
     fai_worker *w = fai_system_worker(fa, 0);
     if (!fa->open || w->context != NULL || w->lane.idle || fai_is_reporting(&fa->memory)) return FA_ERROR_STATE;
-    if (fai_observe_delivers(fa)) return FA_ERROR_STATE;
+    if (FA_UNLIKELY(fa->memory.observed) && fai_observe_delivers(fa)) return FA_ERROR_STATE;
     close_frame(w);
     if (!listed && fa->gathered.count > 0) fai_memory_drop_unclaimed(&fa->memory, &fa->gathered);
     retire_ready(fa, &fa->gathered, listed);
     pass_boundary(w);
-    fai_observe_end(fa);
+    if (FA_UNLIKELY(fa->memory.observed)) fai_observe_end(fa);
     if (result == NULL) return FA_OK;
     *result = fa->gathered;
     result->frame = fa->newest;
-    fai_memory_list_retentions(&fa->memory, result);
+    if (fai_load_relaxed(&fa->memory.labelled)) fai_memory_list_retentions(&fa->memory, result);
     return FA_OK;
 }
 
-fa_status fa_frame_end(fa_system *fa, struct fa_frame_result *result)
+FAI_EACH_FRAME fa_status fa_frame_end(fa_system *fa, struct fa_frame_result *result)
 {
     return end(fa, result, result != NULL);
 }

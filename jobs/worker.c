@@ -4,6 +4,7 @@
 #include "jobs/worker.h"
 
 #include "concurrent/clock.h"
+#include "concurrent/layout.h"
 #include "jobs/attach.h"
 #include "jobs/counter.h"
 #include "jobs/inherit.h"
@@ -21,7 +22,7 @@
 
 // Running -------------------------------------------------------------------------------------------------------------
 
-void fai_worker_publish_finished(fai_worker *w, uint32_t slot)
+FAI_EACH_FRAME void fai_worker_publish_finished(fai_worker *w, uint32_t slot)
 {
     if (w->unpublished == 0) return;
     fa_system *fa = fai_worker_system(w);
@@ -35,7 +36,7 @@ void fai_worker_publish_finished(fai_worker *w, uint32_t slot)
     if (fai_load_relaxed(&fa->awaited_slot) == slot && fai_frame_jobs_done(fa, slot)) fai_wake_lane(w, 0);
 }
 
-void fai_worker_switch_frame(fai_worker *w, uint32_t slot, uint64_t number)
+FAI_EACH_FRAME void fai_worker_switch_frame(fai_worker *w, uint32_t slot, uint64_t number)
 {
     uint32_t left = w->lane.slot;
     FA_ASSERT(slot != left || slot == FAI_NO_SLOT);
