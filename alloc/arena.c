@@ -228,7 +228,7 @@ FAI_APART static void trim(fai_arena *arena, fai_blocks *blocks, fa_contention *
     }
 }
 
-FAI_EACH_FRAME uint32_t fai_arena_reset(fai_arena *arena, fai_blocks *blocks, fa_contention *contention, bool fill)
+FAI_FRAME_END uint32_t fai_arena_reset(fai_arena *arena, fai_blocks *blocks, fa_contention *contention, bool fill)
 {
     uint32_t used = arena->ordinal, spans = arena->span;
     if (used == 0 && arena->length == 0 && spans == FAI_INDEX_NONE) return FAI_INDEX_NONE;

@@ -416,10 +416,16 @@ static uint32_t count_spare(const fai_blocks *blocks)
     return spare;
 }
 
+/// The next maintenance finds that something has moved.
+static void look_again(fai_blocks *blocks)
+{
+    blocks->moves_seen--;
+}
+
 /// After blocks have moved. Whether frames took untouched ones.
 FAI_APART static bool survey(fai_blocks *blocks)
 {
-    blocks->unsettled = populate_one(blocks);
+    if (populate_one(blocks)) look_again(blocks);
     blocks->spare = count_spare(blocks);
     if (fai_load_relaxed(&blocks->fresh) == 0) return false;
     fai_store_relaxed(&blocks->fresh, 0u);
@@ -431,14 +437,14 @@ FAI_APART static bool survey(fai_blocks *blocks)
 FAI_APART static void purge(fai_blocks *blocks)
 {
     blocks->purge_left--;
-    blocks->unsettled |= purge_one(blocks);
+    if (purge_one(blocks)) look_again(blocks);
 }
 
-FAI_EACH_FRAME bool fai_blocks_maintain(fai_blocks *blocks)
+FAI_FRAME_END bool fai_blocks_maintain(fai_blocks *blocks)
 {
     // [blocks.moves] acquire: what the bitmaps became.
     uint64_t moves = fai_load_acquire(&blocks->moves);
-    bool moved = moves != blocks->moves_seen || blocks->unsettled, growing = false;
+    bool moved = moves != blocks->moves_seen, growing = false;
     if (FA_UNLIKELY(moved)) {
         blocks->moves_seen = moves;
         growing = survey(blocks);

@@ -77,8 +77,7 @@ typedef struct fai_blocks {
     FAI_ATOMIC(uint64_t) refused;
     FAI_ATOMIC(uint64_t) moves; // takes and gives
     // owner: the main lane
-    uint64_t moves_seen; // at the last maintenance
-    bool unsettled;      // which left something for the next one
+    uint64_t moves_seen; // by the last maintenance, which left nothing undone; or another number
     uint32_t spare;      // free resident blocks at the last maintenance
     uint32_t spare_low;  // fewest since the decay period began
     uint32_t spare_age;  // maintenances since then

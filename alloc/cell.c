@@ -7,7 +7,6 @@
 #include "alloc/lane.h"
 #include "alloc/store.h"
 #include "concurrent/check.h"
-#include "concurrent/layout.h"
 
 #include <string.h>
 
@@ -139,7 +138,7 @@ FAI_APART static void reclaim(fai_memory *memory)
     fai_arenas_release_waiting(memory);
 }
 
-FAI_EACH_FRAME void fai_memory_reclaim(fai_memory *memory)
+FAI_FRAME_END void fai_memory_reclaim(fai_memory *memory)
 {
     for (uint32_t i = 1; i < fai_memory_lanes_used(memory); i++) {
         fai_lane *lane = fai_memory_lane(memory, i);
@@ -160,7 +159,7 @@ FAI_APART static void start_grace(fai_memory *memory)
     memory->gathered = empty;
 }
 
-FAI_EACH_FRAME void fai_memory_start_grace(fai_memory *memory)
+FAI_FRAME_END void fai_memory_start_grace(fai_memory *memory)
 {
     // Streams and shared arenas retire by themselves.
     bool any = memory->gathered.count > 0 || fai_load_relaxed(&memory->loose_counters) != 0;

@@ -5,7 +5,6 @@
 
 #include "alloc/lane.h"
 #include "concurrent/check.h"
-#include "concurrent/layout.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -116,7 +115,7 @@ typedef struct reporting {
 
 static _Thread_local const reporting *innermost;
 
-FAI_EACH_FRAME bool fai_is_reporting(const fai_memory *memory)
+FAI_FRAME_END bool fai_is_reporting(const fai_memory *memory)
 {
     for (const reporting *at = innermost; at != NULL; at = at->outer)
         if (at->memory == memory) return true;

@@ -5,7 +5,6 @@
 #include "alloc/lane.h"
 #include "concurrent/annotate.h"
 #include "concurrent/check.h"
-#include "concurrent/layout.h"
 
 #include <string.h>
 
@@ -25,10 +24,10 @@ __attribute__((noinline, cold)) static void report_overwritten(const fai_lane *l
                "the context of lane %u was overwritten", (unsigned)lane->hot.index);
 }
 
-FAI_EACH_FRAME fai_arena *fai_lane_store_frame(fai_lane *lane)
+FAI_FRAME_END fai_arena *fai_lane_store_frame(fai_lane *lane)
 {
     FA_ASSERT(lane->slot != FAI_NO_SLOT);
-    fai_arena *arena = &lane->frame[lane->slot];
+    fai_arena *arena = &lane->frames[lane->slot].arena;
     if (is_overwritten(lane, arena, lane->hot.frame_cursor, lane->hot.frame_end)) {
         fai_lane_load_frame(lane);
         report_overwritten(lane);
@@ -54,9 +53,9 @@ static void end_window_at_limit(fai_lane *lane, const fai_arena *arena)
         lane->hot.frame_end = arena->cursor + (room & ~UINT64_C(15));
 }
 
-FAI_EACH_FRAME void fai_lane_load_frame(fai_lane *lane)
+FAI_FRAME_BEGIN void fai_lane_load_frame(fai_lane *lane)
 {
-    const fai_arena *arena = &lane->frame[lane->slot];
+    const fai_arena *arena = &lane->frames[lane->slot].arena;
     lane->hot.frame_cursor = arena->cursor;
     lane->hot.frame_end = lane->counts_frame ? arena->cursor : window_end(lane, arena);
     if (FA_UNLIKELY(fai_lane_budget_is_set(&lane->budgets[FA_LANE_USE_FRAME]))) end_window_at_limit(lane, arena);
@@ -82,7 +81,7 @@ static fai_arena *store_scope(fai_lane *lane)
     return &lane->scope;
 }
 
-FAI_EACH_FRAME void fai_lane_leave_frame(fai_lane *lane)
+FAI_FRAME_END void fai_lane_leave_frame(fai_lane *lane)
 {
     if (lane->slot == FAI_NO_SLOT) return;
     fai_lane_note(lane, FA_LANE_USE_FRAME);
@@ -94,7 +93,7 @@ FAI_EACH_FRAME void fai_lane_leave_frame(fai_lane *lane)
     lane->hot.frame_cursor = lane->hot.frame_end = NULL;
 }
 
-FAI_EACH_FRAME void fai_lane_switch_frame(fai_lane *lane, uint32_t slot, uint64_t number)
+FAI_FRAME_BEGIN void fai_lane_switch_frame(fai_lane *lane, uint32_t slot, uint64_t number)
 {
     if (lane->slot != FAI_NO_SLOT) fai_lane_leave_frame(lane);
     if (slot == FAI_NO_SLOT) return;
@@ -104,7 +103,7 @@ FAI_EACH_FRAME void fai_lane_switch_frame(fai_lane *lane, uint32_t slot, uint64_
     lane->slot = slot;
     lane->gate = fai_lane_gate(lane);
     lane->frame_number = number;
-    lane->hot.frame_cursor = lane->hot.frame_end = lane->frame[slot].cursor;
+    lane->hot.frame_cursor = lane->hot.frame_end = lane->frames[slot].arena.cursor;
     if (lane->label != 0) fai_lane_resume_label(lane);
     fai_lane_load_frame(lane);
 }
@@ -134,6 +133,7 @@ static void *alloc_frame(fai_lane *lane, size_t size, size_t align)
 
 static void *alloc_scope(fai_lane *lane, size_t size, size_t align)
 {
+    lane->scope_used = true;
     void *p = fai_arena_alloc(store_scope(lane), &lane->slabs, size, align, 0);
     load_scope(lane);
     return p;
@@ -294,7 +294,7 @@ fa_checkpoint fa_checkpoint_take(fa_worker *w)
         .frame_number = lane->slot == FAI_NO_SLOT ? 0 : lane->frame_number,
         .serial = lane->serial,
         .taken = ++lane->checkpoints,
-        .retained = lane->slot == FAI_NO_SLOT ? 0 : lane->retained[lane->slot].count,
+        .retained = lane->slot == FAI_NO_SLOT ? 0 : lane->frames[lane->slot].retained.count,
         .lane = w->index,
     };
 }

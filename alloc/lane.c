@@ -6,7 +6,6 @@
 #include "alloc/store.h"
 #include "concurrent/annotate.h"
 #include "concurrent/check.h"
-#include "concurrent/layout.h"
 #include "concurrent/thread.h"
 
 #include <stdio.h>
@@ -54,7 +53,7 @@ static void init_lane(fai_memory *memory, uint32_t index)
     lane->watched = (uint32_t)memory->events.hooks;
     lane->slot = lane->gate = FAI_NO_SLOT;
     lane->exhausted_frame = lane->refused_frame = UINT64_MAX;
-    for (uint32_t slot = 0; slot < FA_FRAMES_IN_FLIGHT_MAX; slot++) fai_arena_init(&lane->frame[slot]);
+    for (uint32_t slot = 0; slot < FA_FRAMES_IN_FLIGHT_MAX; slot++) fai_arena_init(&lane->frames[slot].arena);
     fai_arena_init(&lane->scope);
     fai_slabs_init(&lane->slabs, &memory->blocks, &lane->contention, index, lane->tagged);
     fai_slabs_add_tag(&lane->slabs, 0, &lane->untagged.lists);
@@ -300,7 +299,7 @@ fa_status fai_lane_look(const fai_lane *lane)
     return FA_ERROR_STATE;
 }
 
-FAI_EACH_FRAME fa_status fai_memory_check_main(const fai_memory *memory)
+FAI_FRAME_END fa_status fai_memory_check_main(const fai_memory *memory)
 {
     if (FA_LIKELY(fai_load_relaxed(&fai_memory_lane(memory, 0)->thread) == fai_thread_self())) return FA_OK;
     const fai_lane *self = fai_lane_self(memory);
@@ -378,7 +377,7 @@ void fai_lane_service_if_due(fai_lane *lane)
 
 // The boundary ----------------------------------------------------------------------------------------------------------
 
-FAI_EACH_FRAME void fai_memory_open_frame(fai_memory *memory, uint32_t slot, uint64_t number)
+FAI_FRAME_BEGIN void fai_memory_open_frame(fai_memory *memory, uint32_t slot, uint64_t number)
 {
     FA_ASSERT(slot < memory->config.frames_in_flight);
     fai_store_relaxed(&memory->slots_alive, fai_load_relaxed(&memory->slots_alive) | UINT32_C(1) << slot);
@@ -406,31 +405,30 @@ FAI_APART static void free_spans(fai_memory *memory, uint32_t unit)
 }
 
 /// Recycles what a lane has of the frame; how many bytes that were.
-FAI_EACH_FRAME static uint64_t recycle(fai_memory *memory, fai_lane *lane, uint32_t slot)
+FAI_FRAME_END static uint64_t recycle(fai_memory *memory, fai_lane *lane, uint32_t slot)
 {
     FA_ASSERT(lane->hot.index == 0 || memory->config.frames_in_flight > 1 || lane->slot != slot);
-    fai_arena *arena = &lane->frame[slot];
+    fai_arena *arena = &lane->frames[slot].arena;
     uint64_t used = fai_arena_bytes(arena);
-    uint32_t spans = fai_arena_reset(arena, &memory->blocks, &fai_memory_lane(memory, 0)->contention,
-                                     memory->config.checked);
+    uint32_t spans = fai_arena_reset(arena, &memory->blocks, &fai_memory_lane(memory, 0)->contention, lane->checked);
     if (FA_UNLIKELY(spans != FAI_INDEX_NONE)) free_spans(memory, spans);
     lane->frame_used.used = used;
     if (used > lane->frame_used.peak) lane->frame_used.peak = used;
-    uint64_t more = arena->length - lane->frame_blocks[slot]; // or less, as a number that wraps
+    uint64_t more = arena->length - lane->frames[slot].blocks; // or less, as a number that wraps
     if (more == 0) return used;
     lane->frame_used.capacity += more << FAI_BLOCK_SHIFT;
-    lane->frame_blocks[slot] = arena->length;
+    lane->frames[slot].blocks = arena->length;
     memory->merged.frame_blocks += more;
     return used;
 }
 
-FAI_EACH_FRAME void fai_memory_retire_frame(fai_memory *memory, uint32_t slot, uint64_t number, fa_frame_result *result,
-                                            bool listed)
+FAI_FRAME_END void fai_memory_retire_frame(fai_memory *memory, uint32_t slot, uint64_t number, fa_frame_result *result,
+                                           bool listed)
 {
     fai_lane *main_lane = fai_memory_lane(memory, 0);
     if (main_lane->slot == slot) fai_lane_leave_frame(main_lane);
     uint32_t lanes = fai_memory_lanes_used(memory), retained = 0;
-    for (uint32_t i = 0; i < lanes; i++) retained += fai_memory_lane(memory, i)->retained[slot].count;
+    for (uint32_t i = 0; i < lanes; i++) retained += fai_memory_lane(memory, i)->frames[slot].retained.count;
     if (retained > 0) fai_memory_promote(memory, slot, number, result, listed);
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < lanes; i++) bytes += recycle(memory, fai_memory_lane(memory, i), slot);
@@ -459,7 +457,7 @@ void fai_memory_want_classes(fai_memory *memory)
 }
 
 /// True once, when nobody has used the lane for QUIET_BOUNDARIES; `uses` rises with every use.
-FAI_EACH_FRAME static bool is_quiet(fai_lane *lane, uint64_t uses, bool busy)
+FAI_FRAME_END static bool is_quiet(fai_lane *lane, uint64_t uses, bool busy)
 {
     if (busy || uses != lane->uses_seen) {
         lane->uses_seen = uses;
@@ -489,7 +487,7 @@ FAI_APART static void service_claimed(fai_memory *memory, fai_lane *lane, bool t
 }
 
 /// Brings home what was freed for a lane.
-FAI_EACH_FRAME static void service_other(fai_memory *memory, fai_lane *lane)
+FAI_FRAME_END static void service_other(fai_memory *memory, fai_lane *lane)
 {
     bool wanted = !fai_mailbox_is_empty(&lane->mailbox) || fai_load_relaxed(&lane->attention) != 0;
     bool running = fai_load_relaxed(&lane->state) == FAI_LANE_RUNNING;
@@ -498,11 +496,10 @@ FAI_EACH_FRAME static void service_other(fai_memory *memory, fai_lane *lane)
     if (wanted || running || trim) service_claimed(memory, lane, trim || (away && lane->quiet >= QUIET_BOUNDARIES));
 }
 
-/// The main lane is always claimed: what it uses of pool and heap says whether it has become quiet.
-FAI_EACH_FRAME static void trim_main(fai_lane *main_lane)
+/// The main lane is always claimed: whether it changed anything says whether it has become quiet.
+FAI_FRAME_END static void trim_main(fai_lane *main_lane)
 {
-    const fai_lane_stats *stats = &main_lane->stats;
-    if (is_quiet(main_lane, stats->pool_refills + stats->heap_allocs, main_lane->changed)) fai_lane_trim(main_lane);
+    if (is_quiet(main_lane, 0, main_lane->changed)) fai_lane_trim(main_lane);
 }
 
 void fai_memory_trim_handles(fai_memory *memory)
@@ -518,15 +515,15 @@ void fai_memory_trim_handles(fai_memory *memory)
     }
 }
 
-FAI_EACH_FRAME static void reset_main_scope(fai_lane *main_lane)
+FAI_APART static void reset_scope(fai_lane *main_lane)
 {
     fa_arena_mark empty = {NULL, 0, 0};
-    if (main_lane->depth == 0 && !fai_mark_is(fai_lane_scope_mark(main_lane), empty))
-        fai_lane_rewind_scope(main_lane, empty);
+    main_lane->scope_used = false;
+    if (!fai_mark_is(fai_lane_scope_mark(main_lane), empty)) fai_lane_rewind_scope(main_lane, empty);
 }
 
 /// A limit that refused memory makes this boundary take everything home.
-FAI_EACH_FRAME static void note_refusals(fai_memory *memory)
+FAI_FRAME_END static void note_refusals(fai_memory *memory)
 {
     uint64_t refused = fai_load_relaxed(&memory->blocks.refused);
     uint32_t drain_all = refused != memory->refused_seen;
@@ -535,19 +532,19 @@ FAI_EACH_FRAME static void note_refusals(fai_memory *memory)
 }
 
 /// What the main lane brings home of its own.
-FAI_EACH_FRAME static void service_main(fai_memory *memory, fai_lane *main_lane)
+FAI_FRAME_END static void service_main(fai_memory *memory, fai_lane *main_lane)
 {
     bool mail = !fai_mailbox_is_empty(&main_lane->mailbox) || main_lane->stash.packets || main_lane->stash.objects;
-    if (mail || main_lane->stats.frees_kept > 0) (void)fai_mailbox_drain_bounded(main_lane);
+    if (mail || main_lane->keeps_frees) (void)fai_mailbox_drain_bounded(main_lane);
     if (main_lane->retired.count > 0) fai_memory_gather(memory, main_lane);
     trim_main(main_lane);
 }
 
-FAI_EACH_FRAME void fai_memory_boundary(fai_memory *memory)
+FAI_FRAME_END void fai_memory_boundary(fai_memory *memory)
 {
     fai_lane *main_lane = fai_memory_lane(memory, 0);
     fai_store_relaxed(&memory->frame_open, FAI_NO_SLOT);
-    reset_main_scope(main_lane);
+    if (main_lane->scope_used && main_lane->depth == 0) reset_scope(main_lane);
     note_refusals(memory);
     fai_memory_reclaim(memory);
     if (main_lane->outbox.pending_count > 0) fai_outbox_post_all(main_lane);

@@ -33,9 +33,12 @@
 #include "alloc/stream.h"
 #include "alloc/transfer.h"
 #include "concurrent/check.h"
+#include "concurrent/layout.h"
 #include "concurrent/rcu.h"
 
 #include <framealloc/framealloc.h>
+
+#include <stddef.h>
 
 #define FAI_NO_SLOT UINT32_MAX
 
@@ -137,15 +140,22 @@ typedef struct fai_stale {
     uint64_t after, upto;
 } fai_stale;
 
+/// What a lane has of the frame in one slot.
+typedef struct fai_lane_frame {
+    FAI_OWN_LINE fai_arena arena;
+    fai_retained_list retained;
+    uint64_t blocks; // main lane: their part in the capacity that snapshots show
+} fai_lane_frame;
+
+_Static_assert(sizeof(fai_lane_frame) == FAI_CACHE_LINE, "neighbours in flight are apart, each is in one place");
+
 struct fai_memory;
 
 typedef struct fai_lane {
     fa_worker hot; // first: a fa_worker is a lane
     // immutable after init
     struct fai_memory *memory;
-    // owner: the lane's thread, or its proxy
-    fai_arena frame[FA_FRAMES_IN_FLIGHT_MAX];
-    fai_arena scope;
+    // owner: the lane's thread, or its proxy. What begin and end of a frame look at comes first, see layout.h
     uint32_t slot;         // frame slot whose window is loaded, FAI_NO_SLOT if none
     uint32_t gate;         // the same for who need not look at more, see fai_lane_gate()
     uint64_t frame_number; // of that frame
@@ -162,23 +172,30 @@ typedef struct fai_lane {
     bool counts_frame;            // every allocation of frame memory does, to be counted
     bool checked;                 // the system is
     bool idle;                    // between fa_idle_begin() and fa_idle_end()
-    uint64_t checkpoints;         // taken so far
-    uint64_t storages;            // of collections, stamped so far
-    uint64_t job_memories;        // made so far
-    fai_stale *stale;             // which of them were rolled back past, rising
+    bool pool_used;               // some purse has objects
+    bool scope_used;              // scope memory was taken since it was last seen empty
+    bool keeps_frees;             // stats.frees_kept is not 0
+    bool starts_wanted;           // see `starts`
+    uint32_t label;               // current; worker threads keep a job's until another has another
+    uint32_t start_count;
+    uint32_t phase_depth;
+    fai_outbox outbox;
+    fai_stash stash;
+    fai_retired_list retired;
+    fai_lane_frame frames[FA_FRAMES_IN_FLIGHT_MAX]; // by slot
+    fai_arena scope;
+    uint64_t checkpoints;  // taken so far
+    uint64_t storages;     // of collections, stamped so far
+    uint64_t job_memories; // made so far
+    fai_stale *stale;      // which checkpoints were rolled back past, rising
     uint32_t stale_count;
     uint32_t stale_capacity;
-    bool pool_used;          // some purse has objects
-    uint32_t label;          // current; worker threads keep a job's until another has another
     uint64_t label_bytes;    // of the frame's arena when the label was last settled
     uint64_t label_start;    // of the frame's arena when it became current
     uint64_t denials;        // by budgets, since creation
     uint64_t credit;         // frame memory that the tag was charged for, from label_bytes on
     fai_label_start *starts; // labels before the current one, while a checkpoint may go back to them
-    uint32_t start_count;
     uint32_t start_capacity;
-    bool starts_wanted;
-    uint32_t phase_depth;
     fai_open_phase phases[FA_PHASE_DEPTH];
     fai_ledger *ledgers; // one per frame slot
     uint64_t refills[FA_CLASS_COUNT];
@@ -187,11 +204,7 @@ typedef struct fai_lane {
     void **quarantine; // ring of objects freed last, checked systems only
     uint32_t quarantine_next;
     uint32_t quarantined;
-    uint32_t transfer_hint; // slot to look at first
-    fai_outbox outbox;
-    fai_stash stash;
-    fai_retained_list retained[FA_FRAMES_IN_FLIGHT_MAX];
-    fai_retired_list retired;
+    uint32_t transfer_hint;                    // slot to look at first
     void *retired_first[2][FAI_RETIRED_FIRST]; // where `retired` and `offered` begin
     fai_lane_stats stats;
     uint32_t purse_count;
@@ -205,34 +218,39 @@ typedef struct fai_lane {
     fa_contention contention;
     // shared
     FAI_OWN_LINE FAI_ATOMIC(uint32_t) state;
-    FAI_ATOMIC(uint32_t) service_due;            // 1: a boundary found the lane running and asks it to service itself
-    FAI_ATOMIC(uint32_t) attention;              // 1: the lane went idle with retired versions or an unopened stash
-    FAI_ATOMIC(uint32_t) claims;                 // by the lane's thread, wraps
-    FAI_ATOMIC(const void *) thread;             // whose lane this is, as of fai_thread_self(); NULL: nobody's
-    uint64_t uses_seen;                          // main lane: `claims`, or what it did itself, at the last boundary
-    uint32_t quiet;                              // main lane: boundaries since it changed
-    FAI_ATOMIC(uint32_t) offered_ready;          // 1: `offered` belongs to the main lane
-    fai_retired_list offered;                    // versions this lane hands over while it keeps running
-    FAI_ATOMIC(uint64_t) publications;           // of the counters below
-    uint64_t publications_seen;                  // main lane: at the last boundary
-    fai_lane_stats published;                    // each field: relaxed, written by whoever services
-    FAI_ATOMIC(uint64_t) at_hand[FAI_NAMES_MAX]; // by tag: bytes in magazines; relaxed, likewise
+    FAI_ATOMIC(uint32_t) service_due;   // 1: a boundary found the lane running and asks it to service itself
+    FAI_ATOMIC(uint32_t) attention;     // 1: the lane went idle with retired versions or an unopened stash
+    FAI_ATOMIC(uint32_t) claims;        // by the lane's thread, wraps
+    FAI_ATOMIC(const void *) thread;    // whose lane this is, as of fai_thread_self(); NULL: nobody's
+    uint64_t uses_seen;                 // main lane: `claims`, or what it did itself, at the last boundary
+    uint32_t quiet;                     // main lane: boundaries since it changed
+    FAI_ATOMIC(uint32_t) offered_ready; // 1: `offered` belongs to the main lane
+    FAI_ATOMIC(uint64_t) publications;  // of the counters below
+    uint64_t publications_seen;         // main lane: at the last boundary
+    fa_lane_snapshot frame_used;        // main lane: what snapshots say, as of the last frame that retired
+    fai_mailbox mailbox;
+    fai_retired_list offered;                          // versions this lane hands over while it keeps running
+    fai_lane_stats published;                          // each field: relaxed, written by whoever services
+    FAI_ATOMIC(uint64_t) at_hand[FAI_NAMES_MAX];       // by tag: bytes in magazines; relaxed, likewise
     fai_class_stats published_classes[FA_CLASS_COUNT]; // likewise, while `classes_wanted`
     FAI_ATOMIC(fai_event_ring *) ring;                 // made by the main lane, stays until the end
     FAI_ATOMIC(uint64_t) events_dropped;               // written by the lane's thread
-    fa_lane_snapshot frame_used; // main lane: what snapshots say, as of the last frame that retired …
-    uint64_t frame_blocks[FA_FRAMES_IN_FLIGHT_MAX]; // … and the part of each slot in its capacity
-    fai_mailbox mailbox;
-    FAI_ATOMIC(uint64_t) stream_plan; // see evict.c
+    FAI_ATOMIC(uint64_t) stream_plan;                  // see evict.c
     fai_lane_budget budgets[FA_LANE_USES];
     FAI_ATOMIC(uint64_t)
-        adopted; // bytes of spans that became this lane's less those that became another's, modulo 2^64
+    adopted; // bytes of spans that became this lane's less those that became another's, modulo 2^64
 } fai_lane;
+
+_Static_assert(offsetof(fai_lane, frames) == 2 * FAI_CACHE_LINE, "what a frame end looks at takes six lines");
 
 /// Tick hooks: nobody spoke of them, they were declared, they were called.
 enum { FAI_HOOKS_NONE, FAI_HOOKS_DECLARED, FAI_HOOKS_CALLED };
 
 struct fai_history;
+
+/// Words of fa_stats that change with every frame; they come first in it. And the others.
+#define FAI_STATS_FIRST (offsetof(fa_stats, pool_live) / sizeof(uint64_t))
+#define FAI_STATS_REST (sizeof(fa_stats) / sizeof(uint64_t) - FAI_STATS_FIRST)
 
 /// All memory of a system; first member of fa_system.
 typedef struct fai_memory {
@@ -245,7 +263,6 @@ typedef struct fai_memory {
     fai_labels *labels;
     fai_ledger *ledgers; // of all lanes
     fai_retentions *retentions;
-    fai_blocks blocks;
     fai_depot depot;
     const char *(*job_name)(const fai_lane *lane); // of the running job; set by the scheduler before any can run
     fai_diagnostics diagnostics;
@@ -255,27 +272,31 @@ typedef struct fai_memory {
     fai_arena_registry arenas; // see there who owns what
     // owner: the main lane
     fai_grace grace;
-    fai_retired_list gathered;                 // versions that wait for a grace period to begin
-    fai_retired_list waiting;                  // versions whose grace period runs
     void *retired_first[2][FAI_RETIRED_FIRST]; // where these two begin
     uint64_t gathered_frame;                   // frame at whose boundary the oldest was gathered
     uint64_t waiting_frame;
-    bool grace_runs; // a grace period was asked for, for what waits here, of streams and of shared arenas
     uint64_t retired, reclaimed;
-    uint64_t refused_seen; // blocks.refused at the last boundary
-    fa_promotion *items;   // of the last result
+    fa_promotion *items; // of the last result
     uint32_t item_capacity;
     fai_retained **sorted; // work space of the promotion
     uint32_t sorted_capacity;
-    fa_stats merged;                                // being built; the scheduler fills in its part before a boundary
-    bool observed;                                  // there is a history, a profiler's frame hook, or somebody wants events
-    bool stats_due;                                 // what no lane publishes has changed since it was merged
-    fai_streams streams;                            // see stream.h for what is shared
+    fai_streams streams; // see stream.h for what is shared
     fai_events events;
     struct fai_history *history; // NULL: none is kept
-    // shared: double buffer, see stats.c
-    FAI_OWN_LINE FAI_ATOMIC(uint64_t) stats_version;
-    fa_stats stats[2];
+    // From here on what begin and end of a frame look at, see layout.h
+    fai_blocks blocks; // its end
+    // owner: the main lane
+    FAI_OWN_LINE fai_retired_list gathered; // versions that wait for a grace period to begin
+    fai_retired_list waiting;               // versions whose grace period runs
+    uint64_t refused_seen;                  // blocks.refused at the last boundary
+    bool grace_runs; // a grace period was asked for, for what waits here, of streams and of shared arenas
+    bool observed;   // there is a history, a profiler's frame hook, or somebody wants events
+    bool stats_due;  // what no lane publishes has changed since it was merged
+    fa_stats merged; // being built; the scheduler fills in its part before a boundary
+    // shared: double buffers, see stats.c
+    FAI_OWN_LINE FAI_ATOMIC(uint64_t) stats_rest[2][FAI_STATS_REST];
+    FAI_OWN_LINE FAI_ATOMIC(uint64_t) stats_first[2][FAI_STATS_FIRST];
+    FAI_ATOMIC(uint64_t) stats_version;
     FAI_OWN_LINE FAI_ATOMIC(uint64_t) frame_number; // open or last frame
     FAI_ATOMIC(uint32_t)
     slots_alive; // bit per frame slot that has not retired; the arenas of others belong to their lanes
@@ -286,7 +307,8 @@ typedef struct fai_memory {
     FAI_ATOMIC(uint32_t) hooks;          // FAI_HOOKS_…, written by the main lane
     FAI_ATOMIC(uint32_t) frame_open;     // slot of the open frame, FAI_NO_SLOT if none
     FAI_ATOMIC(uint32_t) classes_wanted; // 1: lanes publish their pool classes too
-    FAI_ATOMIC(uint32_t) loose_counters; // 1: streams, shared arenas or rings of events: no lane publishes what they count
+    FAI_ATOMIC(uint32_t)
+        loose_counters; // 1: streams, shared arenas or rings of events: no lane publishes what they count
 } fai_memory;
 
 // Life --------------------------------------------------------------------------------------------------------------
@@ -404,7 +426,7 @@ static inline fa_arena_mark fai_lane_scope_mark(const fai_lane *lane)
 static inline fa_arena_mark fai_lane_frame_mark(const fai_lane *lane)
 {
     if (lane->slot == FAI_NO_SLOT) return (fa_arena_mark){NULL, 0, 0};
-    const fai_arena *arena = &lane->frame[lane->slot];
+    const fai_arena *arena = &lane->frames[lane->slot].arena;
     return (fa_arena_mark){lane->hot.frame_cursor, arena->ordinal, arena->span_count};
 }
 
@@ -417,7 +439,7 @@ static inline bool fai_mark_is(fa_arena_mark a, fa_arena_mark b)
 /// leaves it.
 static inline void fai_lane_keep_frame(fai_lane *lane)
 {
-    lane->frame[lane->slot].floor = fai_lane_frame_mark(lane);
+    lane->frames[lane->slot].arena.floor = fai_lane_frame_mark(lane);
 }
 
 /// Frees scope memory back to the mark; a mark ahead does nothing.
@@ -487,6 +509,18 @@ void fai_memory_clear_retentions(fai_memory *memory);
 /// [main] The boundary itself, after the frames that could retire have: brings frees home on every lane that can be claimed and asks
 /// the others, reclaims versions whose grace period is over and starts the next one, maintains the blocks, publishes statistics.
 void fai_memory_boundary(fai_memory *memory);
+
+/// [main] Asks for the lines of it that the end of a frame touches, see layout.h.
+static inline void fai_memory_fetch(const fai_memory *memory)
+{
+    const fai_lane *main_lane = fai_memory_lane(memory, 0);
+    fai_fetch_line(&memory->blocks.resident_count);
+    fai_fetch(&memory->gathered, (const uint64_t *)(const void *)&memory->merged + FAI_STATS_FIRST);
+    fai_fetch(&memory->stats_first, &memory->stats_version + 1);
+    fai_fetch_line(&memory->frame_number);
+    fai_fetch(main_lane, &main_lane->frames[1]);
+    fai_fetch(&main_lane->state, &main_lane->offered);
+}
 
 /// [main] Takes from all lanes that nobody runs, and from the main lane, the chunks that handles' objects are allocated from.
 void fai_memory_trim_handles(fai_memory *memory);

@@ -249,6 +249,7 @@ bool fai_mailbox_drain_bounded(fai_lane *lane)
 {
     uint64_t limit = lane->memory->config.drain_objects_max;
     lane->stats.frees_kept = 0;
+    lane->keeps_frees = false;
     if (FA_LIKELY(limit == 0) || fai_load_relaxed(&lane->memory->drain_all) != 0) {
         fai_mailbox_drain(lane);
         return false;
@@ -261,5 +262,6 @@ bool fai_mailbox_drain_bounded(fai_lane *lane)
     if (drained > 0) count_drain(lane, drained);
     // A sink that heard of a double free may have received more meanwhile.
     lane->stats.frees_kept = drained < waiting ? waiting - drained : 0;
+    lane->keeps_frees = lane->stats.frees_kept > 0;
     return lane->stash.packets != NULL || lane->stash.objects != NULL;
 }

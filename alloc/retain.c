@@ -28,7 +28,7 @@ void *fa_frame_retained(fa_worker *w, size_t size, size_t align, const fa_retain
     if (align == 0) align = FA_ALIGN_DEFAULT;
     void *p = fa_frame_alloc_aligned(w, size, align); // reports what is wrong, no frame included
     if (p == NULL) return NULL;
-    fai_retained_list *list = &lane->retained[lane->slot];
+    fai_retained_list *list = &lane->frames[lane->slot].retained;
     if (list->count == list->capacity) {
         void *items = list->items;
         if (!fai_lane_grow(lane, &items, list->count, &list->capacity, sizeof(fai_retained))) {
@@ -54,7 +54,7 @@ void *fa_frame_retained(fa_worker *w, size_t size, size_t align, const fa_retain
 
 void fai_lane_forget_retained(fai_lane *lane, uint32_t count)
 {
-    fai_retained_list *list = &lane->retained[lane->slot];
+    fai_retained_list *list = &lane->frames[lane->slot].retained;
     uint32_t kept = count;
     for (uint32_t i = count; i < list->count; i++) // other jobs' entries, run meanwhile, stay
         if (list->items[i].serial != lane->serial) list->items[kept++] = list->items[i];
@@ -63,7 +63,7 @@ void fai_lane_forget_retained(fai_lane *lane, uint32_t count)
 
 static uint32_t own_count(const fai_lane *lane)
 {
-    const fai_retained_list *list = &lane->retained[lane->slot];
+    const fai_retained_list *list = &lane->frames[lane->slot].retained;
     uint32_t own = 0;
     for (uint32_t i = 0; i < list->count; i++) own += list->items[i].serial == lane->serial;
     return own;
@@ -73,7 +73,7 @@ uint32_t fa_retained_count(const fa_worker *w)
 {
     const fai_lane *lane = (const fai_lane *)(const void *)w;
     if (w == NULL || !fai_lane_may_use(lane) || lane->slot == FAI_NO_SLOT) return 0;
-    return lane->retained[lane->slot].count;
+    return lane->frames[lane->slot].retained.count;
 }
 
 uint32_t fa_retained_abandon(fa_worker *w)
@@ -123,7 +123,7 @@ static bool collect(fai_memory *memory, uint32_t slot, uint32_t total)
     }
     uint32_t n = 0;
     for (uint32_t lane = 0; lane < fai_memory_lanes_used(memory); lane++) {
-        fai_retained_list *list = &fai_memory_lane(memory, lane)->retained[slot];
+        fai_retained_list *list = &fai_memory_lane(memory, lane)->frames[slot].retained;
         for (uint32_t i = 0; i < list->count; i++) memory->sorted[n++] = &list->items[i];
     }
     FA_ASSERT(n == total);
@@ -374,7 +374,7 @@ static void report_lost(fai_memory *memory, uint32_t lost, uint64_t number)
 static void lose_all(fai_memory *memory, uint32_t slot, fa_frame_result *result)
 {
     for (uint32_t lane = 0; lane < fai_memory_lanes_used(memory); lane++) {
-        const fai_retained_list *list = &fai_memory_lane(memory, lane)->retained[slot];
+        const fai_retained_list *list = &fai_memory_lane(memory, lane)->frames[slot].retained;
         for (uint32_t i = 0; i < list->count; i++) {
             const fai_retained *item = &list->items[i];
             fa_promotion lost = {.size = item->size, .label = item->label, .status = FA_PROMOTION_MEMORY};
@@ -393,7 +393,7 @@ void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_f
 {
     uint32_t total = 0;
     for (uint32_t i = 0; i < fai_memory_lanes_used(memory); i++)
-        total += fai_memory_lane(memory, i)->retained[slot].count;
+        total += fai_memory_lane(memory, i)->frames[slot].retained.count;
     if (total == 0) return;
     fa_frame_result unlisted = {0};
     if (result == NULL) result = &unlisted; // at the end of the system
@@ -428,7 +428,8 @@ void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_f
     memory->merged.promoted += result->by_status[FA_PROMOTED] - before.by_status[FA_PROMOTED];
     memory->merged.promoted_bytes += promoted_bytes(result) - promoted_bytes(&before);
     memory->merged.promotion_failed += result->failed - before.failed;
-    for (uint32_t i = 0; i < fai_memory_lanes_used(memory); i++) fai_memory_lane(memory, i)->retained[slot].count = 0;
+    for (uint32_t i = 0; i < fai_memory_lanes_used(memory); i++)
+        fai_memory_lane(memory, i)->frames[slot].retained.count = 0;
     if (result->failed > before.failed) report_lost(memory, result->failed - before.failed, number);
 }
 

@@ -29,7 +29,7 @@ static uint32_t fill_frame_slots(const fai_memory *memory, fa_snapshot_row *rows
         snprintf(rows[slot].name, sizeof rows[slot].name, "slot %u", slot);
         rows[slot].values[0] = 0;
         for (uint32_t lane = 0; lane < fai_memory_lanes_used(memory); lane++)
-            rows[slot].values[0] += fai_memory_lane(memory, lane)->frame_blocks[slot];
+            rows[slot].values[0] += fai_memory_lane(memory, lane)->frames[slot].blocks;
         rows[slot].values[1] = alive >> slot & 1;
     }
     return count;

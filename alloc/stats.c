@@ -10,12 +10,8 @@
 //     version == number of publications << 1 | buffer of the rest; the first part lies in buffer number % 2
 #include "alloc/lane.h"
 #include "concurrent/check.h"
-#include "concurrent/layout.h"
-
-#include <stddef.h>
 
 #define STATS_WORDS (sizeof(fa_stats) / sizeof(uint64_t))
-#define FIRST_WORDS (offsetof(fa_stats, pool_live) / sizeof(uint64_t)) // part that changes with every frame
 #define LANE_WORDS (sizeof(fai_lane_stats) / sizeof(uint64_t))
 #define LANE_WORDS_PLAIN (offsetof(fai_lane_stats, group_objects) / sizeof(uint64_t)) // without those of shared arenas
 
@@ -168,7 +164,7 @@ FAI_APART static void merge_rest(fai_memory *memory)
 }
 
 /// Whether some lane has published since this was last asked.
-FAI_EACH_FRAME static bool have_published(fai_memory *memory)
+FAI_FRAME_END static bool have_published(fai_memory *memory)
 {
     bool any = false;
     for (uint32_t i = 0; i < fai_memory_lanes_used(memory); i++) {
@@ -182,7 +178,7 @@ FAI_EACH_FRAME static bool have_published(fai_memory *memory)
 }
 
 /// Whether what merge_rest() looks at may have changed since it last did.
-FAI_EACH_FRAME static bool rest_is_due(fai_memory *memory)
+FAI_FRAME_END static bool rest_is_due(fai_memory *memory)
 {
     bool due = memory->stats_due | have_published(memory);
     memory->stats_due = false;
@@ -190,49 +186,42 @@ FAI_EACH_FRAME static bool rest_is_due(fai_memory *memory)
     return due || memory->waiting.count + memory->gathered.count > 0 || fai_load_relaxed(&memory->loose_counters) != 0;
 }
 
-static void write_words(fa_stats *buffer, const fa_stats *merged, size_t first, size_t end)
+static inline void write_words(FAI_ATOMIC(uint64_t) *to, const uint64_t *from, size_t count)
 {
-    const uint64_t *from = (const uint64_t *)(const void *)merged;
-    uint64_t *to = (uint64_t *)(void *)buffer;
     // [stats.word] release: a reader that sees a word of this version also sees that the one before is no longer the last.
-    for (size_t i = first; i < end; i++) fai_store_release(&to[i], from[i]);
+    for (size_t i = 0; i < count; i++) fai_store_release(&to[i], from[i]);
 }
 
-FAI_EACH_FRAME void fai_memory_publish(fai_memory *memory)
+FAI_FRAME_END void fai_memory_publish(fai_memory *memory)
 {
-    fa_stats *merged = &memory->merged;
+    const uint64_t *merged = (const uint64_t *)(const void *)&memory->merged;
     uint64_t version = fai_load_relaxed(&memory->stats_version) + 2;
     if (rest_is_due(memory)) {
-        merge_rest(memory);
         version ^= 1;
-        write_words(&memory->stats[version & 1], merged, FIRST_WORDS, STATS_WORDS);
+        merge_rest(memory);
+        write_words(memory->stats_rest[version & 1], merged + FAI_STATS_FIRST, FAI_STATS_REST);
     }
-    write_words(&memory->stats[version >> 1 & 1], merged, 0, FIRST_WORDS);
+    write_words(memory->stats_first[version >> 1 & 1], merged, FAI_STATS_FIRST);
     // [stats.version] release: publishes the buffers.
     fai_store_release(&memory->stats_version, version);
 }
 
-/// Copies both parts of a version.
-static void copy_version(const fai_memory *memory, uint64_t version, fa_stats *out)
+static void read_words(uint64_t *to, const FAI_ATOMIC(uint64_t) *from, size_t count)
 {
-    const uint64_t *first = (const uint64_t *)(const void *)&memory->stats[version >> 1 & 1];
-    const uint64_t *rest = (const uint64_t *)(const void *)&memory->stats[version & 1];
-    uint64_t *to = (uint64_t *)(void *)out;
-    for (size_t i = 0; i < STATS_WORDS; i++) {
-        const uint64_t *from = i < FIRST_WORDS ? first : rest;
-        // [stats.word] acquire: keeps the look at the version after the copy.
-        to[i] = fai_load_acquire(&from[i]);
-    }
+    // [stats.word] acquire: keeps the look at the version after the copy.
+    for (size_t i = 0; i < count; i++) to[i] = fai_load_acquire(&from[i]);
 }
 
 fa_status fa_stats_read(const fa_system *fa, fa_stats *out)
 {
     const fai_memory *memory = (const fai_memory *)(const void *)fa;
     if (fa == NULL || out == NULL) return FA_ERROR_INVALID;
+    uint64_t *to = (uint64_t *)(void *)out;
     for (;;) {
         // [stats.version] acquire: the buffers of this version are complete.
         uint64_t version = fai_load_acquire(&memory->stats_version);
-        copy_version(memory, version, out);
+        read_words(to, memory->stats_first[version >> 1 & 1], FAI_STATS_FIRST);
+        read_words(to + FAI_STATS_FIRST, memory->stats_rest[version & 1], FAI_STATS_REST);
         // A part is written again only after the next version was published with its other buffer.
         if (fai_load_relaxed(&memory->stats_version) == version) return FA_OK;
     }

@@ -25,6 +25,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -204,10 +205,22 @@ inline double percentile(std::vector<uint32_t> &samples, double p)
     return samples[std::min(std::max<size_t>(rank, 1), samples.size()) - 1];
 }
 
-/// Adds the counters p50_ns and p99_ns.
+/// Mean of the faster half: finer than a clock that ticks every 10 ns, and undisturbed while less than half of the samples are disturbed. Sorts
+/// the samples.
+inline double faster_mean(std::vector<uint32_t> &samples)
+{
+    const size_t count = samples.size() / 2;
+    if (count == 0) return 0;
+    std::sort(samples.begin(), samples.end());
+    return std::accumulate(samples.begin(), samples.begin() + static_cast<std::ptrdiff_t>(count), 0.0) /
+           static_cast<double>(count);
+}
+
+/// Adds the counters p50_ns, fast_ns (the mean of the faster half) and p99_ns.
 inline void report_latency(benchmark::State &state, std::vector<uint32_t> &samples)
 {
     state.counters["p50_ns"] = percentile(samples, 50);
+    state.counters["fast_ns"] = faster_mean(samples);
     state.counters["p99_ns"] = percentile(samples, 99);
 }
 

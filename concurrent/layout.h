@@ -9,14 +9,38 @@
 
 #define FAI_FETCH_BYTES 64 // of a line, as far as fetching goes
 
-/// A function that begin and end of every frame run.
-#define FAI_EACH_FRAME __attribute__((section("fai_each_frame")))
+/// A function that the end of every frame runs, or its begin.
+#define FAI_FRAME_END __attribute__((section("fai_frame_end")))
+#define FAI_FRAME_BEGIN __attribute__((section("fai_frame_begin")))
 
 /// A part of one that they seldom need, or that takes long anyway.
 #define FAI_APART __attribute__((noinline))
 
-/// Asks for the lines of [from, to) that the caller will need soon.
+/// Asks for the lines of [from, to), which the caller will need soon, and up to three more; `from` is at the start of one.
 static inline void fai_fetch(const void *from, const void *to)
 {
-    for (const char *line = from; line < (const char *)to; line += FAI_FETCH_BYTES) __builtin_prefetch(line);
+    for (const char *line = from; line < (const char *)to; line += 4 * FAI_FETCH_BYTES) {
+        __builtin_prefetch(line);
+        __builtin_prefetch(line + FAI_FETCH_BYTES);
+        __builtin_prefetch(line + 2 * FAI_FETCH_BYTES);
+        __builtin_prefetch(line + 3 * FAI_FETCH_BYTES);
+        __asm__ __volatile__(""); // else a function that only fetches has no effect, and calls of it go
+    }
+}
+
+/// The same for one line.
+static inline void fai_fetch_line(const void *line)
+{
+    __builtin_prefetch(line);
+    __asm__ __volatile__("");
+}
+
+// The linker names the ends of a section whose name could be C's.
+extern const char __start_fai_frame_end[] __attribute__((visibility("hidden")));
+extern const char __stop_fai_frame_end[] __attribute__((visibility("hidden")));
+
+/// Asks for the code of FAI_FRAME_END.
+static inline void fai_fetch_frame_end(void)
+{
+    fai_fetch(__start_fai_frame_end, __stop_fai_frame_end);
 }

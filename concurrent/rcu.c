@@ -45,7 +45,7 @@ void fai_rcu_unregister(void)
     if (!reader.foreign) urcu_qsbr_unregister_thread();
 }
 
-FAI_EACH_FRAME void fai_rcu_online(void)
+FAI_FRAME_BEGIN void fai_rcu_online(void)
 {
     FA_ASSERT(reader.registrations > 0);
     if (reader.online++ > 0) return;
@@ -53,7 +53,7 @@ FAI_EACH_FRAME void fai_rcu_online(void)
     if (!reader.was_online) urcu_qsbr_thread_online();
 }
 
-FAI_EACH_FRAME void fai_rcu_offline(void)
+FAI_FRAME_END void fai_rcu_offline(void)
 {
     FA_ASSERT(reader.online > 0);
     if (--reader.online > 0) return;
@@ -61,7 +61,13 @@ FAI_EACH_FRAME void fai_rcu_offline(void)
     if (!reader.was_online) urcu_qsbr_thread_offline();
 }
 
-void fai_rcu_quiescent(void)
+FAI_FRAME_END void fai_rcu_fetch(void)
+{
+    fai_fetch_line((const void *)(uintptr_t)urcu_qsbr_quiescent_state);
+    fai_fetch_line((const void *)(uintptr_t)urcu_qsbr_thread_offline);
+}
+
+FAI_FRAME_END void fai_rcu_quiescent(void)
 {
     FA_ASSERT(reader.online > 0);
     if (reader.online > 1 || reader.was_online) return; // another system, or the application, may hold pointers

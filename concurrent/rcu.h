@@ -36,6 +36,9 @@ void fai_rcu_unregister(void);
 void fai_rcu_online(void);
 void fai_rcu_offline(void);
 
+/// [any] Asks for the code of what follows, see layout.h.
+void fai_rcu_fetch(void);
+
 /// [own] Between online and offline: no pointer read before is used afterwards.
 void fai_rcu_quiescent(void);
 

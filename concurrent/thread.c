@@ -4,6 +4,7 @@
 #include "concurrent/thread.h"
 
 #include "concurrent/check.h"
+#include "concurrent/layout.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -94,7 +95,7 @@ bool fai_thread_at_exit(void (*fn)(void))
     return exit_key_made && pthread_setspecific(exit_key, (void *)(uintptr_t)fn) == 0;
 }
 
-const void *fai_thread_self(void)
+FAI_FRAME_END const void *fai_thread_self(void)
 {
     static _Thread_local char here;
     return &here;

@@ -3,7 +3,6 @@
 // Threads that come and go: attach and detach, quiescent states and idle times, and which lanes a thread is.
 #include "jobs/attach.h"
 
-#include "concurrent/layout.h"
 #include "jobs/tick.h"
 
 // Looks at a lane that a proxy services before sleeping a while: a service takes a few µs, unless the main lane is
@@ -33,7 +32,7 @@ void fai_self_remove(fai_worker *w)
     if (selves == NULL) (void)fai_thread_at_exit(NULL);
 }
 
-FAI_EACH_FRAME fai_worker *fai_self(const fa_system *fa)
+fai_worker *fai_self(const fa_system *fa)
 {
     fai_worker *w = selves;
     while (w != NULL && w->lane.hot.system != fa) w = w->next_self;

@@ -36,10 +36,10 @@ struct fa_system {
     struct fai_main_job *main_first; // main-thread jobs taken from the inbox, oldest first
     struct fai_main_job *main_last;
     // shared: written once a frame
-    FAI_OWN_LINE FAI_ATOMIC(uint64_t) frame_numbers[FA_FRAMES_IN_FLIGHT_MAX];
-    FAI_ATOMIC(uint32_t) lane_end; // lanes ever used
+    FAI_OWN_LINE FAI_ATOMIC(uint32_t) lane_end; // lanes ever used
     FAI_ATOMIC(uint32_t) stopping;
     FAI_ATOMIC(uint32_t) awaited_slot; // frame slot that the parked main lane waits for, FAI_NO_SLOT if none
+    FAI_ATOMIC(uint64_t) frame_numbers[FA_FRAMES_IN_FLIGHT_MAX];
     fai_hooks hooks;
     // shared: holds
     FAI_OWN_LINE FAI_ATOMIC(uint64_t) frames[FA_FRAMES_IN_FLIGHT_MAX];

@@ -30,7 +30,7 @@ static bool is_held(const fa_system *fa, uint32_t slot)
     return (fai_load_acquire(&fa->frames[slot]) & FAI_FRAME_HOLDS) != 0;
 }
 
-FAI_EACH_FRAME bool fai_frame_jobs_done(const fa_system *fa, uint32_t slot)
+FAI_FRAME_END bool fai_frame_jobs_done(const fa_system *fa, uint32_t slot)
 {
     FA_ASSERT(slot < fa->frame_slots);
     uint64_t finished = 0, submitted = 0;
@@ -44,7 +44,7 @@ FAI_EACH_FRAME bool fai_frame_jobs_done(const fa_system *fa, uint32_t slot)
 }
 
 /// Whether the frame may retire; the order of the looks matters, see tick.h.
-FAI_EACH_FRAME static bool is_over(const fa_system *fa, uint64_t number)
+FAI_FRAME_END static bool is_over(const fa_system *fa, uint64_t number)
 {
     uint32_t slot = fai_frame_slot(fa, number);
     if (fa->open && number == fa->newest) return false;
@@ -53,7 +53,7 @@ FAI_EACH_FRAME static bool is_over(const fa_system *fa, uint64_t number)
 
 // Retiring ------------------------------------------------------------------------------------------------------------
 
-FAI_EACH_FRAME static void retire(fa_system *fa, uint64_t number, fa_frame_result *result, bool listed)
+FAI_FRAME_END static void retire(fa_system *fa, uint64_t number, fa_frame_result *result, bool listed)
 {
     uint32_t slot = fai_frame_slot(fa, number);
     FA_ASSERT(number_of(fai_load_relaxed(&fa->frames[slot])) == number);
@@ -65,13 +65,13 @@ FAI_EACH_FRAME static void retire(fa_system *fa, uint64_t number, fa_frame_resul
     fa->oldest++;
 }
 
-FAI_EACH_FRAME static void retire_ready(fa_system *fa, fa_frame_result *result, bool listed)
+FAI_APART static void retire_ready(fa_system *fa, fa_frame_result *result, bool listed)
 {
     while (fa->oldest <= fa->newest && is_over(fa, fa->oldest)) retire(fa, fa->oldest, result, listed);
 }
 
 /// The scheduler's part of the statistics.
-FAI_EACH_FRAME static void merge_stats(fa_system *fa)
+FAI_FRAME_END static void merge_stats(fa_system *fa)
 {
     uint64_t jobs = 0, inlined = 0, steals = 0, tries = 0, parks = 0, wakes = 0, waits = 0, holds = 0;
     for (uint32_t end = fai_load_relaxed(&fa->lane_end), lane = 0; lane < end; lane++) {
@@ -109,7 +109,7 @@ typedef struct awaited {
     int64_t cursor;
 } awaited;
 
-FAI_EACH_FRAME static bool is_reached(const fa_system *fa, const awaited *frame)
+FAI_FRAME_END static bool is_reached(const fa_system *fa, const awaited *frame)
 {
     if (frame->until_over) return is_over(fa, frame->number);
     return fai_frame_jobs_done(fa, fai_frame_slot(fa, frame->number));
@@ -213,7 +213,7 @@ FAI_APART static void wait_longer(fai_worker *w, awaited *frame)
     }
 }
 
-FAI_EACH_FRAME static void wait_frame(fai_worker *w, uint64_t number, bool until_over)
+FAI_FRAME_END static void wait_frame(fai_worker *w, uint64_t number, bool until_over)
 {
     awaited frame = {.number = number, .until_over = until_over, .cursor = -1};
     // Others may have done it all, or there was nothing to do.
@@ -221,25 +221,27 @@ FAI_EACH_FRAME static void wait_frame(fai_worker *w, uint64_t number, bool until
 }
 
 /// The main lane is in no frame any more.
-FAI_EACH_FRAME static void leave(fai_worker *w)
+FAI_FRAME_END static void leave(fai_worker *w)
 {
     FA_ASSERT(w->context == NULL);
     fai_counter_flush(w);
-    fai_worker_switch_frame(w, FAI_NO_SLOT, 0);
+    uint32_t slot = w->lane.slot;
+    fai_lane_leave_frame(&w->lane);
+    if (w->unpublished > 0) fai_worker_publish_finished(w, slot);
     w->lane.order = NULL;
     FA_ASSERT(w->unpublished == 0);
 }
 
 // Begin and end -------------------------------------------------------------------------------------------------------
 
-FAI_EACH_FRAME static void go_online(fai_worker *w)
+FAI_FRAME_BEGIN static void go_online(fai_worker *w)
 {
     FA_ASSERT(!w->online);
     fai_rcu_online();
     w->online = true;
 }
 
-FAI_EACH_FRAME static void go_offline(fai_worker *w)
+FAI_FRAME_END static void go_offline(fai_worker *w)
 {
     FA_ASSERT(w->online);
     w->online = false;
@@ -269,7 +271,7 @@ static inline bool has_room(fai_worker *w, bool may_wait)
     return FA_LIKELY(fa->newest + 1 - fa->oldest < fa->frame_slots) || make_room(w, may_wait);
 }
 
-FAI_EACH_FRAME static void open_frame(fai_worker *w)
+FAI_FRAME_BEGIN static void open_frame(fai_worker *w)
 {
     fa_system *fa = fai_worker_system(w);
     FA_ASSERT(fa->newest + 1 - fa->oldest < fa->frame_slots);
@@ -287,7 +289,7 @@ FAI_EACH_FRAME static void open_frame(fai_worker *w)
     w->lane.order = &w->root;
 }
 
-FAI_EACH_FRAME static fa_status begin(fa_system *fa, bool may_wait)
+FAI_FRAME_BEGIN static fa_status begin(fa_system *fa, bool may_wait)
 {
     if (fa == NULL) return FA_ERROR_INVALID;
     fa_status status = fai_memory_check_main(&fa->memory);
@@ -307,7 +309,7 @@ FAI_EACH_FRAME static fa_status begin(fa_system *fa, bool may_wait)
     return FA_OK;
 }
 
-FAI_EACH_FRAME fa_status fa_frame_begin(fa_system *fa)
+FAI_FRAME_BEGIN fa_status fa_frame_begin(fa_system *fa)
 {
     return begin(fa, true);
 }
@@ -317,23 +319,26 @@ fa_status fa_frame_try_begin(fa_system *fa)
     return begin(fa, false);
 }
 
-FAI_EACH_FRAME static void close_frame(fai_worker *w)
+/// The main lane's part of the newest frame is over. Whether the whole frame is; if not, that has to be looked at once more.
+FAI_FRAME_END static bool close_frame(fai_worker *w)
 {
     fa_system *fa = fai_worker_system(w);
     uint32_t slot = fai_frame_slot(fa, fa->newest);
     FA_ASSERT(fa->open && w->online);
     // [frame.state] acq_rel: nobody enters from here on; who has entered is seen.
-    (void)fai_and_acq_rel(&fa->frames[slot], ~FAI_FRAME_OPEN);
+    bool held = (fai_and_acq_rel(&fa->frames[slot], ~FAI_FRAME_OPEN) & FAI_FRAME_HOLDS) != 0;
+    bool wait = fa->frame_slots == 1 || fa->worker_count == 0;
     fa->open = false;
     if (w->lane.phase_depth > 0) fai_lane_close_phases(&w->lane);
-    if (fa->frame_slots == 1 || fa->worker_count == 0)
+    if (wait)
         wait_frame(w, fa->newest, false);
     else if (fai_main_jobs_any(fa))
         (void)fai_main_jobs_run(w, &FAI_WANT_ANY);
     leave(w);
+    return wait && !held && !is_held(fa, slot); // ended, holds, jobs, holds: in the order that tick.h asks for
 }
 
-FAI_EACH_FRAME static void pass_boundary(fai_worker *w)
+FAI_FRAME_END static void pass_boundary(fai_worker *w)
 {
     fa_system *fa = fai_worker_system(w);
     FA_ASSERT(w->online && !fa->open);
@@ -342,17 +347,38 @@ FAI_EACH_FRAME static void pass_boundary(fai_worker *w)
     go_offline(w);
 }
 
-FAI_EACH_FRAME static fa_status end(fa_system *fa, fa_frame_result *result, bool listed)
+/// Asks for what the end of a frame is about to touch, all at once: behind a frame that wrote much, each line would be waited for.
+static inline void fetch_end(const fa_system *fa)
+{
+    fai_memory_fetch(&fa->memory);
+    fai_fetch_line(&fa->worker_count);
+    fai_fetch_line(&fa->gathered);
+    fai_fetch_line(&fa->lane_end);
+    fai_fetch_line(&fa->frames);
+    const fai_worker *w = fai_system_worker(fa, 0);
+    fai_fetch(&w->context, &w->tallies[1]);
+    fai_rcu_fetch();
+    fai_fetch_frame_end();
+}
+
+FAI_FRAME_END static fa_status end(fa_system *fa, fa_frame_result *result, bool listed)
 {
     if (fa == NULL) return FA_ERROR_INVALID;
+    fetch_end(fa);
     fa_status status = fai_memory_check_main(&fa->memory);
     if (status != FA_OK) return status;
     fai_worker *w = fai_system_worker(fa, 0);
     if (!fa->open || w->context != NULL || w->lane.idle || fai_is_reporting(&fa->memory)) return FA_ERROR_STATE;
     if (FA_UNLIKELY(fa->memory.observed) && fai_observe_delivers(fa)) return FA_ERROR_STATE;
-    close_frame(w);
+    // What was read outside jobs is not used any more. And liburcu's code and data, some ten lines that each name the next, are on their
+    // way while the others come.
+    fai_rcu_quiescent();
+    bool over = close_frame(w);
     if (!listed && fa->gathered.count > 0) fai_memory_drop_unclaimed(&fa->memory, &fa->gathered);
-    retire_ready(fa, &fa->gathered, listed);
+    if (FA_LIKELY(over && fa->oldest == fa->newest))
+        retire(fa, fa->newest, &fa->gathered, listed);
+    else
+        retire_ready(fa, &fa->gathered, listed);
     pass_boundary(w);
     if (FA_UNLIKELY(fa->memory.observed)) fai_observe_end(fa);
     if (result == NULL) return FA_OK;
@@ -362,7 +388,7 @@ FAI_EACH_FRAME static fa_status end(fa_system *fa, fa_frame_result *result, bool
     return FA_OK;
 }
 
-FAI_EACH_FRAME fa_status fa_frame_end(fa_system *fa, struct fa_frame_result *result)
+FAI_FRAME_END fa_status fa_frame_end(fa_system *fa, struct fa_frame_result *result)
 {
     return end(fa, result, result != NULL);
 }
@@ -392,7 +418,7 @@ void fai_frames_finish(fa_system *fa)
 {
     fai_worker *w = fai_system_worker(fa, 0);
     if (fa->open)
-        close_frame(w);
+        (void)close_frame(w);
     else
         go_online(w);
     for (uint64_t number = fa->oldest; number <= fa->newest; number++) wait_frame(w, number, false);

@@ -20,7 +20,7 @@
 
 static inline uint32_t fai_frame_slot(const fa_system *fa, uint64_t number)
 {
-    return (uint32_t)(number % fa->frame_slots);
+    return FA_LIKELY(fa->frame_slots == 1) ? 0 : (uint32_t)(number % fa->frame_slots);
 }
 
 /// [any] Whether all jobs that were submitted in the frame of `slot` are done; see worker.h.

@@ -4,7 +4,6 @@
 #include "jobs/worker.h"
 
 #include "concurrent/clock.h"
-#include "concurrent/layout.h"
 #include "jobs/attach.h"
 #include "jobs/counter.h"
 #include "jobs/inherit.h"
@@ -22,7 +21,7 @@
 
 // Running -------------------------------------------------------------------------------------------------------------
 
-FAI_EACH_FRAME void fai_worker_publish_finished(fai_worker *w, uint32_t slot)
+void fai_worker_publish_finished(fai_worker *w, uint32_t slot)
 {
     if (w->unpublished == 0) return;
     fa_system *fa = fai_worker_system(w);
@@ -36,7 +35,7 @@ FAI_EACH_FRAME void fai_worker_publish_finished(fai_worker *w, uint32_t slot)
     if (fai_load_relaxed(&fa->awaited_slot) == slot && fai_frame_jobs_done(fa, slot)) fai_wake_lane(w, 0);
 }
 
-FAI_EACH_FRAME void fai_worker_switch_frame(fai_worker *w, uint32_t slot, uint64_t number)
+void fai_worker_switch_frame(fai_worker *w, uint32_t slot, uint64_t number)
 {
     uint32_t left = w->lane.slot;
     FA_ASSERT(slot != left || slot == FAI_NO_SLOT);

@@ -68,7 +68,7 @@ typedef struct fai_watch {
 
 typedef struct fai_worker {
     fai_lane lane; // first: a fa_worker is a fai_lane is a fai_worker
-    // owner: the lane's thread
+    // owner: the lane's thread. What begin and end of a frame look at comes first, see layout.h
     fai_context *context; // innermost running job, NULL outside
     uint32_t run;         // of that job: its lane << 24 | nonce; 0 outside
     uint32_t nonce;
@@ -76,18 +76,18 @@ typedef struct fai_worker {
     fa_counter *gathered;    // completions of this counter …
     uint32_t gathered_count; // … not yet taken off it
     uint32_t last_victim;
-    fai_watch watch;
-    uint64_t random;
-    uint32_t since_quiescent;     // jobs
-    bool claimed;                 // the lane is RUNNING
-    bool online;                  // main lane and attached threads: may read cells
-    bool touched;                 // its ring is mapped
-    uint64_t held;                // frame that this attached thread holds, 0 if none
-    fai_order root;               // key of what happens outside jobs
-    struct fai_worker *next_self; // next lane of the same thread, see attach.c
-    fai_thread thread;
+    uint32_t since_quiescent; // jobs
+    bool claimed;             // the lane is RUNNING
+    bool online;              // main lane and attached threads: may read cells
+    bool touched;             // its ring is mapped
+    uint64_t held;            // frame that this attached thread holds, 0 if none
     fai_job_stats stats;
     fai_tally tallies[FA_FRAMES_IN_FLIGHT_MAX];
+    fai_order root; // key of what happens outside jobs
+    fai_watch watch;
+    uint64_t random;
+    struct fai_worker *next_self; // next lane of the same thread, see attach.c
+    fai_thread thread;
     fai_deque deque;
     // shared: written rarely
     FAI_OWN_LINE fai_parker parker;
