@@ -9,8 +9,8 @@
 // difference to a ledger of its own when it changes again; the main lane adds up the ledgers when the frame retires.
 //
 // Budgets are charged before memory is handed out. A tag's account and those above it are shared by all lanes, so a lane charges in
-// batches: a refill of a magazine, FAI_CREDIT_BYTES of frame memory or a quarter of what the label used. What it charged and did not use it refunds when it changes its label or
-// leaves the frame.
+// batches: a refill of a magazine, FAI_CREDIT_BYTES of frame memory or half of what the label used, at most a block and not beyond the one in
+// use. What it charged and did not use it refunds when it changes its label or leaves the frame.
 //
 //     charged of a tag == Σ of its subtree over lanes: frame memory of frames alive + credit, pool objects out of slabs, heap objects,
 //                         chunks of the other modules
@@ -27,7 +27,7 @@
 #define FAI_NAME_SLOTS 1024u
 /// Frame memory that a lane charges ahead of need.
 #define FAI_CREDIT_BYTES ((uint64_t)64 << 10)
-#define FAI_CREDIT_BYTES_MAX ((uint64_t)1 << 20)
+#define FAI_CREDIT_BYTES_MAX ((uint64_t)2 << 20)
 
 typedef enum fai_use {
     FAI_USE_FRAME,

@@ -176,12 +176,17 @@ void fai_lane_resume_label(fai_lane *lane)
     if (purse != NULL) (void)count_pool(purse, &bytes);
 }
 
-/// Frame memory to charge ahead of need: more for who has used much since its label became current, so that the calls do not add up.
-static uint64_t ahead(const fai_lane *lane, uint64_t now)
+/// Frame memory to charge ahead of need, `have` are left: more for who has used much since its label became current, so that the calls do
+/// not add up; and not beyond the block, whose end is a call anyway.
+static uint64_t ahead(const fai_lane *lane, uint64_t now, uint64_t have)
 {
-    uint64_t wanted = (now - lane->label_start) / 4;
-    if (wanted < FAI_CREDIT_BYTES) return FAI_CREDIT_BYTES;
-    return wanted < FAI_CREDIT_BYTES_MAX ? wanted : FAI_CREDIT_BYTES_MAX;
+    uint64_t wanted = (now - lane->label_start) / 2;
+    if (wanted < FAI_CREDIT_BYTES) wanted = FAI_CREDIT_BYTES;
+    if (wanted > FAI_CREDIT_BYTES_MAX) wanted = FAI_CREDIT_BYTES_MAX;
+    if (lane->slot == FAI_NO_SLOT) return wanted;
+    const fai_arena *arena = &lane->frames[lane->slot].arena;
+    uint64_t left = (uint64_t)(arena->end - arena->cursor);
+    return left > have && wanted > left - have ? left - have : wanted;
 }
 
 bool fai_lane_reserve_frame(fai_lane *lane, uint64_t bytes)
@@ -191,7 +196,7 @@ bool fai_lane_reserve_frame(fai_lane *lane, uint64_t bytes)
         FA_ASSERT(lane->credit >= used);
         uint64_t have = lane->credit - used;
         if (have >= bytes) return true;
-        uint64_t need = bytes - have, want = ahead(lane, now);
+        uint64_t need = bytes - have, want = ahead(lane, now, have);
         if (want < need) want = need;
         uint64_t granted = fai_label_charge_ahead(lane, lane->label, FAI_USE_FRAME, need, want);
         if (granted == 0) return false;

@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define FRAME_OBJECTS 4096u
 #define FRAME_JOBS 64u
@@ -282,10 +283,12 @@ static void loop_of_one(fixture *f, uint32_t count)
 
 // Frames ----------------------------------------------------------------------------------------------------------------
 
-/// A worker that woke with the system has gone to sleep again.
+/// A worker that woke with the system has gone to sleep again. Few frames pass meanwhile: after many a boundary tidies up.
 static void await_sleep(fixture *f)
 {
     for (fa_stats stats = {0}; stats.parks < fa_worker_count(f->fa);) {
+        const struct timespec a_while = {.tv_nsec = 1000000};
+        nanosleep(&a_while, NULL);
         begin(f);
         end(f);
         need(fa_stats_read(f->fa, &stats) == FA_OK, "fa_stats_read() failed");

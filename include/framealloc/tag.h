@@ -67,7 +67,7 @@ FA_API void fa_tag_end(fa_tag_scope *scope);
 /// early, never late. A budget below what is held refuses until enough was freed.
 /// FA_ERROR_INVALID: {0}, no tag of this system, or hard != 0 and soft > hard.
 FA_API fa_status fa_budget_set(fa_system *fa, fa_tag tag, uint64_t soft, uint64_t hard);
-#define FA_BUDGET_AHEAD ((uint64_t)2 << 20)
+#define FA_BUDGET_AHEAD ((uint64_t)3 << 20)
 
 /// Kinds of use in fa_tag_stats.held.
 typedef enum fa_tag_use {
