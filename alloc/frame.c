@@ -47,8 +47,7 @@ static unsigned char *window_end(const fai_lane *lane, const fai_arena *arena)
 
 static void end_window_at_limit(fai_lane *lane, const fai_arena *arena)
 {
-    uint64_t room = fai_lane_budget_room(&lane->budgets[FA_LANE_USE_FRAME],
-                                         fai_arena_bytes(arena));
+    uint64_t room = fai_lane_budget_room(&lane->budgets[FA_LANE_USE_FRAME], fai_arena_bytes(arena));
     if (room < (uint64_t)(lane->hot.frame_end - arena->cursor))
         lane->hot.frame_end = arena->cursor + (room & ~UINT64_C(15));
 }

@@ -308,7 +308,7 @@ typedef struct fai_memory {
     FAI_ATOMIC(uint32_t) frame_open;     // slot of the open frame, FAI_NO_SLOT if none
     FAI_ATOMIC(uint32_t) classes_wanted; // 1: lanes publish their pool classes too
     FAI_ATOMIC(uint32_t)
-        loose_counters; // 1: streams, shared arenas or rings of events: no lane publishes what they count
+    loose_counters; // 1: streams, shared arenas or rings of events: no lane publishes what they count
 } fai_memory;
 
 // Life --------------------------------------------------------------------------------------------------------------

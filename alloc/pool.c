@@ -109,13 +109,12 @@ static fai_purse *current_purse(fai_lane *lane)
 }
 
 /// Returns the `give` oldest objects of a magazine to their slabs.
-static void flush(fai_lane *lane, fai_purse *purse, uint32_t size_class, uint32_t give)
+static void flush(fai_lane *lane, fai_purse *purse, uint32_t tag, uint32_t size_class, uint32_t give)
 {
     fa_magazine *magazine = &purse->magazines[size_class];
     void *bad[FA_MAGAZINE_SLOTS];
-    uint32_t given = 0, bad_count = 0, tag = 0;
+    uint32_t given = 0, bad_count = 0;
     for (uint32_t i = 0; i < give; i++) {
-        tag = fai_slab_of(&lane->memory->blocks, magazine->slots[i])->tag;
         if (fai_slabs_give(&lane->slabs, magazine->slots[i]))
             given++;
         else
@@ -130,11 +129,11 @@ static void flush(fai_lane *lane, fai_purse *purse, uint32_t size_class, uint32_
                    "a checked system reports this at the free itself", "invalid free of %p", bad[i]);
 }
 
-static void flush_all(fai_lane *lane, fai_purse *purse)
+static void flush_all(fai_lane *lane, fai_purse *purse, uint32_t tag)
 {
     for (uint64_t classes = purse->classes; classes != 0; classes &= classes - 1) {
         uint32_t size_class = (uint32_t)__builtin_ctzll(classes);
-        flush(lane, purse, size_class, fa_magazine_count(&purse->magazines[size_class]));
+        flush(lane, purse, tag, size_class, fa_magazine_count(&purse->magazines[size_class]));
     }
 }
 
@@ -144,7 +143,7 @@ bool fai_lane_flush_tag(fai_lane *lane, uint32_t tag)
     bool any = false;
     for (uint64_t classes = purse != NULL ? purse->classes : 0; classes != 0 && !any; classes &= classes - 1)
         any = fa_magazine_count(&purse->magazines[__builtin_ctzll(classes)]) > 0;
-    if (any) flush_all(lane, purse);
+    if (any) flush_all(lane, purse, tag);
     return any;
 }
 
@@ -230,7 +229,8 @@ void *fa_pool_alloc_slow(fa_worker *w, size_t size, size_t align)
 void fai_lane_trim(fai_lane *lane)
 {
     const fai_memory *memory = lane->memory;
-    for (uint32_t i = 0; i < lane->purse_count; i++) flush_all(lane, fai_lane_purse(lane, lane->purses[i]));
+    for (uint32_t i = 0; i < lane->purse_count; i++)
+        flush_all(lane, fai_lane_purse(lane, lane->purses[i]), lane->purses[i]);
     fai_quarantine_empty(lane);
     // [frame.slot] acquire: the arenas of dead slots as the main lane reset them.
     uint32_t alive = fai_load_acquire(&memory->slots_alive);
@@ -319,7 +319,7 @@ static void free_pool_object(fai_lane *lane, void *p, uint32_t tag, uint32_t siz
     }
     fa_magazine *magazine = &purse->magazines[size_class];
     if (fa_magazine_push(magazine, p)) return;
-    flush(lane, purse, size_class, (fa_magazine_count(magazine) + 1) / 2);
+    flush(lane, purse, tag, size_class, (fa_magazine_count(magazine) + 1) / 2);
     (void)fa_magazine_push(magazine, p);
 }
 
