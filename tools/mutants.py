@@ -13,10 +13,10 @@ A table (tests/mutants/*.toml) lists mutants:
     tests = "frame: all_lanes_are_freed; ctest: example_game_loop"
 
 Each test named must fail: a cmocka test in some of its cases (`name/2/checked` is one case) by an assertion or a signal, another test
-of CTest by its exit. A test that does not end has failed only if the entry says `hang = true`. Instead of `tests` an entry may have `run`, a list of words, executed
-in the build folder, and `build`, the targets it needs; `more = [{file, old, new}, …]` are further replacements of the same mutant,
-`timeout` is in seconds. Defaults of all these, and `configure`, the arguments for cmake, stand in [defaults]; [reasons] says of rows
-that have no mutant why not.
+of CTest by its exit. A test that does not end has failed only if the entry says `hang = true`. Instead of `tests` an entry may have
+`run`, a list of words, executed in the build folder, and `build`, the targets it needs; `more = [{file, old, new}, …]` are further
+replacements of the same mutant, `timeout` is in seconds. Defaults of these, and `configure`, the arguments for cmake, stand in
+[defaults]; [reasons] says of rows that have no mutant why not.
 
 The tree is copied into build/mutants, built and changed there; the tests named must pass before anything is changed.
 
@@ -327,6 +327,9 @@ def main(arguments):
     wrong = check(root, table, mutants, rows)
     for fault in wrong:
         print(f"mutants: {fault}", file=sys.stderr)
+    if wrong and chosen.table is None:
+        print(f"mutants: {TABLE} follows the code: let `old` be what stands there now, and see the mutant caught by "
+              "./dev mutants ID", file=sys.stderr)
     if wrong or chosen.check:
         return 1 if wrong else 0
     wanted = set(chosen.ids + chosen.only)
