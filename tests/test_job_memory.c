@@ -364,7 +364,8 @@ static void stranger_inside(fa_worker *w, void *arg)
     EXPECT(fa_fork(w, &task, strangers_child, h->s) == FA_OK);
     fa_join(w, &task);
     EXPECT(fa_job_alloc(w, 64, 0) != NULL); // its own, gone with it
-    EXPECT(fa_job_memory_current(w).id != 0 && fa_job_memory_current(w).id != h->s->memory.id);
+    fa_job_memory_info info;
+    EXPECT(fa_job_memory_read(w, fa_job_memory_current(w), &info) == FA_OK && info.objects == 1);
 }
 
 static void heir_after_help(fa_worker *w, void *arg)
@@ -941,7 +942,6 @@ static void check_ancestors(const branch *b)
     for (uint32_t i = 0; i < b->depth; i++) {
         if (b->object[i] == NULL || is_filled(b->object[i], b->size[i], (uintptr_t)b->object[i] >> 4)) continue;
         atomic_fetch_add(b->failed, 1u);
-        EXPECT(!"an ancestor's object is as it was");
     }
 }
 
