@@ -14,7 +14,7 @@ void fa_collector_init(fa_collector *collector, fa_collected *items, uint32_t ca
 {
     if (collector == NULL) return;
     *collector = (fa_collector){.items = items, .capacity = items != NULL ? capacity : 0};
-    for (uint32_t i = 0; i < collector->capacity; i++) items[i].ready = 0;
+    for (uint32_t i = 0; items != NULL && i < capacity; i++) items[i].ready = 0;
 }
 
 static void copy(char *to, size_t size, const char *from)

@@ -38,6 +38,7 @@ void *fa_frame_retained(fa_worker *w, size_t size, size_t align, const fa_retain
         list->items = items;
     }
     memset(p, 0, size);
+    uint32_t nth = lane->order != NULL ? lane->order->retained++ : list->count;
     list->items[list->count++] = (fai_retained){
         .object = p,
         .size = size,
@@ -47,7 +48,7 @@ void *fa_frame_retained(fa_worker *w, size_t size, size_t align, const fa_retain
         .low = lane->order != NULL ? lane->order->low : w->index,
         .serial = lane->serial,
         .label = lane->label,
-        .sequence = lane->order != NULL ? lane->order->retained++ : list->count,
+        .sequence = nth,
     };
     return p;
 }
@@ -184,6 +185,7 @@ static void *copy_out(fai_memory *memory, const fai_retained *item, fa_promotion
     main_lane->refused_frame = refused_frame;
     if (p == NULL && main_lane->denials != denied) *status = FA_PROMOTION_BUDGET;
     if (main_lane->label != before) fai_lane_switch_label(main_lane, before);
+    FA_ASSERT(item->object != NULL);
     if (p != NULL) memcpy(p, item->object, item->size);
     return p;
 }

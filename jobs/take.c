@@ -160,6 +160,7 @@ bool fai_take_stolen(fai_worker *w, fai_job *out, bool *seen)
         if (*seen) again_ns = watch->at_ns + LOOK_BUSY_NS;
         watch->again_ns = 0; // what others have counts as not seen yet
     }
+    FA_ASSERT(end > 0 && self < end);
     uint32_t lane = w->last_victim < end ? w->last_victim : 0;
     for (uint32_t n = 0; n < end; n++, lane = lane + 1 < end ? lane + 1 : 0) {
         if (lane == self || lane == watched) continue;
