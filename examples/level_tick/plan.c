@@ -13,6 +13,7 @@
 struct errand {
     struct world *world;
     uint32_t key;
+    uint32_t planner;
 };
 _Static_assert(sizeof(struct errand) <= FA_JOB_INLINE, "an errand travels inside its job");
 
@@ -46,11 +47,12 @@ static void search_job(fa_worker *w, void *argument)
         .closed = world->closed,
         .area = (uint16_t)(key / GOAL_COUNT),
         .to = world->goals[key % GOAL_COUNT].cell,
+        .planner = &world->planners[errand->planner],
     };
     struct path_view found;
     struct path_view before;
     if (!search_path(w, &search, &found)) {
-        world_fault(world, "a path search ran out of scope memory");
+        world_fault(world, "a path search ran out of memory");
         return;
     }
     found.epoch = world->goals[key % GOAL_COUNT].epoch;
@@ -69,9 +71,9 @@ static void search_job(fa_worker *w, void *argument)
     tally(&world->tallies.path_searches, 1);
 }
 
-static bool submit_search(fa_worker *w, struct world *world, struct plan *plan, uint32_t key)
+static bool submit_search(fa_worker *w, struct world *world, struct plan *plan, uint32_t key, uint32_t planner)
 {
-    struct errand errand = {world, key};
+    struct errand errand = {world, key, planner};
     fa_job job = {
         .fn = search_job,
         .arg = &errand,
@@ -151,9 +153,8 @@ bool plan_begin(fa_worker *w, struct world *world, struct plan *plan)
         if (!needs_path(world, &world->now[i], &key)) continue;
         bool full = world->paths.entries[key].planned == 0 && world->paths.live >= PATHS_MAX;
         if (planned == PLANS_PER_TICK || full) continue;
-        planned++;
         renew(world, key);
-        if (!submit_search(w, world, plan, key)) return false;
+        if (!submit_search(w, world, plan, key, planned++)) return false;
     }
     return find_unused(w, world, plan);
 }

@@ -10,8 +10,8 @@
 
 #include "world.h"
 
-/// Most searches in one tick. A search takes some hundred microseconds on a large level.
-#define PLANS_PER_TICK 8u
+/// Most searches in one tick, each by a planner of its own. A search takes some hundred microseconds on a large level.
+#define PLANS_PER_TICK PLANNER_COUNT
 
 struct plan {
     fa_counter searches;

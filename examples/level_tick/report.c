@@ -145,6 +145,20 @@ static void print_crowd(const struct report *report)
     printf("; %" PRIu64 " rays\n", tallies->rays);
 }
 
+static void print_planners(const struct report *report)
+{
+    const struct planner_totals *sum = &report->run->planners;
+    char used[32];
+    char capacity[32];
+    printf("attempts   %" PRIu64 " straight, %" PRIu64 " near, %" PRIu64 " on the whole level; %" PRIu64
+           " rolled back\n",
+           sum->kept[ATTEMPT_STRAIGHT], sum->kept[ATTEMPT_NEAR], sum->kept[ATTEMPT_WHOLE], sum->rolled_back);
+    printf("planners   %u pools, %s of %s in use; nodes reused %" PRIu64 " times, too many %" PRIu64 " times; %" PRIu64
+           " resets\n",
+           PLANNER_COUNT, bytes_text(sum->pool_bytes, used), bytes_text(sum->pool_capacity, capacity), sum->reused,
+           sum->too_large, sum->resets);
+}
+
 static void print_stream(const struct report *report)
 {
     const struct run *run = report->run;
@@ -166,6 +180,7 @@ void report_print(const struct report *report)
     print_speed(report);
     print_library(report);
     print_crowd(report);
+    print_planners(report);
     print_phases(report);
     print_stream(report);
     printf("checksum   %016" PRIx64 "\n", report->run->checksum);
@@ -271,6 +286,17 @@ static json_t *crowd_json(const struct report *report)
     return crowd;
 }
 
+static json_t *planners_json(const struct report *report)
+{
+    const struct planner_totals *sum = &report->run->planners;
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "pools", integer(PLANNER_COUNT),
+                     "kept_straight", integer(sum->kept[ATTEMPT_STRAIGHT]), "kept_near",
+                     integer(sum->kept[ATTEMPT_NEAR]), "kept_whole", integer(sum->kept[ATTEMPT_WHOLE]), "rolled_back",
+                     integer(sum->rolled_back), "nodes_reused", integer(sum->reused), "nodes_too_many",
+                     integer(sum->too_large), "pool_resets", integer(sum->resets), "pool_bytes",
+                     integer(sum->pool_bytes), "pool_capacity_bytes", integer(sum->pool_capacity));
+}
+
 struct text {
     char *bytes;
     size_t size;
@@ -308,6 +334,7 @@ bool report_write_json(const struct report *report, struct output *output, struc
                 json_object_set_new(root, "group", group_json(report)) == 0 &&
                 json_object_set_new(root, "stream", stream_json(report)) == 0 &&
                 json_object_set_new(root, "crowd", crowd_json(report)) == 0 &&
+                json_object_set_new(root, "planners", planners_json(report)) == 0 &&
                 json_object_set_new(root, "phases", phases_json(report)) == 0 &&
                 json_object_set_new(root, "snapshot", snapshot_json(report)) == 0;
     char *text = good ? json_dumps(root, JSON_INDENT(2)) : NULL;

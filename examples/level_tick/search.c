@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: MIT
 //
-// See search.h. A search looks at a window around start and goal first, which costs memory for its cells only. When
-// the way leaves the window, everything goes back to the checkpoint before it and the whole level is searched.
+// See search.h. A search is tried three times, each a speculation that is rolled back when it finds no way:
 //
-// Costs are 5 for a straight step and 7 for a diagonal one; the octile distance in the same numbers is consistent,
-// so a cell that was taken from the open list is never opened again.
+//   straight  in the box of start and goal, along ways that are nowhere longer than the octile distance
+//   near      in a window around that box
+//   whole     on the whole level
+//
+// The straight attempt costs next to nothing and finds the very path that the near one would. Costs are 5 for a
+// straight step and 7 for a diagonal one; the octile distance in the same numbers is consistent: a cell's estimate is
+// never below that of the cell it was reached from, and cells are taken from the open list in the order of
+// (estimate, cell). If there is a way as short as the distance, A* therefore never takes a cell with a larger
+// estimate before the goal, and whether such a cell is on the list or not changes nothing: its estimate from a dearer way
+// does not keep a cheaper one out. Nor is a cell outside the box on such a way. So what the straight attempt leaves out
+// the near one would never have looked at.
 #include "search.h"
 
 #include <stdlib.h>
@@ -14,10 +22,10 @@
 #define COST_DIAGONAL 7u
 /// A closed door opens again: going through costs as much as a detour of 64 cells.
 #define COST_CLOSED (64u * COST_STRAIGHT)
-#define COST_NONE UINT32_MAX
 /// Cells around the box of start and goal that the first window takes in.
 #define WINDOW_MARGIN 24u
 #define CAME_NONE 0xffu
+#define BOUND_NONE UINT32_MAX
 
 /// An entry of the open list; the smallest estimate comes first, of equals the lowest node.
 struct open_entry {
@@ -35,14 +43,14 @@ struct window {
     uint32_t rows;
     uint32_t goal_column; // in the window
     uint32_t goal_row;
-    uint32_t *best; // cost from the start, COST_NONE: not seen
-    uint8_t *came;  // direction of the last step to the node, CAME_NONE at the start
-    uint8_t *done;
+    uint32_t bound; // cells with a larger estimate are left out
+    struct nodes nodes;
     struct open_entry *heap;
     uint32_t heap_count;
     uint32_t heap_room;
 };
 
+/// As an attempt answers to fa_speculate(): 0 is success.
 enum search_result { SEARCH_FOUND, SEARCH_NO_WAY, SEARCH_NO_MEMORY };
 
 static void *scope_array(struct window *window, size_t count, size_t size)
@@ -136,17 +144,21 @@ static void place_window(struct window *window, uint32_t from, uint32_t to, uint
 
 static bool make_nodes(struct window *window)
 {
-    size_t nodes = (size_t)window->columns * window->rows;
-    window->best = scope_array(window, nodes, sizeof *window->best);
-    window->came = scope_array(window, nodes, sizeof *window->came);
-    window->done = scope_array(window, nodes, sizeof *window->done);
+    window->nodes = planner_nodes(window->worker, window->search->planner, window->columns * window->rows);
     window->heap_room = 1024;
     window->heap_count = 0;
     window->heap = scope_array(window, window->heap_room, sizeof *window->heap);
-    if (window->best == NULL || window->came == NULL || window->done == NULL || window->heap == NULL) return false;
-    memset(window->best, 0xff, nodes * sizeof *window->best);
-    memset(window->done, 0, nodes * sizeof *window->done);
-    return true;
+    return window->nodes.list != NULL && window->heap != NULL;
+}
+
+/// Notes the cheapest way to a node so far and puts the node on the open list, unless the way leads too far round. False
+/// when memory ran out.
+static bool reach(struct window *window, uint32_t node, uint32_t cost, uint32_t distance_left, unsigned came)
+{
+    uint32_t estimate = cost + distance_left;
+    if (estimate > window->bound) return true;
+    window->nodes.list[node] = (struct node){.cost = cost, .mark = window->nodes.mark, .came = (uint8_t)came};
+    return heap_push(window, (struct open_entry){estimate, node});
 }
 
 static uint32_t step_cost(const struct search *search, uint32_t to, unsigned direction)
@@ -164,6 +176,7 @@ static bool expand(struct window *window, uint32_t node)
     uint32_t column = node % window->columns;
     uint32_t row = node / window->columns;
     uint32_t cell = (row + window->bottom) * search->grid->columns + column + window->left;
+    uint32_t cost_here = window->nodes.list[node].cost;
     unsigned exits = search->grid->exits[cell];
     for (unsigned d = 0; d < 8; d++) {
         if ((exits & (1u << d)) == 0) continue;
@@ -173,12 +186,10 @@ static bool expand(struct window *window, uint32_t node)
         uint32_t next_row = (uint32_t)((int32_t)row + grid_dy[d]);
         if (next_column >= window->columns || next_row >= window->rows) continue;
         uint32_t next = next_row * window->columns + next_column;
-        uint32_t cost = window->best[node] + step_cost(search, grid_step(search->grid, cell, d), d);
-        if (cost >= window->best[next]) continue;
-        window->best[next] = cost;
-        window->came[next] = (uint8_t)d;
-        struct open_entry entry = {cost + distance(window, next_column, next_row), next};
-        if (!heap_push(window, entry)) return false;
+        const struct node *known = &window->nodes.list[next];
+        uint32_t cost = cost_here + step_cost(search, grid_step(search->grid, cell, d), d);
+        if (known->mark == window->nodes.mark && cost >= known->cost) continue;
+        if (!reach(window, next, cost, distance(window, next_column, next_row), d)) return false;
     }
     return true;
 }
@@ -188,18 +199,21 @@ static enum search_result run(struct window *window, uint32_t from)
     if (!make_nodes(window)) return SEARCH_NO_MEMORY;
     uint32_t start = node_of(window, from);
     uint32_t goal = node_of(window, window->search->to);
-    window->best[start] = 0;
-    window->came[start] = CAME_NONE;
-    if (!heap_push(window, (struct open_entry){0, start})) return SEARCH_NO_MEMORY;
+    if (!reach(window, start, 0, 0, CAME_NONE)) return SEARCH_NO_MEMORY;
     while (window->heap_count > 0) {
         uint32_t node = heap_pop(window).node;
         if (node == goal) return SEARCH_FOUND;
         // A node is pushed again when a cheaper way to it is found; the dearer entry is stale by the time it comes up.
-        if (window->done[node]) continue;
-        window->done[node] = 1;
+        if (window->nodes.list[node].done) continue;
+        window->nodes.list[node].done = 1;
         if (!expand(window, node)) return SEARCH_NO_MEMORY;
     }
     return SEARCH_NO_WAY;
+}
+
+static unsigned came_to(const struct window *window, uint32_t cell)
+{
+    return window->nodes.list[node_of(window, cell)].came;
 }
 
 /// The steps from start to goal; of a longer path the first PATH_STEPS_MAX.
@@ -208,14 +222,14 @@ static bool take_steps(struct window *window, struct path_view *out)
     const struct grid *grid = window->search->grid;
     uint32_t length = 0;
     uint32_t goal = window->search->to;
-    for (uint32_t cell = goal; window->came[node_of(window, cell)] != CAME_NONE; length++) {
-        cell = grid_step(grid, cell, window->came[node_of(window, cell)] ^ 4u);
+    for (uint32_t cell = goal; came_to(window, cell) != CAME_NONE; length++) {
+        cell = grid_step(grid, cell, came_to(window, cell) ^ 4u);
     }
     uint8_t *steps = scope_array(window, length + 1u, sizeof *steps);
     if (steps == NULL) return false;
     uint32_t cell = goal;
     for (uint32_t i = length; i > 0; i--) {
-        steps[i - 1] = window->came[node_of(window, cell)];
+        steps[i - 1] = (uint8_t)came_to(window, cell);
         cell = grid_step(grid, cell, steps[i - 1] ^ 4u);
     }
     out->steps = steps;
@@ -223,15 +237,28 @@ static bool take_steps(struct window *window, struct path_view *out)
     return true;
 }
 
-static enum search_result search_window(fa_worker *w, const struct search *search, uint32_t margin,
-                                        struct path_view *out)
+/// What fa_speculate() runs.
+struct trial {
+    const struct search *search;
+    enum attempt attempt;
+    struct path_view *out;
+};
+
+static int try_search(fa_worker *w, void *argument)
 {
-    struct window window = {.worker = w, .search = search};
+    const struct trial *trial = argument;
+    const struct search *search = trial->search;
+    const struct grid *grid = search->grid;
+    const uint32_t margins[ATTEMPTS] = {0, WINDOW_MARGIN, max_u32(grid->columns, grid->rows)};
+    struct window window = {.worker = w, .search = search, .bound = BOUND_NONE};
     uint32_t from = search->regions->areas[search->area].anchor;
-    place_window(&window, from, search->to, margin);
+    place_window(&window, from, search->to, margins[trial->attempt]);
+    if (trial->attempt == ATTEMPT_STRAIGHT) {
+        window.bound = distance(&window, from % grid->columns - window.left, from / grid->columns - window.bottom);
+    }
     enum search_result result = run(&window, from);
-    if (result == SEARCH_FOUND && !take_steps(&window, out)) return SEARCH_NO_MEMORY;
-    return result;
+    if (result == SEARCH_FOUND && !take_steps(&window, trial->out)) return SEARCH_NO_MEMORY;
+    return (int)result;
 }
 
 /// The square of an area while its patch is made.
@@ -291,12 +318,15 @@ static bool make_patch(fa_worker *w, const struct search *search, struct path_vi
 bool search_path(fa_worker *w, const struct search *search, struct path_view *out)
 {
     *out = (struct path_view){.length = 0};
-    fa_checkpoint before = fa_checkpoint_take(w);
-    enum search_result result = search_window(w, search, WINDOW_MARGIN, out);
-    if (result == SEARCH_NO_WAY) {
-        if (fa_checkpoint_rollback(w, before) != FA_OK) return false;
-        uint32_t everything = max_u32(search->grid->columns, search->grid->rows);
-        result = search_window(w, search, everything, out);
+    for (enum attempt attempt = 0; attempt < ATTEMPTS; attempt++) {
+        struct trial trial = {search, attempt, out};
+        fa_speculation found = fa_speculate(w, try_search, &trial);
+        if (found.outcome == FA_OUTCOME_KEPT) {
+            search->planner->kept[attempt]++;
+            return make_patch(w, search, out);
+        }
+        if (found.outcome != FA_OUTCOME_ROLLED_BACK || found.error != SEARCH_NO_WAY) return false;
+        search->planner->rolled_back++;
     }
-    return result == SEARCH_FOUND && make_patch(w, search, out);
+    return false;
 }

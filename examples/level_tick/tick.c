@@ -54,6 +54,11 @@ static bool set_budgets(struct run *run, struct failure *failure)
     return true;
 }
 
+static uint64_t round_up(uint64_t bytes, uint64_t unit)
+{
+    return (bytes + unit - 1) / unit * unit;
+}
+
 static bool create_system(const struct options *options, struct run *run, struct failure *failure)
 {
     fa_config config = fa_config_default();
@@ -61,11 +66,13 @@ static bool create_system(const struct options *options, struct run *run, struct
     if (options->workers != OPTIONS_WORKERS_AUTO) config.worker_count = options->workers;
     config.attached_max = 0;
     config.stream_bytes_max = (uint64_t)options->art_budget << 10;
-    // Touched before the first tick: for each lane a block in each frame in flight, and two for scopes and pool; four for the level; the
-    // art, and as much again, because what was evicted waits for its grace period.
+    // Touched before the first tick: for each lane a block in each frame in flight, and two for scopes and pool; four for
+    // the level; what planners may come to need; the art, and as much again, because what was evicted waits for its grace
+    // period.
     uint64_t lanes = (options->workers != OPTIONS_WORKERS_AUTO ? options->workers : (uint64_t)get_nprocs()) + 1;
     config.prefault_bytes = (lanes * (options->frames_in_flight + 2) + 4) * BLOCK_BYTES;
-    config.prefault_bytes += (2 * config.stream_bytes_max + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
+    config.prefault_bytes += round_up(PLANNERS_BYTES_MAX, BLOCK_BYTES);
+    config.prefault_bytes += round_up(2 * config.stream_bytes_max, BLOCK_BYTES);
     fa_status status = fa_create(&config, &run->fa);
     if (status != FA_OK) return refuse(failure, "framealloc cannot start", status);
     if (!set_budgets(run, failure)) return false;
@@ -314,6 +321,7 @@ static fa_status let_go(struct run *run)
         status = fa_cell_drop(run->w, &run->world.paths.cells[key]);
     }
     events_drop(run->w, &run->world);
+    planners_destroy(run->w, run->world.planners);
     fa_status end = fa_frame_end(run->fa, NULL);
     gallery_clear(run->w, &run->stream.gallery);
     load_free(run->w, &run->place);
@@ -376,6 +384,7 @@ bool run_end(struct run *run, struct failure *failure)
     if (status == FA_OK) status = fa_stream_stats_read(run->fa, &run->streams);
     if (status == FA_OK) status = fa_group_read(run->w, run->place.group, &run->level_group);
     if (status != FA_OK) return refuse(failure, "the phases cannot be read", status);
+    run->planners = planners_sum(run->w, run->world.planners);
     fa_stats at_end = run->stats;
     status = let_go(run);
     if (status == FA_OK) status = drain(run);

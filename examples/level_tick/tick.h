@@ -39,6 +39,7 @@ struct run {
     fa_stats stats;                     // at the end of run_end()
     fa_phase_stats phases[PHASE_COUNT]; // all frames together
     fa_group_info level_group;          // of the place, before it was freed
+    struct planner_totals planners;     // likewise
     fa_snapshot snapshot;               // as the last tick left it
     fa_tag_stats tags[PHASE_COUNT];     // a phase's tag has its name
     struct render_target picture;       // of the last tick; its output is the caller's to open and commit

@@ -142,7 +142,8 @@ bool world_create(fa_worker *w, fa_group group, const struct regions *regions, c
     if (!make_arrays(w, group, out)) return fail(failure, "no memory for %u agents", agents);
     share_goals(out);
     place_goals(out);
-    fa_status status = fa_parallel_for(w, 0, agents, 64, make_agents, out);
+    fa_status status = planners_create(w, grid_cells(grid), out->planners);
+    if (status == FA_OK) status = fa_parallel_for(w, 0, agents, 64, make_agents, out);
     return status == FA_OK || fail(failure, "the crowd cannot be made: %s", fa_status_text(status));
 }
 

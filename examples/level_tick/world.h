@@ -6,7 +6,8 @@
 //
 //   prepare  main lane     tick, goals, closed: pure
 //   stream   main lane     nothing of the world: which textures are in memory (stream.h)
-//   plan     main lane     paths.entries; jobs retain new paths, which reach paths.cells when their frame retires
+//   plan     main lane     paths.entries
+//            one search    planners[n]; retains a new path, which reaches paths.cells when its frame retires
 //   sense    one agent     senses[i], in frame memory
 //   move     one agent     next[i], born[i], heard[i] = 0
 //   events   one event     taken[i] = NULL; heard[j] += n, atomic: sums do not depend on their order
@@ -20,6 +21,7 @@
 #pragma once
 
 #include "paths.h"
+#include "planner.h"
 #include "regions.h"
 
 #include <framealloc/framealloc.h>
@@ -117,6 +119,7 @@ struct world {
     struct sense *senses; // frame memory of this tick
     struct crowd *crowd;
     struct path_table paths;
+    struct planner planners[PLANNER_COUNT]; // each also its search job's
     // shared: see the table above
     uint32_t *heard; // per agent: noise since its last move
     struct tallies tallies;

@@ -65,7 +65,8 @@ class CommandLine(unittest.TestCase):
         text = self.expect_good(self.run_crypt())
         for word in ("group      MAP01:", "freed at once", "ticks a second", "p50", "p99", "p99.9", "jobs", "stolen", "bytes", "sense", "plan", "move",
                      "events", "render", "pool", "freed by another lane", "promoted", "backlog", "peak",
-                     "CPU seconds", "art        6 pictures", "6 missing", "loads", "evicted", "refused", "checksum"):
+                     "CPU seconds", "art        6 pictures", "6 missing", "loads", "evicted", "refused", "straight", "rolled back",
+                     "pools", "resets", "checksum"):
             self.assertIn(word, text)
 
     def test_check_prints_the_checksum_alone(self):
@@ -96,6 +97,13 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(report["group"]["name"], "MAP01")
         self.assertGreater(report["group"]["bytes"], 10000)
         self.assertGreater(report["library"]["jobs"], 0)
+        planners = report["planners"]
+        kept = sum(planners["kept_" + attempt] for attempt in ("straight", "near", "whole"))
+        self.assertEqual(kept, report["crowd"]["path_searches"])
+        self.assertEqual(planners["rolled_back"], planners["kept_near"] + 2 * planners["kept_whole"])
+        self.assertGreater(planners["nodes_reused"], 0)
+        self.assertGreater(planners["pool_bytes"], 0)
+        self.assertLessEqual(planners["pool_bytes"], planners["pool_capacity_bytes"])
         self.assertGreater(report["phases"]["sense"]["frame_bytes"], 0)
         self.assertGreater(report["phases"]["move"]["pool_allocs"], 0)
         self.assertIn("version", report["snapshot"])
