@@ -6,6 +6,7 @@
 
 #include "events.h"
 #include "follow.h"
+#include "lead.h"
 #include "sense.h"
 
 #define SPEED_MAX FIX(6)
@@ -29,6 +30,8 @@ struct mover {
     struct follow_cost cost;
     uint64_t states[AGENT_STATES];
     uint64_t rays;
+    uint64_t minds_begun;
+    uint64_t minds_ended;
 };
 
 static struct point seek(const struct agent *agent, struct point target, int32_t speed)
@@ -90,12 +93,51 @@ static struct point collide(struct mover *mover, struct point from, struct point
     return from;
 }
 
-static void change_goal(const struct world *world, uint32_t i, struct agent *agent)
+/// Ends the trip; the next one begins with the next tick.
+static void change_goal(struct mover *mover, uint32_t i, struct agent *agent)
 {
+    struct world *world = mover->world;
     agent->trips++;
     agent->goal = world_choose_goal(world, i, agent);
     agent->still = 0;
     follow_stop(agent);
+    if (mind_end(mover->worker, world->minds[i]) != FA_OK) world_fault(world, "a mind could not be freed");
+    world->minds[i] = (fa_handle){0, 0};
+    mover->minds_ended++;
+}
+
+/// The mind of the trip, begun with it, and what the agent learnt of its leader. NULL after a fault, and who rests has
+/// none.
+static struct mind *recall(struct mover *mover, uint32_t i, const struct agent *agent)
+{
+    struct world *world = mover->world;
+    if (agent->goal == GOAL_NONE) return NULL;
+    if (fa_handle_is_none(world->minds[i])) {
+        world->minds[i] = mind_begin(mover->worker, i, world->tick, agent->goal);
+        mover->minds_begun++;
+    }
+    struct mind *mind = mind_at(mover->worker, world->minds[i]);
+    if (mind == NULL) {
+        world_fault(world, "no memory for a mind");
+        return NULL;
+    }
+    if (mind->owner != i) tally(&world->tallies.corrupt, 1);
+    lead_take(&world->senses[i], mind);
+    return mind;
+}
+
+/// Whether two open cells are the same or neighbours: the grid's rim is not open, so numbers tell.
+static bool is_next_to(const struct grid *grid, uint32_t a, uint32_t b)
+{
+    uint32_t gap = a > b ? a - b : b - a;
+    return gap <= 1 || gap - (grid->columns - 1) <= 2;
+}
+
+/// Notes about every other cell that the agent passes.
+static void remember(const struct mover *mover, struct mind *mind, uint32_t cell)
+{
+    if (mind->count > 0 && is_next_to(mover->world->grid, mind->last, cell)) return;
+    if (!mind_pass(mover->worker, mind, cell)) world_fault(mover->world, "no memory for a trail");
 }
 
 /// What noise does to it; true when it has just taken fright.
@@ -116,9 +158,10 @@ static bool listen(struct world *world, uint32_t i, struct agent *agent)
 }
 
 /// Where it wants to go: sets the state, and the velocity to get there.
-static void steer(struct mover *mover, uint32_t i, struct agent *agent)
+static void steer(struct mover *mover, uint32_t i, const struct mind *mind, struct agent *agent)
 {
     const struct world *world = mover->world;
+    const struct lead *lead = world->senses[i].lead;
     struct point target = agent->at;
     if (agent->goal == GOAL_NONE) {
         agent->state = AGENT_RESTING;
@@ -128,10 +171,15 @@ static void steer(struct mover *mover, uint32_t i, struct agent *agent)
         follow_stop(agent);
     } else if (follow(mover->worker, mover->world, i, agent, &target, &mover->cost)) {
         agent->state = agent->path_step == PATH_JOINING ? AGENT_JOINING : AGENT_FOLLOWING;
+    } else if (lead != NULL && lead->walks) {
+        agent->state = AGENT_TRAILING;
+        target = lead->to;
     } else {
         agent->state = AGENT_WAITING;
     }
-    int32_t speed = agent->startle > 0 ? agent->speed * 3 / 2 : agent->speed;
+    int32_t speed = agent->speed;
+    if (agent->startle > 0) speed = speed * 3 / 2;
+    else if (mind != NULL && mind->hurries) speed = speed * 5 / 4;
     agent->velocity = seek(agent, target, speed);
     if (agent->startle > 0) agent->state = AGENT_STARTLED;
 }
@@ -148,7 +196,8 @@ static void walk(struct mover *mover, uint32_t i, struct agent *agent, bool *bum
     agent->velocity = point_limit(point_minus(agent->at, from), SPEED_MAX);
     uint32_t cell = grid_cell_at(world->grid, agent->at);
     if (world->grid->open[cell]) agent->cell = cell;
-    bool wants = agent->goal != GOAL_NONE && agent->state != AGENT_WAITING;
+    bool waits = agent->state == AGENT_WAITING || agent->state == AGENT_TRAILING;
+    bool wants = agent->goal != GOAL_NONE && !waits;
     bool stands = point_square(agent->velocity) < STILL_DISTANCE * STILL_DISTANCE;
     agent->still = wants && stands ? (uint16_t)(agent->still + 1) : 0;
 }
@@ -178,10 +227,12 @@ static bool move_agent(struct mover *mover, uint32_t i)
     struct agent agent = world->now[i];
     bool frightened = listen(world, i, &agent);
     bool bumped;
-    steer(mover, i, &agent);
+    struct mind *mind = recall(mover, i, &agent);
+    steer(mover, i, mind, &agent);
     walk(mover, i, &agent, &bumped);
     bool arrived = has_arrived(world, i, &agent);
-    if (arrived || agent.still > STILL_MAX) change_goal(world, i, &agent);
+    if (mind != NULL) remember(mover, mind, agent.cell);
+    if (arrived || agent.still > STILL_MAX) change_goal(mover, i, &agent);
     agent.trail = extend_trail(&agent);
     world->next[i] = agent;
     mover->states[agent.state]++;
@@ -201,6 +252,8 @@ static void move_agents(fa_worker *w, uint64_t first, uint64_t last, void *conte
     }
     tally(&world->tallies.path_reads, mover.cost.reads);
     tally(&world->tallies.rays, mover.cost.rays + mover.rays);
+    tally(&world->tallies.minds_begun, mover.minds_begun);
+    tally(&world->tallies.minds_ended, mover.minds_ended);
     for (uint32_t state = 0; state < AGENT_STATES; state++) tally(&world->tallies.states[state], mover.states[state]);
 }
 

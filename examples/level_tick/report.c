@@ -124,8 +124,9 @@ static void print_library(const struct report *report)
            stats->jobs, stats->steals, stats->jobs_inline, stats->parks, stats->wakes);
     printf("pool       %" PRIu64 " allocations, %" PRIu64 " freed by another lane, %" PRIu64 " live\n",
            stats->pool_allocs, stats->remote_frees, stats->pool_live);
-    printf("promotion  %" PRIu64 " paths promoted, %" PRIu64 " replaced or dropped, %" PRIu64
-           " reclaimed, backlog %" PRIu64 "\n",
+    // Retired are paths that were replaced or dropped, minds and trails that ended, and the old copies of moved ones.
+    printf("promotion  %" PRIu64 " paths promoted; %" PRIu64 " objects retired, %" PRIu64 " reclaimed, backlog %" PRIu64
+           "\n",
            stats->promoted, stats->retired, stats->reclaimed, stats->backlog);
     printf("memory     peak %s in blocks, %s resident\n", bytes_text(stats->memory_peak, peak),
            report->resident_peak == 0 ? "unknown" : bytes_text(report->resident_peak, resident));
@@ -159,6 +160,23 @@ static void print_planners(const struct report *report)
            sum->too_large, sum->resets);
 }
 
+static void print_minds(const struct report *report)
+{
+    const struct tallies *tallies = &report->run->world.tallies;
+    const fa_handle_stats *handles = &report->run->handles;
+    const struct compaction *compaction = &report->run->compaction;
+    char live[32];
+    char moved[32];
+    printf("minds      %" PRIu64 " begun, %" PRIu64 " ended; %" PRIu64 " objects live in %s; led %" PRIu64 " times, %" PRIu64
+           " leaders gone\n",
+           tallies->minds_begun, tallies->minds_ended, handles->live, bytes_text(handles->live_bytes, live),
+           tallies->led, tallies->leaders_gone);
+    printf("compaction %" PRIu64 " moves of %s emptied %" PRIu64 " blocks of %" PRIu64 " that are left; %" PRIu64
+           " ticks used up their budget\n",
+           compaction->moves, bytes_text(compaction->bytes, moved), compaction->blocks, handles->blocks,
+           compaction->unfinished);
+}
+
 static void print_stream(const struct report *report)
 {
     const struct run *run = report->run;
@@ -181,6 +199,7 @@ void report_print(const struct report *report)
     print_library(report);
     print_crowd(report);
     print_planners(report);
+    print_minds(report);
     print_phases(report);
     print_stream(report);
     printf("checksum   %016" PRIx64 "\n", report->run->checksum);
@@ -286,6 +305,20 @@ static json_t *crowd_json(const struct report *report)
     return crowd;
 }
 
+static json_t *minds_json(const struct report *report)
+{
+    const struct tallies *tallies = &report->run->world.tallies;
+    const fa_handle_stats *handles = &report->run->handles;
+    const struct compaction *compaction = &report->run->compaction;
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "begun",
+                     integer(tallies->minds_begun), "ended", integer(tallies->minds_ended), "led",
+                     integer(tallies->led), "leaders_gone", integer(tallies->leaders_gone), "handles_live",
+                     integer(handles->live), "handle_bytes", integer(handles->live_bytes), "handle_allocs",
+                     integer(handles->allocs), "handle_blocks", integer(handles->blocks), "moved",
+                     integer(compaction->moves), "moved_bytes", integer(compaction->bytes), "blocks_emptied",
+                     integer(compaction->blocks), "budget_ended", integer(compaction->unfinished));
+}
+
 static json_t *planners_json(const struct report *report)
 {
     const struct planner_totals *sum = &report->run->planners;
@@ -335,6 +368,7 @@ bool report_write_json(const struct report *report, struct output *output, struc
                 json_object_set_new(root, "stream", stream_json(report)) == 0 &&
                 json_object_set_new(root, "crowd", crowd_json(report)) == 0 &&
                 json_object_set_new(root, "planners", planners_json(report)) == 0 &&
+                json_object_set_new(root, "minds", minds_json(report)) == 0 &&
                 json_object_set_new(root, "phases", phases_json(report)) == 0 &&
                 json_object_set_new(root, "snapshot", snapshot_json(report)) == 0;
     char *text = good ? json_dumps(root, JSON_INDENT(2)) : NULL;

@@ -5,6 +5,7 @@
 #include "sense.h"
 
 #include "crowd.h"
+#include "lead.h"
 
 #include <string.h>
 
@@ -43,6 +44,7 @@ static void keep_nearest(const struct crowd_member *member, int64_t square, void
 /// What one piece of the loop used, tallied once at its end.
 struct effort {
     uint64_t rays;
+    struct lead_cost lead;
 };
 
 static bool sees_goal(const struct world *world, const struct agent *agent, struct effort *effort)
@@ -74,6 +76,7 @@ static bool sense_agent(fa_worker *w, struct world *world, uint32_t i, struct ef
         if (walls_stop(world->walls, world->closed, agent->at, other, WALLS_FOR_EYES)) continue;
         sense.seen = (uint8_t)(sense.seen | 1u << n);
     }
+    if (!lead_find(w, world, i, &sense, &effort->lead)) return false;
     world->senses[i] = sense;
     return true;
 }
@@ -87,7 +90,9 @@ static void sense_agents(fa_worker *w, uint64_t first, uint64_t last, void *cont
         world_fault(world, "no frame memory for what agents sense");
         return;
     }
-    tally(&world->tallies.rays, effort.rays);
+    tally(&world->tallies.rays, effort.rays + effort.lead.rays);
+    tally(&world->tallies.led, effort.lead.led);
+    tally(&world->tallies.leaders_gone, effort.lead.gone);
 }
 
 bool sense_run(fa_worker *w, struct world *world)

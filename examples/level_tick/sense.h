@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The sense phase: each agent learns who is around it, which of them it sees, and whether it sees its goal.
+// The sense phase: each agent learns who is around it, which of them it sees, whether it sees its goal, and whom to walk
+// after if it has no path (lead.h).
 #pragma once
 
 #include "world.h"

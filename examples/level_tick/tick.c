@@ -23,6 +23,9 @@
 /// frames. Grace periods are found over by a thread in the background, within some ten milliseconds.
 #define DRAIN_NS (UINT64_C(10) * NS_PER_SECOND)
 #define DRAIN_PAUSE_NS UINT64_C(1000000)
+/// What a tick may move of minds.
+#define COMPACT_BYTES (UINT64_C(8) << 10)
+#define COMPACT_MOVES 64u
 
 static uint64_t now_ns(void)
 {
@@ -66,13 +69,16 @@ static bool create_system(const struct options *options, struct run *run, struct
     if (options->workers != OPTIONS_WORKERS_AUTO) config.worker_count = options->workers;
     config.attached_max = 0;
     config.stream_bytes_max = (uint64_t)options->art_budget << 10;
-    // Touched before the first tick: for each lane a block in each frame in flight, and two for scopes and pool; four for
-    // the level; what planners may come to need; the art, and as much again, because what was evicted waits for its grace
-    // period.
+    // Touched before the first tick: for each lane a block in each frame in flight, and three for scopes, pool and
+    // handles; four for the level; what planners and minds may come to need; the art, and as much again, because what was
+    // evicted waits for its grace period.
     uint64_t lanes = (options->workers != OPTIONS_WORKERS_AUTO ? options->workers : (uint64_t)get_nprocs()) + 1;
-    config.prefault_bytes = (lanes * (options->frames_in_flight + 2) + 4) * BLOCK_BYTES;
+    config.prefault_bytes = (lanes * (options->frames_in_flight + 3) + 4) * BLOCK_BYTES;
     config.prefault_bytes += round_up(PLANNERS_BYTES_MAX, BLOCK_BYTES);
+    config.prefault_bytes += round_up(minds_bytes(options->agents), BLOCK_BYTES);
     config.prefault_bytes += round_up(2 * config.stream_bytes_max, BLOCK_BYTES);
+    // A mind and its trail; each for a moment twice, and what lanes keep at hand.
+    if (config.handles_max < 8 * options->agents) config.handles_max = 8 * options->agents;
     fa_status status = fa_create(&config, &run->fa);
     if (status != FA_OK) return refuse(failure, "framealloc cannot start", status);
     if (!set_budgets(run, failure)) return false;
@@ -259,6 +265,19 @@ static bool check_health(const struct run *run, struct failure *failure)
     return fail(failure, "tick %u failed: %llu paths or events were damaged", world->tick, (unsigned long long)corrupt);
 }
 
+/// Between ticks nobody has the address of a mind.
+static fa_status compact(struct run *run)
+{
+    fa_handle_compaction done;
+    fa_status status = fa_handles_compact(run->fa, COMPACT_BYTES, COMPACT_MOVES, &done);
+    if (status != FA_OK) return status;
+    run->compaction.moves += done.moves;
+    run->compaction.bytes += done.bytes;
+    run->compaction.blocks += done.blocks;
+    run->compaction.unfinished += done.more;
+    return FA_OK;
+}
+
 static bool run_tick(const struct options *options, struct run *run, struct failure *failure)
 {
     fa_frame_result result;
@@ -269,7 +288,9 @@ static bool run_tick(const struct options *options, struct run *run, struct fail
     if (status != FA_OK) return refuse(failure, "a frame cannot end", status);
     check_promotions(run, &result);
     if (!good && failure->text[0] != '\0') return false;
-    return check_health(run, failure);
+    if (!check_health(run, failure)) return false;
+    status = compact(run);
+    return status == FA_OK || refuse(failure, "minds cannot be moved together", status);
 }
 
 /// Sleeps until the next tick is due; meanwhile the main lane holds nobody up.
@@ -312,6 +333,15 @@ bool run_ticks(const struct options *options, struct run *run, const volatile si
     return good;
 }
 
+/// Ends the world, if there is one still, and the level with it.
+static fa_status take_down(struct run *run)
+{
+    if (!fa_group_exists(run->w, run->place.group)) return FA_OK;
+    fa_status status = world_drop(run->w, &run->world);
+    load_free(run->w, &run->place);
+    return status;
+}
+
 /// Ends everything that is kept for ticks to come, and the level with all that lies on it.
 static fa_status let_go(struct run *run)
 {
@@ -321,11 +351,11 @@ static fa_status let_go(struct run *run)
         status = fa_cell_drop(run->w, &run->world.paths.cells[key]);
     }
     events_drop(run->w, &run->world);
-    planners_destroy(run->w, run->world.planners);
     fa_status end = fa_frame_end(run->fa, NULL);
     gallery_clear(run->w, &run->stream.gallery);
-    load_free(run->w, &run->place);
-    return status != FA_OK ? status : end;
+    fa_status down = take_down(run);
+    if (status == FA_OK) status = end;
+    return status == FA_OK ? down : status;
 }
 
 static fa_status empty_frame(struct run *run)
@@ -335,7 +365,8 @@ static fa_status empty_frame(struct run *run)
     if (status == FA_OK) status = fa_frame_end(run->fa, &result);
     if (status != FA_OK) return status;
     check_promotions(run, &result);
-    return fa_stats_read(run->fa, &run->stats);
+    status = fa_stats_read(run->fa, &run->stats);
+    return status == FA_OK ? fa_handle_stats_read(run->fa, &run->handles) : status;
 }
 
 /// Runs as many empty frames as can be in flight: then every frame of a tick has retired.
@@ -376,7 +407,7 @@ static fa_status read_phases(struct run *run)
 
 bool run_end(struct run *run, struct failure *failure)
 {
-    run->checksum = world_digest(&run->world);
+    run->checksum = world_digest(run->w, &run->world);
     fa_status status = drain(run);
     if (status != FA_OK) return refuse(failure, "the last frames cannot end", status);
     status = read_phases(run);
@@ -386,12 +417,14 @@ bool run_end(struct run *run, struct failure *failure)
     if (status != FA_OK) return refuse(failure, "the phases cannot be read", status);
     run->planners = planners_sum(run->w, run->world.planners);
     fa_stats at_end = run->stats;
+    fa_handle_stats handles_at_end = run->handles;
     status = let_go(run);
     if (status == FA_OK) status = drain(run);
     if (status != FA_OK) return refuse(failure, "the world cannot be taken down", status);
     if (!drain_backlog(run, failure)) return false;
-    run->leaked = run->stats.pool_live + run->stats.groups + run->stats.group_objects;
+    run->leaked = run->stats.pool_live + run->handles.live + run->stats.groups + run->stats.group_objects;
     run->stats = at_end;
+    run->handles = handles_at_end;
     for (uint32_t i = 0; i < FA_FRAMES_IN_FLIGHT_MAX; i++) {
         if (run->pictures[i].failure.text[0] != '\0') return fail(failure, "%s", run->pictures[i].failure.text);
     }
@@ -409,7 +442,7 @@ void run_destroy(struct run *run)
         fa_heap_free(run->w, run->pictures);
         fa_heap_free(run->w, run->picture_names);
         gallery_clear(run->w, &run->stream.gallery);
-        load_free(run->w, &run->place);
+        (void)take_down(run);
         (void)fa_destroy(run->fa);
         run->fa = NULL;
     }

@@ -3,7 +3,8 @@
 // A run: the system, the world, and the loop that ticks it.
 //
 //   run_begin    system, load phase (frame 1)
-//   run_ticks    a frame for each: stream, plan beside sense, move beside sweep and audit, events, perhaps a picture
+//   run_ticks    a frame for each: stream, plan beside sense, move beside sweep and audit, events, perhaps a picture; after
+//                it minds are moved together, within a budget
 //   run_end      waits for everything that ticks left behind; then the numbers are final
 //   run_destroy  gives everything back
 //
@@ -20,6 +21,14 @@
 
 #include <signal.h>
 
+/// What compactions came to.
+struct compaction {
+    uint64_t moves;
+    uint64_t bytes; // in what moved
+    uint64_t blocks; // emptied
+    uint64_t unfinished; // ticks in which the budget ended it
+};
+
 struct run {
     fa_system *fa;
     fa_worker *w; // main lane
@@ -33,10 +42,12 @@ struct run {
     uint32_t workers;
     uint32_t frames_in_flight;
     uint64_t failed_promotions;
-    uint64_t leaked; // pool and heap objects and groups that were left when everything should have gone
+    uint64_t leaked; // objects and groups that were left when everything should have gone
     uint64_t checksum;
     fa_stream_stats streams;            // as stats
     fa_stats stats;                     // at the end of run_end()
+    fa_handle_stats handles;            // likewise
+    struct compaction compaction;       // of all ticks
     fa_phase_stats phases[PHASE_COUNT]; // all frames together
     fa_group_info level_group;          // of the place, before it was freed
     struct planner_totals planners;     // likewise

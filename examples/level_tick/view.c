@@ -98,6 +98,7 @@ struct colour view_agent(enum agent_state state)
     static const uint32_t colours[AGENT_STATES] = {
         [AGENT_RESTING] = 0x8f98a3,   [AGENT_WAITING] = 0xc9a6ff, [AGENT_JOINING] = 0x67d5ff,
         [AGENT_FOLLOWING] = 0x5be49b, [AGENT_HOMING] = 0xffd75e,  [AGENT_STARTLED] = 0xff5d5d,
+        [AGENT_TRAILING] = 0x8f8bff,
     };
     return rgb(colours[state]);
 }

@@ -103,11 +103,35 @@ static struct agent make_agent(const struct world *world, uint32_t i)
     return agent;
 }
 
+/// The mind of an agent's first trip. None, and a fault, without memory.
+static fa_handle make_mind(fa_worker *w, struct world *world, uint32_t i)
+{
+    const struct agent *agent = &world->now[i];
+    if (agent->goal == GOAL_NONE) return (fa_handle){0, 0};
+    fa_handle handle = mind_begin(w, i, world->tick, agent->goal);
+    struct mind *mind = mind_at(w, handle);
+    if (mind == NULL || !mind_pass(w, mind, agent->cell)) world_fault(world, "no memory for a mind");
+    return handle;
+}
+
 static void make_agents(fa_worker *w, uint64_t first, uint64_t last, void *context)
 {
-    (void)w;
     struct world *world = context;
-    for (uint64_t i = first; i < last; i++) world->now[i] = make_agent(world, (uint32_t)i);
+    for (uint64_t i = first; i < last; i++) {
+        world->now[i] = make_agent(world, (uint32_t)i);
+        world->minds[i] = make_mind(w, world, (uint32_t)i);
+        if (!fa_handle_is_none(world->minds[i])) tally(&world->tallies.minds_begun, 1);
+    }
+}
+
+/// A mind of every size that a trail can have, so that no tick is the first to ask for one.
+static bool try_mind(fa_worker *w)
+{
+    fa_handle handle = mind_begin(w, 0, 0, 0);
+    struct mind *mind = mind_at(w, handle);
+    bool good = mind != NULL;
+    for (uint32_t i = 0; good && i < TRAIL_MAX; i++) good = mind_pass(w, mind, i);
+    return mind_end(w, handle) == FA_OK && good;
 }
 
 /// Makes the arrays, zeroed: every page of them is touched now rather than in a tick.
@@ -118,13 +142,14 @@ static bool make_arrays(fa_worker *w, fa_group group, struct world *world)
     const size_t agents = world->agent_count;
     world->now = memory_array(&level, agents, sizeof *world->now);
     world->next = memory_array(&level, agents, sizeof *world->next);
+    world->minds = memory_array(&level, agents, sizeof *world->minds);
     world->born = memory_array(&level, agents, sizeof *world->born);
     world->taken = memory_array(&level, agents, sizeof *world->taken);
     world->heard = memory_array(&level, agents, sizeof *world->heard);
     world->paths.entries = memory_array(&level, world->paths.count, sizeof *world->paths.entries);
     world->paths.cells = memory_array(&level, world->paths.count, sizeof *world->paths.cells);
-    return world->now != NULL && world->next != NULL && world->born != NULL && world->taken != NULL &&
-           world->heard != NULL && world->paths.entries != NULL && world->paths.cells != NULL;
+    return world->now != NULL && world->next != NULL && world->minds != NULL && world->born != NULL &&
+           world->taken != NULL && world->heard != NULL && world->paths.entries != NULL && world->paths.cells != NULL;
 }
 
 bool world_create(fa_worker *w, fa_group group, const struct regions *regions, const struct grid *grid, uint32_t agents,
@@ -144,6 +169,7 @@ bool world_create(fa_worker *w, fa_group group, const struct regions *regions, c
     place_goals(out);
     fa_status status = planners_create(w, grid_cells(grid), out->planners);
     if (status == FA_OK) status = fa_parallel_for(w, 0, agents, 64, make_agents, out);
+    if (status == FA_OK && (world_is_faulty(out) || !try_mind(w))) status = FA_ERROR_MEMORY;
     return status == FA_OK || fail(failure, "the crowd cannot be made: %s", fa_status_text(status));
 }
 
@@ -185,12 +211,23 @@ static uint64_t digest_agent(uint64_t digest, const struct agent *agent)
     return digest_add(digest, agent->trail);
 }
 
-uint64_t world_digest(const struct world *world)
+fa_status world_drop(fa_worker *w, struct world *world)
+{
+    fa_status status = FA_OK;
+    for (uint32_t i = 0; world->minds != NULL && i < world->agent_count && status == FA_OK; i++) {
+        if (!fa_handle_is_none(world->minds[i])) status = mind_end(w, world->minds[i]);
+    }
+    planners_destroy(w, world->planners);
+    return status;
+}
+
+uint64_t world_digest(const fa_worker *w, const struct world *world)
 {
     uint64_t digest = digest_add(DIGEST_START, world->tick);
     for (uint32_t i = 0; i < world->agent_count; i++) {
         digest = digest_agent(digest, &world->now[i]);
         digest = digest_add(digest, world->heard[i]);
+        digest = mind_digest(w, digest, world->minds[i]);
     }
     for (uint32_t key = 0; key < world->paths.count; key++) {
         const struct path_entry *entry = &world->paths.entries[key];

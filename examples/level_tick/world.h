@@ -9,7 +9,7 @@
 //   plan     main lane     paths.entries
 //            one search    planners[n]; retains a new path, which reaches paths.cells when its frame retires
 //   sense    one agent     senses[i], in frame memory
-//   move     one agent     next[i], born[i], heard[i] = 0
+//   move     one agent     next[i], born[i], heard[i] = 0, minds[i] and the mind that it names
 //   events   one event     taken[i] = NULL; heard[j] += n, atomic: sums do not depend on their order
 //
 // Everything else is read only in that phase, and agents are read from now[], where nobody writes. So the world
@@ -20,6 +20,7 @@
 // with any legal number of frames in flight frame t has retired and the path is in its cell (paths.h).
 #pragma once
 
+#include "mind.h"
 #include "paths.h"
 #include "planner.h"
 #include "regions.h"
@@ -35,6 +36,7 @@
 enum agent_state {
     AGENT_RESTING,   // can reach no goal
     AGENT_WAITING,   // for a path to be planned
+    AGENT_TRAILING,  // … and meanwhile walks after its leader
     AGENT_JOINING,   // on the way to its path
     AGENT_FOLLOWING, // its path
     AGENT_HOMING,    // sees its goal and walks straight there
@@ -60,9 +62,18 @@ struct agent {
     uint64_t trail;   // digest of everything above, over all ticks
 };
 
+/// Whom an agent walks with; see lead.h.
+struct lead {
+    fa_handle leader; // a mind; none if there is nobody
+    struct point to;  // where to walk after it
+    bool walks;       // there is such a place
+    bool hurries;
+};
+
 /// What an agent perceives; see sense.h.
 struct sense {
-    const uint32_t *near; // agents around it, nearest first
+    const uint32_t *near;    // agents around it, nearest first
+    const struct lead *lead; // NULL: it did not look
     uint8_t count;
     uint8_t seen; // bit i: nothing stands between it and near[i]
     bool goal_in_sight;
@@ -95,6 +106,10 @@ struct tallies {
     uint64_t audits;  // paths verified from end to end
     uint64_t corrupt; // paths or events that were not what they should be
     uint64_t rays;
+    uint64_t minds_begun;
+    uint64_t minds_ended;
+    uint64_t led;          // agents that had a leader when they looked
+    uint64_t leaders_gone; // … whose leader's trip was over
     uint64_t events[8];            // consumed, by kind
     uint64_t states[AGENT_STATES]; // agents by state, summed over all ticks
 };
@@ -114,6 +129,7 @@ struct world {
     const uint8_t *closed; // per door, frame memory of this tick
     struct agent *now;
     struct agent *next;
+    fa_handle *minds; // per agent, none without a trip
     struct event **born;  // per agent: its event of this tick
     struct event **taken; // … of the tick before
     struct sense *senses; // frame memory of this tick
@@ -127,7 +143,7 @@ struct world {
 };
 
 /// Makes the agents and everything that lives as long as the world, in the level's group on the main lane `w`. Call it
-/// inside a frame. When the group is freed, paths and events must be gone.
+/// inside a frame. When the group is freed, paths and events must be gone and world_drop() called, also after a failure.
 bool world_create(fa_worker *w, fa_group group, const struct regions *regions, const struct grid *grid, uint32_t agents,
                   uint64_t seed, struct world *out, struct failure *failure);
 
@@ -137,7 +153,11 @@ bool world_prepare(fa_worker *w, struct world *world);
 /// Makes what move wrote the state that the next tick reads.
 void world_swap(struct world *world);
 
-uint64_t world_digest(const struct world *world);
+/// [main lane, between ticks]
+uint64_t world_digest(const fa_worker *w, const struct world *world);
+
+/// [main lane, after the last tick] Ends all minds and planners. Errors as mind_end().
+fa_status world_drop(fa_worker *w, struct world *world);
 
 /// [any lane] Records the first fault; the tick that finds one ends the run.
 void world_fault(struct world *world, const char *text);

@@ -66,7 +66,7 @@ class CommandLine(unittest.TestCase):
         for word in ("group      MAP01:", "freed at once", "ticks a second", "p50", "p99", "p99.9", "jobs", "stolen", "bytes", "sense", "plan", "move",
                      "events", "render", "pool", "freed by another lane", "promoted", "backlog", "peak",
                      "CPU seconds", "art        6 pictures", "6 missing", "loads", "evicted", "refused", "straight", "rolled back",
-                     "pools", "resets", "checksum"):
+                     "pools", "resets", "minds", "compaction", "checksum"):
             self.assertIn(word, text)
 
     def test_check_prints_the_checksum_alone(self):
@@ -107,6 +107,26 @@ class CommandLine(unittest.TestCase):
         self.assertGreater(report["phases"]["sense"]["frame_bytes"], 0)
         self.assertGreater(report["phases"]["move"]["pool_allocs"], 0)
         self.assertIn("version", report["snapshot"])
+
+    def test_minds_come_and_go(self):
+        result = self.run_program("--wad", "crypt.wad", "--map", "MAP01", "--agents", "3000", "--ticks", "200",
+                                  "--workers", "2", "--json", "report.json")
+        if b"needs a build with Jansson" in result.stderr:
+            self.skipTest("built without Jansson")
+        self.expect_good(result)
+        with open(self.path("report.json"), encoding="utf-8") as file:
+            minds = json.load(file)["minds"]
+        self.assertGreater(minds["ended"], 0)
+        self.assertLessEqual(minds["begun"] - minds["ended"], 3000)
+        # Each mind has a trail, but for those that have just begun.
+        self.assertGreater(minds["handles_live"], minds["begun"] - minds["ended"])
+        self.assertLessEqual(minds["handles_live"], 2 * (minds["begun"] - minds["ended"]))
+        self.assertGreater(minds["led"], 0)
+        self.assertGreater(minds["leaders_gone"], 0)
+        self.assertGreater(minds["blocks_emptied"], 0)
+        self.assertGreater(minds["moved"], 0)
+        self.assertLessEqual(minds["moved"], 200 * 64)
+        self.assertLessEqual(minds["moved_bytes"], 200 * 8192)
 
     # --- art --------------------------------------------------------------------------------------------------------
 
