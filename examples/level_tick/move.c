@@ -178,8 +178,10 @@ static void steer(struct mover *mover, uint32_t i, const struct mind *mind, stru
         agent->state = AGENT_WAITING;
     }
     int32_t speed = agent->speed;
-    if (agent->startle > 0) speed = speed * 3 / 2;
-    else if (mind != NULL && mind->hurries) speed = speed * 5 / 4;
+    if (agent->startle > 0)
+        speed = speed * 3 / 2;
+    else if (mind != NULL && mind->hurries)
+        speed = speed * 5 / 4;
     agent->velocity = seek(agent, target, speed);
     if (agent->startle > 0) agent->state = AGENT_STARTLED;
 }

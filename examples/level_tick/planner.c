@@ -75,8 +75,10 @@ struct nodes planner_nodes(fa_worker *w, struct planner *planner, uint32_t count
         planner->too_large++;
         return nodes_of_scope(w, count);
     }
-    if (count <= planner->room) planner->reused++;
-    else if (!grow(w, planner, count)) return nodes_of_scope(w, count);
+    if (count <= planner->room)
+        planner->reused++;
+    else if (!grow(w, planner, count))
+        return nodes_of_scope(w, count);
     if (++planner->mark == 0) {
         // Once in 65 535 attempts the marks begin anew.
         memset(planner->nodes, 0, planner->room * sizeof *planner->nodes);

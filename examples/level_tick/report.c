@@ -167,8 +167,8 @@ static void print_minds(const struct report *report)
     const struct compaction *compaction = &report->run->compaction;
     char live[32];
     char moved[32];
-    printf("minds      %" PRIu64 " begun, %" PRIu64 " ended; %" PRIu64 " objects live in %s; led %" PRIu64 " times, %" PRIu64
-           " leaders gone\n",
+    printf("minds      %" PRIu64 " begun, %" PRIu64 " ended; %" PRIu64 " objects live in %s; led %" PRIu64
+           " times, %" PRIu64 " leaders gone\n",
            tallies->minds_begun, tallies->minds_ended, handles->live, bytes_text(handles->live_bytes, live),
            tallies->led, tallies->leaders_gone);
     printf("compaction %" PRIu64 " moves of %s emptied %" PRIu64 " blocks of %" PRIu64 " that are left; %" PRIu64

@@ -24,8 +24,8 @@
 /// What compactions came to.
 struct compaction {
     uint64_t moves;
-    uint64_t bytes; // in what moved
-    uint64_t blocks; // emptied
+    uint64_t bytes;      // in what moved
+    uint64_t blocks;     // emptied
     uint64_t unfinished; // ticks in which the budget ended it
 };
 

@@ -108,8 +108,8 @@ struct tallies {
     uint64_t rays;
     uint64_t minds_begun;
     uint64_t minds_ended;
-    uint64_t led;          // agents that had a leader when they looked
-    uint64_t leaders_gone; // … whose leader's trip was over
+    uint64_t led;                  // agents that had a leader when they looked
+    uint64_t leaders_gone;         // … whose leader's trip was over
     uint64_t events[8];            // consumed, by kind
     uint64_t states[AGENT_STATES]; // agents by state, summed over all ticks
 };
@@ -129,7 +129,7 @@ struct world {
     const uint8_t *closed; // per door, frame memory of this tick
     struct agent *now;
     struct agent *next;
-    fa_handle *minds; // per agent, none without a trip
+    fa_handle *minds;     // per agent, none without a trip
     struct event **born;  // per agent: its event of this tick
     struct event **taken; // … of the tick before
     struct sense *senses; // frame memory of this tick

@@ -79,8 +79,8 @@ static void trails_hold_the_newest_cells(void **state)
         count = count == TRAIL_MAX ? TRAIL_MAX / 2 + 1 : count + 1;
         assert_int_equal(mind->count, count);
         assert_int_equal(mind->last, passed);
-        assert_true(mind->room >= count && mind->room <= TRAIL_MAX && (mind->room < 2 * count || count < TRAIL_FIRST ||
-                                                                       mind->room == TRAIL_MAX));
+        assert_true(mind->room >= count && mind->room <= TRAIL_MAX &&
+                    (mind->room < 2 * count || count < TRAIL_FIRST || mind->room == TRAIL_MAX));
         const uint32_t *trail = mind_trail(w, mind);
         for (uint32_t i = 0; i < count; i++) assert_int_equal(trail[count - 1 - i], passed - i);
         assert_ptr_equal(mind_at(w, handle), mind); // only the trail became another object
@@ -218,8 +218,13 @@ static void open_stage(void)
     assert_true(walls_build(&stage.level, &memory, &stage.walls, &failure));
     assert_true(grid_create(&stage.level, &stage.walls, &memory, &stage.grid, &failure));
     stage.world = (struct world){
-        .level = &stage.level, .walls = &stage.walls, .grid = &stage.grid, .agent_count = 3, .tick = 8,
-        .now = stage.agents, .minds = stage.minds,
+        .level = &stage.level,
+        .walls = &stage.walls,
+        .grid = &stage.grid,
+        .agent_count = 3,
+        .tick = 8,
+        .now = stage.agents,
+        .minds = stage.minds,
     };
     assert_int_equal(fa_frame_begin(fa), FA_OK);
 }
@@ -360,12 +365,9 @@ static void leaders_are_kept_and_lost(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(trails_hold_the_newest_cells),
-        cmocka_unit_test(the_end_of_a_trip_is_noticed),
-        cmocka_unit_test(digests_are_of_contents_alone),
-        cmocka_unit_test(compaction_moves_minds_and_changes_none),
-        cmocka_unit_test(the_longer_under_way_leads),
-        cmocka_unit_test(who_has_no_path_walks_after),
+        cmocka_unit_test(trails_hold_the_newest_cells),  cmocka_unit_test(the_end_of_a_trip_is_noticed),
+        cmocka_unit_test(digests_are_of_contents_alone), cmocka_unit_test(compaction_moves_minds_and_changes_none),
+        cmocka_unit_test(the_longer_under_way_leads),    cmocka_unit_test(who_has_no_path_walks_after),
         cmocka_unit_test(leaders_are_kept_and_lost),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

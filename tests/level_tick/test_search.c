@@ -244,8 +244,9 @@ static void search_everywhere(struct planner *planner, uint64_t expected[ATTEMPT
         const struct island *island = &ground.regions.islands[of->island];
         for (uint32_t i = 0; i < GOALS; i++) {
             uint32_t nth = hash_below(hash_three(9, area, i), island->count);
-            struct search search = {&ground.grid, &ground.regions, ground.closed,
-                                    (uint16_t)area, ground.regions.cells[island->first + nth], planner};
+            struct search search = {
+                &ground.grid, &ground.regions, ground.closed, (uint16_t)area, ground.regions.cells[island->first + nth],
+                planner};
             struct path_view view;
             FA_SCOPE(w);
             assert_true(search_path(w, &search, &view));
@@ -396,12 +397,9 @@ static void marks_begin_anew(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(paths_are_those_of_a_full_search),
-        cmocka_unit_test(failed_attempts_leave_nothing),
-        cmocka_unit_test(planners_keep_their_nodes),
-        cmocka_unit_test(nodes_begin_unreached),
-        cmocka_unit_test(too_many_nodes_are_in_scope_memory),
-        cmocka_unit_test(marks_begin_anew),
+        cmocka_unit_test(paths_are_those_of_a_full_search),   cmocka_unit_test(failed_attempts_leave_nothing),
+        cmocka_unit_test(planners_keep_their_nodes),          cmocka_unit_test(nodes_begin_unreached),
+        cmocka_unit_test(too_many_nodes_are_in_scope_memory), cmocka_unit_test(marks_begin_anew),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
