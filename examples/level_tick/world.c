@@ -8,6 +8,9 @@ const char *const phase_names[PHASE_COUNT] = {"load", "stream", "sense", "plan",
 /// Agents on smaller islands rest: a few cells are no place to walk to.
 #define ISLAND_WITH_GOALS 64u
 
+/// Made and ended at load.
+#define SPARE_MINDS 512u
+
 /// Separate streams of hash values from one seed.
 enum { STREAM_PLACE = 1, STREAM_GOAL, STREAM_CHOICE, STREAM_DOOR, STREAM_SPEED };
 
@@ -124,14 +127,20 @@ static void make_agents(fa_worker *w, uint64_t first, uint64_t last, void *conte
     }
 }
 
-/// A mind of every size that a trail can have, so that no tick is the first to ask for one.
-static bool try_mind(fa_worker *w)
+/// Minds with trails as long as they get, for a moment: so no tick is the first to ask for one of that size, and there are
+/// spare handles, as each lane keeps some at hand.
+static bool try_minds(fa_worker *w)
 {
-    fa_handle handle = mind_begin(w, 0, 0, 0);
-    struct mind *mind = mind_at(w, handle);
-    bool good = mind != NULL;
-    for (uint32_t i = 0; good && i < TRAIL_MAX; i++) good = mind_pass(w, mind, i);
-    return mind_end(w, handle) == FA_OK && good;
+    fa_handle minds[SPARE_MINDS];
+    bool good = true;
+    for (uint32_t i = 0; i < SPARE_MINDS; i++) {
+        minds[i] = mind_begin(w, i, 0, 0);
+        struct mind *mind = mind_at(w, minds[i]);
+        for (uint32_t cell = 0; mind != NULL && cell < TRAIL_MAX; cell++) good = mind_pass(w, mind, cell) && good;
+        good = good && mind != NULL;
+    }
+    for (uint32_t i = 0; i < SPARE_MINDS; i++) good = mind_end(w, minds[i]) == FA_OK && good;
+    return good;
 }
 
 /// Makes the arrays, zeroed: every page of them is touched now rather than in a tick.
@@ -169,7 +178,7 @@ bool world_create(fa_worker *w, fa_group group, const struct regions *regions, c
     place_goals(out);
     fa_status status = planners_create(w, grid_cells(grid), out->planners);
     if (status == FA_OK) status = fa_parallel_for(w, 0, agents, 64, make_agents, out);
-    if (status == FA_OK && (world_is_faulty(out) || !try_mind(w))) status = FA_ERROR_MEMORY;
+    if (status == FA_OK && (world_is_faulty(out) || !try_minds(w))) status = FA_ERROR_MEMORY;
     return status == FA_OK || fail(failure, "the crowd cannot be made: %s", fa_status_text(status));
 }
 
