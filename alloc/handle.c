@@ -49,6 +49,16 @@ bool fai_handles_init(fai_handles *handles, const fai_blocks *blocks, uint32_t m
     return true;
 }
 
+void fai_handles_prefault(fai_handles *handles, uint32_t blocks)
+{
+    if (handles->max == 0) return;
+    // All zero as they are: 9 KiB for each block of 2 MiB, and a page for each kind of chunk.
+    size_t units = (size_t)blocks * FAI_BLOCK_UNITS;
+    memset(handles->chunks, 0, units * sizeof *handles->chunks);
+    for (uint32_t kind = 0; kind < FAI_HANDLE_KINDS; kind++)
+        memset(handles->room[kind].words, 0, (units + 63) / 64 * sizeof *handles->room[kind].words);
+}
+
 void fai_handles_exit(fai_handles *handles)
 {
     fai_unmap(handles->map, handles->map_bytes);

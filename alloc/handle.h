@@ -106,6 +106,9 @@ typedef struct fai_handles {
 bool fai_handles_init(fai_handles *handles, const fai_blocks *blocks, uint32_t max, uint32_t lane_count);
 void fai_handles_exit(fai_handles *handles);
 
+/// [main] Touches what describes handles' chunks in the first so many blocks: those that a prefault takes.
+void fai_handles_prefault(fai_handles *handles, uint32_t blocks);
+
 /// Gives a lane its part, and its public context what resolving needs.
 void fai_handle_lane_init(struct fai_lane *lane);
 

@@ -120,6 +120,7 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
     memory->gathered = (fai_retired_list){memory->retired_first[0], 0, FAI_RETIRED_FIRST};
     memory->waiting = (fai_retired_list){memory->retired_first[1], 0, FAI_RETIRED_FIRST};
     memory->hooks = config->tick_hooks ? FAI_HOOKS_DECLARED : FAI_HOOKS_NONE;
+    uint32_t prefault = (uint32_t)(config->prefault_bytes >> FAI_BLOCK_SHIFT);
     if (!fai_blocks_init(&memory->blocks, config)) return FA_ERROR_MEMORY;
     memory->lanes = fai_map(lane_count * lane_bytes);
     memory->outboxes = fai_map(lane_count * outbox_bytes(lane_count));
@@ -131,10 +132,11 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
         !fai_transfers_init(&memory->transfers, config->transfers_max) || !fai_streams_init(memory) ||
         !fai_arenas_init(memory) ||
         !fai_handles_init(&memory->handles, &memory->blocks, config->handles_max, lane_count) ||
-        !fai_blocks_prefault(&memory->blocks, (uint32_t)(config->prefault_bytes >> FAI_BLOCK_SHIFT))) {
+        !fai_blocks_prefault(&memory->blocks, prefault)) {
         release(memory);
         return FA_ERROR_MEMORY;
     }
+    fai_handles_prefault(&memory->handles, prefault);
     if (!fai_grace_open_owner(&memory->grace)) {
         release(memory);
         return FA_ERROR_THREAD;

@@ -1280,7 +1280,40 @@ static void a_sink_takes_handles_while_one_is_refused(const test_case *at)
     assert_int_equal(fa_destroy(g.fa), FA_OK);
 }
 
+/// Pages of all tables of handles that are in memory: the slots come first.
+static size_t resident_pages(const test_case *at, uint64_t prefault)
+{
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.prefault_bytes = prefault;
+    config.reserve_bytes = 256 * MIB;
+    config.handles_max = 4096;
+    fa_system *fa = create(&config);
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t units = config.reserve_bytes / FAI_UNIT_BYTES, resident = 0;
+    size_t bytes = config.handles_max * (sizeof(fa_handle_slot) + sizeof(fai_handle_info)) + units * sizeof(fai_chunk) +
+                   FAI_HANDLE_KINDS * units / 8;
+    for (size_t done = 0; done < bytes; done += page) {
+        unsigned char in = 0;
+        assert_int_equal(mincore((char *)fa_self(fa)->handle_slots + done, 1, &in), 0);
+        resident += in & 1;
+    }
+    assert_int_equal(fa_destroy(fa), FA_OK);
+    return resident;
+}
+
+static void a_prefault_takes_what_describes_handles_along(const test_case *at)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), half = 128 * MIB;
+    size_t of_chunks = half / FAI_UNIT_BYTES * sizeof(fai_chunk) / page;
+    size_t of_sets = FAI_HANDLE_KINDS * (half / FAI_UNIT_BYTES / 8) / page;
+    size_t with = resident_pages(at, half), without = resident_pages(at, 0);
+    assert_true(with >= without + of_chunks + of_sets);
+    assert_true(with < without + 2 * (of_chunks + of_sets)); // and nothing of the other half
+}
+
 static const test_entry entries[] = {
+    EACH_OF(a_prefault_takes_what_describes_handles_along, "0", "ny"),
     EACH_OF(a_sink_takes_handles_while_one_is_refused, "02", "ny"),
     EACH_OF(a_handle_names_its_object_until_it_is_freed, "01", "ny"),
     EACH_OF(a_slot_used_again_has_another_generation, "01", "ny"),

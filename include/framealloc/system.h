@@ -35,7 +35,7 @@ typedef struct fa_config {
     uint64_t reserve_bytes;   // address range, multiple of 2 MiB, 64 MiB to 1 TiB, default 64 GiB; halved until the
                               // system grants it, not below 64 MiB
     uint64_t frame_bytes_max; // most bytes that one lane may allocate in one frame, 0 = unlimited (default)
-    uint64_t prefault_bytes;  // memory touched at creation, multiple of 2 MiB, default 0
+    uint64_t prefault_bytes;  // memory touched at creation, with what describes it, multiple of 2 MiB, default 0
     uint64_t
         pool_classes; // size classes that the pool uses, a bit each (worker.h), default FA_CLASSES_ALL: other sizes get the next larger
     // one that is used, at the cost of a call, and what is larger than all of them comes from spans of 64 KiB
