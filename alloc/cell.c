@@ -24,7 +24,7 @@ bool fai_lane_retire(fai_lane *lane, void *object)
 {
     if (!fai_lane_reserve_retired(lane)) return false;
     lane->retired.objects[lane->retired.count++] = object;
-    lane->stats.retired++;
+    FAI_TALLY(lane, retired, 1);
     lane->changed = true;
     return true;
 }

@@ -152,7 +152,8 @@ static const char *check_observation(const fa_config *c)
                  {c->history_length >= 1 && c->history_length <= 65536, "history_length is 1 to 65536"},
                  {c->pressure_percent <= 100, "pressure_percent is 0 to 100"},
                  {c->large_bytes == 0 || c->large_bytes >= FA_CLASS_SIZE_MAX, "large_bytes is 0, or at least 32768"},
-                 {c->profiler == NULL || FA_TRACE, "profiler is NULL in a build without FA_TRACE"});
+                 {c->profiler == NULL || FA_TRACE, "profiler is NULL in a build without FA_TRACE"},
+                 {!c->frame_counts || FA_STATISTICS, "frame_counts is false in a build without FA_STATISTICS"});
 }
 
 fa_status fai_config_check(const fa_config *config, fa_config *resolved)

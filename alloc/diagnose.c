@@ -232,8 +232,8 @@ static void describe_label(const fai_lane *lane, fa_diagnostic *out)
 {
     const fai_labels *labels = lane->memory->labels;
     bool between_jobs = lane->depth == 0 && out->lane_kind == FA_LANE_WORKER;
-    uint32_t tag = between_jobs ? 0 : fai_label_tag(lane->label),
-             phase = between_jobs ? 0 : fai_label_phase(lane->label);
+    uint32_t tag = between_jobs ? 0 : fai_label_tag(fai_lane_label(lane)),
+             phase = between_jobs ? 0 : fai_label_phase(fai_lane_label(lane));
     out->tag = tag != 0 ? labels->tags.nodes[tag].path : NULL;
     out->phase = phase != 0 ? labels->phases.nodes[phase].path : NULL;
 }

@@ -57,8 +57,9 @@ FAI_FRAME_BEGIN void fai_lane_load_frame(fai_lane *lane)
     const fai_arena *arena = &lane->frames[lane->slot].arena;
     lane->hot.frame_cursor = arena->cursor;
     lane->hot.frame_end = lane->counts_frame ? arena->cursor : window_end(lane, arena);
-    if (FA_UNLIKELY(fai_lane_budget_is_set(&lane->budgets[FA_LANE_USE_FRAME]))) end_window_at_limit(lane, arena);
-    if (fai_label_tag(lane->label) == 0 || lane->counts_frame) return;
+    if (FA_STATISTICS && FA_UNLIKELY(fai_lane_budget_is_set(&lane->budgets[FA_LANE_USE_FRAME])))
+        end_window_at_limit(lane, arena);
+    if (fai_label_tag(fai_lane_label(lane)) == 0 || lane->counts_frame) return;
     uint64_t paid = lane->credit - (fai_arena_bytes(arena) - lane->label_bytes);
     if (paid < (uint64_t)(lane->hot.frame_end - arena->cursor))
         lane->hot.frame_end = arena->cursor + (paid & ~UINT64_C(15));
@@ -85,7 +86,7 @@ FAI_FRAME_END void fai_lane_leave_frame(fai_lane *lane)
     if (lane->slot == FAI_NO_SLOT) return;
     fai_lane_note(lane, FA_LANE_USE_FRAME);
     (void)fai_lane_store_frame(lane);
-    if (lane->label != 0) fai_lane_suspend_label(lane);
+    if (fai_lane_label(lane) != 0) fai_lane_suspend_label(lane);
     lane->start_count = 0;
     lane->starts_wanted = false;
     lane->slot = lane->gate = FAI_NO_SLOT;
@@ -103,7 +104,7 @@ FAI_FRAME_BEGIN void fai_lane_switch_frame(fai_lane *lane, uint32_t slot, uint64
     lane->gate = fai_lane_gate(lane);
     lane->frame_number = number;
     lane->hot.frame_cursor = lane->hot.frame_end = lane->frames[slot].arena.cursor;
-    if (lane->label != 0) fai_lane_resume_label(lane);
+    if (fai_lane_label(lane) != 0) fai_lane_resume_label(lane);
     fai_lane_load_frame(lane);
 }
 
@@ -151,7 +152,7 @@ static uint64_t most_bytes(const fai_lane *lane, size_t size, size_t align)
 static bool may_allocate(fai_lane *lane, uint64_t bytes)
 {
     if (fai_lane_grant(lane, FA_LANE_USE_FRAME, bytes, bytes) == 0) return false;
-    return fai_label_tag(lane->label) == 0 || fai_lane_reserve_frame(lane, bytes);
+    return fai_label_tag(fai_lane_label(lane)) == 0 || fai_lane_reserve_frame(lane, bytes);
 }
 
 void *fa_frame_alloc_slow(fa_worker *w, size_t size, size_t align)
@@ -351,7 +352,7 @@ fa_status fa_checkpoint_rollback(fa_worker *w, fa_checkpoint checkpoint)
     uint64_t before = fai_arena_bytes(arena);
     fai_arena_rewind(arena, &lane->slabs, checkpoint.frame, lane->memory->config.checked);
     lane->hot.frame_cursor = lane->hot.frame_end = arena->cursor;
-    if (fai_load_relaxed(&lane->memory->labelled)) fai_lane_unwind_label(lane, before);
+    if (FA_STATISTICS && fai_load_relaxed(&lane->memory->labelled)) fai_lane_unwind_label(lane, before);
     fai_lane_load_frame(lane);
     return FA_OK;
 }

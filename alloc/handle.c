@@ -216,12 +216,12 @@ static void *take_charged(fai_lane *lane, size_t size, size_t align, uint32_t ki
 static void enter_object(fai_lane *lane, const fai_handle_info *info, const void *p)
 {
     lane->changed = true;
-    lane->stats.handle_allocs++;
-    lane->stats.handle_live++;
+    FAI_TALLY(lane, handle_allocs, 1);
+    FAI_TALLY(lane, handle_live, 1);
     size_t bytes = occupied(lane->memory, info->kind, p);
-    lane->stats.handle_live_bytes += (int64_t)bytes;
+    FAI_TALLY(lane, handle_live_bytes, (int64_t)bytes);
     fai_lane_count(lane, FAI_USE_HANDLE, bytes);
-    lane->stats.handle_fixed += info->fixed;
+    FAI_TALLY(lane, handle_fixed, info->fixed);
 }
 
 /// The opposite, on any lane.
@@ -230,9 +230,9 @@ static void leave_object(fai_lane *lane, const fai_handle_info *info, const void
     int64_t bytes = (int64_t)occupied(lane->memory, info->kind, p);
     fai_label_refund(lane, info->label, FAI_USE_HANDLE, (uint64_t)bytes);
     lane->changed = true;
-    lane->stats.handle_live--;
-    lane->stats.handle_live_bytes -= bytes;
-    lane->stats.handle_fixed -= info->fixed;
+    FAI_TALLY(lane, handle_live, -1);
+    FAI_TALLY(lane, handle_live_bytes, -bytes);
+    FAI_TALLY(lane, handle_fixed, -info->fixed);
 }
 
 static void report_full(fai_lane *lane)
@@ -341,7 +341,7 @@ void *fa_handle_pin(fa_worker *w, fa_handle handle)
         // [handle.place] acquire: the object as its last move left it. It cancels a move that has only begun.
         if (!fai_cas_acquire(&handles->slots[handle.index].place, &place, pinned)) continue;
         if ((pinned & FAI_PLACE_PINS) == 1) {
-            lane->stats.handle_pinned++;
+            FAI_TALLY(lane, handle_pinned, 1);
             lane->changed = true;
         }
         return fai_place_address(&lane->memory->blocks, pinned);
@@ -368,7 +368,7 @@ fa_status fa_handle_unpin(fa_worker *w, fa_handle handle)
         // [handle.pin] release: what was written under the pin is there for the move that it prevented, and for the free.
         if (!fai_cas_release(&handles->slots[handle.index].place, &place, place - 1)) continue;
         if ((place & FAI_PLACE_PINS) == 1) {
-            lane->stats.handle_pinned--;
+            FAI_TALLY(lane, handle_pinned, -1);
             lane->changed = true;
         }
         return FA_OK;
@@ -425,29 +425,4 @@ void fai_handle_reclaim(fai_memory *memory, void *p)
     }
     mark_freed(memory, p, chunk->object_size);
     fai_chunk_free(memory, unit, fai_chunk_index(chunk, &memory->blocks, unit, p));
-}
-
-fa_status fa_handle_stats_read(const fa_system *fa, fa_handle_stats *out)
-{
-    if (fa == NULL || out == NULL) return FA_ERROR_INVALID;
-    const fai_memory *memory = (const fai_memory *)(const void *)fa;
-    const fai_handles *handles = &memory->handles;
-    fai_lane_stats sum = fai_memory_sum(memory);
-    uint64_t made = fai_load_relaxed(&handles->made), worn = fai_load_relaxed(&handles->worn);
-    uint64_t live = sum.handle_live > 0 ? (uint64_t)sum.handle_live : 0;
-    *out = (fa_handle_stats){
-        .live = live,
-        .live_bytes = sum.handle_live_bytes > 0 ? (uint64_t)sum.handle_live_bytes : 0,
-        .allocs = sum.handle_allocs,
-        .fixed = sum.handle_fixed > 0 ? (uint64_t)sum.handle_fixed : 0,
-        .pinned = sum.handle_pinned > 0 ? (uint64_t)sum.handle_pinned : 0,
-        .relocated = fai_load_relaxed(&handles->relocated),
-        .relocated_bytes = fai_load_relaxed(&handles->relocated_bytes),
-        .slots = made,
-        .slots_free = made > live + worn ? made - live - worn : 0,
-        .slots_worn = worn,
-        .blocks = fai_load_relaxed(&handles->chunk_count),
-        .refused = fai_load_relaxed(&handles->refused),
-    };
-    return FA_OK;
 }

@@ -31,7 +31,7 @@ fai_job_memory *fai_job_memory_make(fai_lane *lane, fai_job_memory *parent)
     memory->arena.id = (uint64_t)(lane->hot.index + 1) << LANE_SHIFT | ++lane->job_memories;
     memory->parent = parent;
     memory->users = 1;
-    fai_lane_arena_stats(lane)->job_memories++;
+    if (FA_STATISTICS) fai_lane_arena_stats(lane)->job_memories++;
     return memory;
 }
 
@@ -44,7 +44,7 @@ void fai_job_memory_drop(fai_lane *lane, fai_job_memory *memory)
         if (before != 1) return;
         fai_job_memory *parent = memory->parent;
         memory->arena.closed_shares = fai_arena_close_shares(&memory->arena);
-        fai_lane_arena_stats(lane)->job_memories--;
+        if (FA_STATISTICS) fai_lane_arena_stats(lane)->job_memories--;
         fai_arena_release(lane, &memory->arena);
         memory = parent;
     }
@@ -79,5 +79,5 @@ void fai_lane_end_job_slow(fai_lane *lane, const fai_job_mark *mark)
         fai_job_memory_drop(lane, mark->memory);
     }
     uint32_t own = mark->own & FAI_MARK_LABEL;
-    if (lane->label != mark->label || own != mark->label) fai_lane_restore_label(lane, mark->label, own);
+    if (fai_lane_label(lane) != mark->label || own != mark->label) fai_lane_restore_label(lane, mark->label, own);
 }

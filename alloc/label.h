@@ -23,7 +23,9 @@
 
 #include <framealloc/tag.h>
 
-#define FAI_NAMES_MAX 256u
+/// In builds without statistics there is only the root: what belongs to names is empty.
+#define FAI_NAMES_MAX (FA_STATISTICS ? 256u : 1u)
+#define FAI_NAME_WORDS ((FAI_NAMES_MAX + 63) / 64)
 #define FAI_NAME_SLOTS 1024u
 /// Frame memory that a lane charges ahead of need.
 #define FAI_CREDIT_BYTES ((uint64_t)64 << 10)
@@ -86,7 +88,7 @@ typedef enum fai_by { FAI_BY_TAG, FAI_BY_PHASE } fai_by;
 
 /// A lane's ledger of one frame slot. Owner: the lane while it is in the frame, the main lane once the frame's jobs are done.
 typedef struct fai_ledger {
-    uint64_t touched[2][FAI_NAMES_MAX / 64]; // which of the counts below are not all zero
+    uint64_t touched[2][FAI_NAME_WORDS]; // which of the counts below are not all zero
     fai_counts counts[2][FAI_NAMES_MAX];
 } fai_ledger;
 

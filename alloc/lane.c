@@ -58,7 +58,7 @@ static void init_lane(fai_memory *memory, uint32_t index)
     fai_slabs_init(&lane->slabs, &memory->blocks, &lane->contention, index, lane->tagged);
     fai_slabs_add_tag(&lane->slabs, 0, &lane->untagged.lists);
     lane->purses[lane->purse_count++] = 0;
-    lane->ledgers = memory->ledgers + (size_t)index * memory->config.frames_in_flight;
+    if (FA_STATISTICS) lane->ledgers = memory->ledgers + (size_t)index * memory->config.frames_in_flight;
     lane->slabs.verify = lane->checked;
     fai_handle_lane_init(lane);
     init_magazines(lane);
@@ -85,6 +85,15 @@ static void init_hooks(fai_memory *memory)
 static size_t ledger_bytes(const fai_memory *memory)
 {
     return (size_t)memory->lane_count * memory->config.frames_in_flight * sizeof(fai_ledger);
+}
+
+static bool map_accounts(fai_memory *memory)
+{
+    if (!FA_STATISTICS) return true;
+    memory->ledgers = fai_map(ledger_bytes(memory));
+    memory->labels = fai_map(sizeof *memory->labels);
+    memory->retentions = fai_map(sizeof *memory->retentions);
+    return memory->ledgers != NULL && memory->labels != NULL && memory->retentions != NULL;
 }
 
 static void unmap_lanes(fai_memory *memory)
@@ -124,13 +133,9 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
     if (!fai_blocks_init(&memory->blocks, config)) return FA_ERROR_MEMORY;
     memory->lanes = fai_map(lane_count * lane_bytes);
     memory->outboxes = fai_map(lane_count * outbox_bytes(lane_count));
-    memory->ledgers = fai_map(ledger_bytes(memory));
-    memory->labels = fai_map(sizeof *memory->labels);
-    memory->retentions = fai_map(sizeof *memory->retentions);
-    if (!memory->lanes || !memory->outboxes || !memory->ledgers || !memory->labels || !memory->retentions ||
-        !fai_depot_init(&memory->depot) || !fai_sites_init(&memory->sites, config) ||
-        !fai_transfers_init(&memory->transfers, config->transfers_max) || !fai_streams_init(memory) ||
-        !fai_arenas_init(memory) ||
+    if (!memory->lanes || !memory->outboxes || !map_accounts(memory) || !fai_depot_init(&memory->depot) ||
+        !fai_sites_init(&memory->sites, config) || !fai_transfers_init(&memory->transfers, config->transfers_max) ||
+        !fai_streams_init(memory) || !fai_arenas_init(memory) ||
         !fai_handles_init(&memory->handles, &memory->blocks, config->handles_max, lane_count) ||
         !fai_blocks_prefault(&memory->blocks, prefault)) {
         release(memory);
@@ -160,8 +165,26 @@ static void add_leak_line(const char *line, void *context)
     note->length = written >= 0 && (size_t)written < left ? note->length + (size_t)written : size - 1;
 }
 
+/// Without statistics only checked systems know.
+static void report_records(fai_memory *memory)
+{
+    uint64_t count = 0, bytes = 0;
+    if (!fai_memory_has_records(memory) || !fai_leaks_sum(memory, &count, &bytes)) return;
+    leak_note note = {.text = "they are released with the system"};
+    note.length = strlen(note.text);
+    fai_leaks_print(memory, add_leak_line, &note);
+    fai_report(memory, fai_memory_lane(memory, 0), "FA910", note.text,
+               "free pool and heap objects, and drop cells, before fa_destroy()",
+               "never freed: %llu pool and heap objects (%llu bytes)", (unsigned long long)count,
+               (unsigned long long)bytes);
+}
+
 static void report_leaks(fai_memory *memory)
 {
+    if (!FA_STATISTICS) {
+        report_records(memory);
+        return;
+    }
     const fa_stats *stats = &memory->merged;
     if (stats->pool_live != 0 || stats->heap_live != 0) {
         leak_note note = {.text = "they are released with the system"};
@@ -406,21 +429,34 @@ FAI_APART static void free_spans(fai_memory *memory, uint32_t unit)
     }
 }
 
-/// Recycles what a lane has of the frame; how many bytes that were.
+/// What snapshots say of a lane's frame memory.
+FAI_FRAME_END static void note_lane(fai_memory *memory, fai_lane *lane, uint32_t slot, uint64_t used)
+{
+    lane->frame_used.used = used;
+    if (used > lane->frame_used.peak) lane->frame_used.peak = used;
+    uint64_t more = lane->frames[slot].arena.length - lane->frames[slot].blocks; // or less, as a number that wraps
+    if (more == 0) return;
+    lane->frame_used.capacity += more << FAI_BLOCK_SHIFT;
+    lane->frames[slot].blocks = lane->frames[slot].arena.length;
+    memory->merged.frame_blocks += more;
+}
+
+FAI_FRAME_END static void note_frame(fai_memory *memory, uint64_t number, uint64_t bytes)
+{
+    memory->merged.frame = number;
+    memory->merged.frame_bytes = bytes;
+    if (bytes > memory->merged.frame_bytes_peak) memory->merged.frame_bytes_peak = bytes;
+}
+
+/// Recycles what a lane has of the frame; how many bytes that were, as far as anybody counts.
 FAI_FRAME_END static uint64_t recycle(fai_memory *memory, fai_lane *lane, uint32_t slot)
 {
     FA_ASSERT(lane->hot.index == 0 || memory->config.frames_in_flight > 1 || lane->slot != slot);
     fai_arena *arena = &lane->frames[slot].arena;
-    uint64_t used = fai_arena_bytes(arena);
+    uint64_t used = FA_STATISTICS ? fai_arena_bytes(arena) : 0;
     uint32_t spans = fai_arena_reset(arena, &memory->blocks, &fai_memory_lane(memory, 0)->contention, lane->checked);
     if (FA_UNLIKELY(spans != FAI_INDEX_NONE)) free_spans(memory, spans);
-    lane->frame_used.used = used;
-    if (used > lane->frame_used.peak) lane->frame_used.peak = used;
-    uint64_t more = arena->length - lane->frames[slot].blocks; // or less, as a number that wraps
-    if (more == 0) return used;
-    lane->frame_used.capacity += more << FAI_BLOCK_SHIFT;
-    lane->frames[slot].blocks = arena->length;
-    memory->merged.frame_blocks += more;
+    if (FA_STATISTICS) note_lane(memory, lane, slot, used);
     return used;
 }
 
@@ -436,10 +472,8 @@ FAI_FRAME_END void fai_memory_retire_frame(fai_memory *memory, uint32_t slot, ui
     for (uint32_t i = 0; i < lanes; i++) bytes += recycle(memory, fai_memory_lane(memory, i), slot);
     // [frame.slot] release: gives the slot's arenas, reset, back to their lanes.
     fai_store_release(&memory->slots_alive, fai_load_relaxed(&memory->slots_alive) & ~(UINT32_C(1) << slot));
-    if (fai_load_relaxed(&memory->labelled)) fai_memory_settle_frame(memory, slot);
-    memory->merged.frame = number;
-    memory->merged.frame_bytes = bytes;
-    if (bytes > memory->merged.frame_bytes_peak) memory->merged.frame_bytes_peak = bytes;
+    if (FA_STATISTICS && fai_load_relaxed(&memory->labelled)) fai_memory_settle_frame(memory, slot);
+    if (FA_STATISTICS) note_frame(memory, number, bytes);
 }
 
 void fai_memory_want_classes(fai_memory *memory)

@@ -56,7 +56,7 @@ typedef struct fai_order {
 
 /// Retentions by tag and phase since fa_frame_begin(), and those of them that are listed in a result.
 typedef struct fai_retentions {
-    uint64_t touched[2][FAI_NAMES_MAX / 64];
+    uint64_t touched[2][FAI_NAME_WORDS];
     fa_retention of[2][FAI_NAMES_MAX];
     fa_retention listed[2][FAI_NAMES_MAX];
 } fai_retentions;
@@ -107,13 +107,19 @@ typedef struct fai_lane_stats {
     uint64_t job_refused;
 } fai_lane_stats;
 
+/// Adds to one of them, in builds that have statistics.
+#define FAI_TALLY(lane, field, n) (FA_STATISTICS ? (void)((lane)->stats.field += (n)) : (void)0)
+
+/// Elements of an array that statistics alone need.
+#define FAI_STATISTICAL(count) (FA_STATISTICS ? (count) : 1)
+
 /// What a lane keeps of one tag: magazines and slabs. Made when the tag first needs one.
 typedef struct fai_purse {
     fai_slab_lists lists; // first: the lane finds its purses in fai_slabs.tagged
     fa_magazine magazines[FA_CLASS_COUNT];
-    int64_t taken[FA_CLASS_COUNT];    // objects out of the slabs
-    uint64_t counted[FA_CLASS_COUNT]; // handed out by the magazine when the label was last settled
-    uint64_t classes;                 // bit per class ever used
+    int64_t taken[FAI_STATISTICAL(FA_CLASS_COUNT)];    // objects out of the slabs
+    uint64_t counted[FAI_STATISTICAL(FA_CLASS_COUNT)]; // handed out by the magazine when the label was last settled
+    uint64_t classes;                                  // bit per class ever used
 } fai_purse;
 
 /// An open phase.
@@ -150,6 +156,7 @@ typedef struct fai_lane_frame {
 _Static_assert(sizeof(fai_lane_frame) == FAI_CACHE_LINE, "neighbours in flight are apart, each is in one place");
 
 struct fai_memory;
+struct fai_job_mark;
 
 typedef struct fai_lane {
     fa_worker hot; // first: a fa_worker is a lane
@@ -196,9 +203,9 @@ typedef struct fai_lane {
     uint64_t credit;         // frame memory that the tag was charged for, from label_bytes on
     fai_label_start *starts; // labels before the current one, while a checkpoint may go back to them
     uint32_t start_capacity;
-    fai_open_phase phases[FA_PHASE_DEPTH];
+    fai_open_phase phases[FAI_STATISTICAL(FA_PHASE_DEPTH)];
     fai_ledger *ledgers; // one per frame slot
-    uint64_t refills[FA_CLASS_COUNT];
+    uint64_t refills[FAI_STATISTICAL(FA_CLASS_COUNT)];
     fai_slabs slabs;
     fai_handle_lane handles;
     void **quarantine; // ring of objects freed last, checked systems only
@@ -232,7 +239,7 @@ typedef struct fai_lane {
     fai_retired_list offered;                          // versions this lane hands over while it keeps running
     fai_lane_stats published;                          // each field: relaxed, written by whoever services
     FAI_ATOMIC(uint64_t) at_hand[FAI_NAMES_MAX];       // by tag: bytes in magazines; relaxed, likewise
-    fai_class_stats published_classes[FA_CLASS_COUNT]; // likewise, while `classes_wanted`
+    fai_class_stats published_classes[FAI_STATISTICAL(FA_CLASS_COUNT)]; // likewise, while `classes_wanted`
     FAI_ATOMIC(fai_event_ring *) ring;                 // made by the main lane, stays until the end
     FAI_ATOMIC(uint64_t) events_dropped;               // written by the lane's thread
     FAI_ATOMIC(uint64_t) stream_plan;                  // see evict.c
@@ -338,6 +345,70 @@ static inline fai_lane *fai_lane_of(fa_worker *w)
     return (fai_lane *)(void *)w;
 }
 
+// Accounts ----------------------------------------------------------------------------------------------------------
+//
+// Labels, ledgers, budgets and statistics. A build without statistics has none of it: uncounted.h says what is true then.
+
+#if FA_STATISTICS
+/// [owner] Makes another label current.
+void fai_lane_switch_label(fai_lane *lane, uint32_t label);
+/// [owner thread] Back to the label `before` the job, whose `own` it was, and a report of what the job left open.
+void fai_lane_restore_label(fai_lane *lane, uint32_t before, uint32_t own);
+/// [owner thread] Ends the phases that were begun outside jobs and are still open, and reports them.
+void fai_lane_close_phases(fai_lane *lane);
+/// [owner thread] The same of tags, when the thread gives its lane up: the next one must not begin under them.
+void fai_lane_close_tags(fai_lane *lane);
+
+/// [owner] Charges `bytes` to the label's tag; all or nothing. False: a hard budget refuses, which was reported and counted.
+bool fai_label_charge(fai_lane *lane, uint32_t label, fai_use use, uint64_t bytes);
+/// [owner] The same for at least `need` bytes, at most `want`; how many.
+uint64_t fai_label_charge_ahead(fai_lane *lane, uint32_t label, fai_use use, uint64_t need, uint64_t want);
+/// [owner] Takes back what was charged, on any lane.
+void fai_label_refund(fai_lane *lane, uint32_t label, fai_use use, uint64_t bytes);
+
+/// [owner] A purse for a tag that has none; NULL: no memory.
+fai_purse *fai_lane_make_purse(fai_lane *lane, uint32_t tag);
+
+/// [owner] Enters what was allocated under a label into the ledger of the lane's frame, if it is in one.
+void fai_ledger_add(fai_lane *lane, uint32_t label, fai_use use, uint64_t bytes, uint64_t allocs);
+/// [owner] A phase of the lane's frame ended.
+void fai_ledger_add_phase(fai_lane *lane, uint32_t phase, uint64_t ns);
+/// [main] An allocation was still retained when its frame retired.
+void fai_ledger_add_retained(fai_memory *memory, uint32_t slot, uint32_t label, uint64_t bytes);
+/// [owner] Adds up what was allocated under the label since it became current or was last settled.
+void fai_lane_settle_label(fai_lane *lane);
+/// [owner] The lane enters or leaves its frame.
+void fai_lane_resume_label(fai_lane *lane);
+void fai_lane_suspend_label(fai_lane *lane);
+/// [owner] Provides for `bytes` more of frame memory; false: the budget refuses.
+bool fai_lane_reserve_frame(fai_lane *lane, uint64_t bytes);
+/// [owner] The frame's arena was rewound; it had `before` bytes, all settled.
+void fai_lane_unwind_label(fai_lane *lane, uint64_t before);
+/// [main] Adds up the ledgers of a frame that retires and refunds its memory.
+void fai_memory_settle_frame(fai_memory *memory, uint32_t slot);
+
+/// [owner] The lane's counters, for the main lane to merge.
+void fai_lane_publish(fai_lane *lane);
+/// [any] What all lanes published.
+fai_lane_stats fai_memory_sum(const fai_memory *memory);
+/// [main] Merges what all lanes published and lets everybody read it.
+void fai_memory_publish(fai_memory *memory);
+#else
+#include "alloc/uncounted.h"
+#endif
+
+/// [owner] The lane's current label; none in builds without statistics.
+static inline uint32_t fai_lane_label(const fai_lane *lane)
+{
+    return FA_STATISTICS ? lane->label : 0;
+}
+
+/// [owner] Something was allocated under the lane's label: all but frame memory's bytes and objects from magazines, whose numbers are found as
+/// differences.
+static inline void fai_lane_count(fai_lane *lane, fai_use use, uint64_t bytes)
+{
+    if (FA_UNLIKELY(fai_lane_label(lane) != 0)) fai_ledger_add(lane, lane->label, use, bytes, 1);
+}
 // Whose lane ---------------------------------------------------------------------------------------------------------
 
 /// [own] The lane is the calling thread's from now on, and nobody's.
@@ -445,24 +516,12 @@ static inline void fai_lane_keep_frame(fai_lane *lane)
 /// Frees scope memory back to the mark; a mark ahead does nothing.
 void fai_lane_rewind_scope(fai_lane *lane, fa_arena_mark mark);
 
-/// [owner] Makes another label current.
-void fai_lane_switch_label(fai_lane *lane, uint32_t label);
-
 /// [owner thread] From here on `memory`, of which the running job is a user already, is the job's nearest; it drops it when it ends. `mark`
 /// is the job's.
 void fai_lane_use_memory(fai_lane *lane, fai_job_mark *mark, fai_job_memory *memory, bool own);
 
 /// [owner thread] Slow part of fai_lane_end_job(): drops the job's memory and restores the label.
 void fai_lane_end_job_slow(fai_lane *lane, const fai_job_mark *mark);
-
-/// [owner thread] Back to the label `before` the job, whose `own` it was, and a report of what the job left open.
-void fai_lane_restore_label(fai_lane *lane, uint32_t before, uint32_t own);
-
-/// [owner thread] Ends the phases that were begun outside jobs and are still open, and reports them.
-void fai_lane_close_phases(fai_lane *lane);
-
-/// [owner thread] The same of tags, when the thread gives its lane up: the next one must not begin under them.
-void fai_lane_close_tags(fai_lane *lane);
 
 /// [owner thread] Around every job, properly nested and in the job's frame; `order` must live until the end.
 static inline void fai_lane_begin_job(fai_lane *lane, fai_order *order, uint32_t label, fai_job_mark *mark)
@@ -472,9 +531,9 @@ static inline void fai_lane_begin_job(fai_lane *lane, fai_order *order, uint32_t
     mark->frame = fai_lane_frame_mark(lane);
     mark->order = lane->order;
     mark->serial = lane->serial;
-    mark->label = lane->label;
+    mark->label = fai_lane_label(lane);
     mark->own = label;
-    if (FA_UNLIKELY(label != lane->label)) fai_lane_switch_label(lane, label);
+    if (FA_STATISTICS && FA_UNLIKELY(label != lane->label)) fai_lane_switch_label(lane, label);
     lane->order = order;
     lane->serial = ++lane->serial_last;
     lane->depth++;
@@ -483,7 +542,8 @@ static inline void fai_lane_begin_job(fai_lane *lane, fai_order *order, uint32_t
 static inline void fai_lane_end_job(fai_lane *lane, const fai_job_mark *mark)
 {
     // A job with memory has more than a label in `own`, so that it costs the others nothing.
-    if (FA_UNLIKELY((lane->label ^ mark->label) | (mark->own ^ mark->label))) fai_lane_end_job_slow(lane, mark);
+    if (FA_UNLIKELY((fai_lane_label(lane) ^ mark->label) | (mark->own ^ mark->label)))
+        fai_lane_end_job_slow(lane, mark);
     if (!fai_mark_is(mark->scope, fai_lane_scope_mark(lane))) fai_lane_rewind_scope(lane, mark->scope);
     lane->depth--;
     // What this job allocated outlives it: a checkpoint of who waits below, a job or the main lane, must not free it.
@@ -537,65 +597,27 @@ static inline fai_purse *fai_lane_purse(const fai_lane *lane, uint32_t tag)
     return (fai_purse *)(void *)lane->slabs.tagged[tag];
 }
 
-/// [owner] The lane's current label.
-static inline uint32_t fai_lane_label(const fai_lane *lane)
-{
-    return lane->label;
-}
-
-/// [owner] Charges `bytes` to the label's tag; all or nothing. False: a hard budget refuses, which was reported and counted.
-bool fai_label_charge(fai_lane *lane, uint32_t label, fai_use use, uint64_t bytes);
-/// [owner] The same for at least `need` bytes, at most `want`; how many.
-uint64_t fai_label_charge_ahead(fai_lane *lane, uint32_t label, fai_use use, uint64_t need, uint64_t want);
-/// [owner] Takes back what was charged, on any lane.
-void fai_label_refund(fai_lane *lane, uint32_t label, fai_use use, uint64_t bytes);
-
 /// [owner] At least `need` and at most `want` bytes more of what the lane's budget allows; 0: refused, which was reported and counted.
 static inline uint64_t fai_lane_grant(fai_lane *lane, fa_lane_use use, uint64_t need, uint64_t want)
 {
-    if (FA_LIKELY(!fai_lane_budget_is_set(&lane->budgets[use]))) return want;
+    if (!FA_STATISTICS || FA_LIKELY(!fai_lane_budget_is_set(&lane->budgets[use]))) return want;
     return fai_lane_grant_slow(lane, use, need, want);
 }
 
 /// [owner] After something was allocated: has the budget's peak and soft limit looked at.
 static inline void fai_lane_note(fai_lane *lane, fa_lane_use use)
 {
-    if (FA_UNLIKELY(fai_lane_budget_is_set(&lane->budgets[use]))) fai_lane_note_slow(lane, use);
+    if (FA_STATISTICS && FA_UNLIKELY(fai_lane_budget_is_set(&lane->budgets[use]))) fai_lane_note_slow(lane, use);
 }
 
 /// [any] A span that one lane's statistics count now lies with another.
 static inline void fai_lane_adopt_bytes(fai_lane *from, fai_lane *to, uint64_t bytes)
 {
+    if (!FA_STATISTICS) return;
     (void)fai_sub_relaxed(&from->adopted, bytes);
     (void)fai_add_relaxed(&to->adopted, bytes);
 }
 
-/// [owner] A purse for a tag that has none; NULL: no memory.
-fai_purse *fai_lane_make_purse(fai_lane *lane, uint32_t tag);
-
-/// [owner] Enters what was allocated under a label into the ledger of the lane's frame, if it is in one.
-void fai_ledger_add(fai_lane *lane, uint32_t label, fai_use use, uint64_t bytes, uint64_t allocs);
-/// [owner] Something was allocated under the lane's label: all but frame memory's bytes and objects from magazines, whose numbers are found as
-/// differences.
-static inline void fai_lane_count(fai_lane *lane, fai_use use, uint64_t bytes)
-{
-    if (FA_UNLIKELY(lane->label != 0)) fai_ledger_add(lane, lane->label, use, bytes, 1);
-}
-/// [owner] A phase of the lane's frame ended.
-void fai_ledger_add_phase(fai_lane *lane, uint32_t phase, uint64_t ns);
-/// [main] An allocation was still retained when its frame retired; the ledger is the main lane's of that frame.
-void fai_ledger_add_retained(fai_ledger *ledger, uint32_t label, uint64_t bytes);
-/// [owner] Adds up what was allocated under the label since it became current or was last settled.
-void fai_lane_settle_label(fai_lane *lane);
-/// [owner] The lane enters or leaves its frame.
-void fai_lane_resume_label(fai_lane *lane);
-void fai_lane_suspend_label(fai_lane *lane);
-/// [owner] Provides for `bytes` more of frame memory; false: the budget refuses.
-bool fai_lane_reserve_frame(fai_lane *lane, uint64_t bytes);
-/// [owner] The frame's arena was rewound; it had `before` bytes, all settled.
-void fai_lane_unwind_label(fai_lane *lane, uint64_t before);
-/// [main] Adds up the ledgers of a frame that retires and refunds its memory.
-void fai_memory_settle_frame(fai_memory *memory, uint32_t slot);
 /// [main] Adds the frame that was settled to the retentions.
 void fai_memory_count_retentions(fai_memory *memory);
 
@@ -661,18 +683,11 @@ static inline fai_lane_stats *fai_lane_arena_stats(fai_lane *lane)
     return &lane->stats;
 }
 
-/// [owner] The lane's counters, for the main lane to merge.
-void fai_lane_publish(fai_lane *lane);
 /// [any] Something was made whose counters statistics show and no lane publishes.
 static inline void fai_memory_note_loose_counters(fai_memory *memory)
 {
     if (fai_load_relaxed(&memory->loose_counters) == 0) fai_store_relaxed(&memory->loose_counters, 1u);
 }
-
-/// [any] What all lanes published.
-fai_lane_stats fai_memory_sum(const fai_memory *memory);
-/// [main] Merges what all lanes published and lets everybody read it.
-void fai_memory_publish(fai_memory *memory);
 
 /// [owner] The lane's arena of its frame, with the window stored back, and the other way round.
 fai_arena *fai_lane_store_frame(fai_lane *lane);

@@ -39,7 +39,7 @@ static fai_use use_of(fai_kind account)
 
 static void *take_span(fai_lane *lane, size_t size, size_t align, fai_kind account)
 {
-    uint32_t tag = fai_label_tag(lane->label);
+    uint32_t tag = fai_label_tag(fai_lane_label(lane));
     void *p = fai_span_take(&lane->slabs, size, align, tag, FAI_KIND_SPAN, account);
     if (p != NULL) return p;
     fai_lane_trim(lane);
@@ -55,23 +55,23 @@ static void *alloc_span(fai_lane *lane, size_t size, size_t align, fai_kind acco
     if (!fai_mailbox_is_empty(&lane->mailbox)) fai_mailbox_drain(lane); // what others freed counts until it is home
     size_t reserved = fai_span_size(size, align);
     if (fai_lane_grant(lane, FA_LANE_USE_OBJECTS, reserved, reserved) == 0) return NULL;
-    if (!fai_label_charge(lane, lane->label, use_of(account), reserved)) return NULL;
+    if (!fai_label_charge(lane, fai_lane_label(lane), use_of(account), reserved)) return NULL;
     void *p = take_span(lane, size, align, account);
     if (p == NULL) {
-        fai_label_refund(lane, lane->label, use_of(account), reserved);
+        fai_label_refund(lane, fai_lane_label(lane), use_of(account), reserved);
         fai_lane_report_refused(lane, size);
         return NULL;
     }
     FA_ASSERT(fai_slab_of(&lane->memory->blocks, p)->size == reserved);
     lane->changed = true;
     if (account == FAI_KIND_POOL) {
-        lane->stats.pool_live++;
-        lane->stats.pool_live_bytes += (int64_t)reserved;
-        lane->stats.pool_allocs++;
+        FAI_TALLY(lane, pool_live, 1);
+        FAI_TALLY(lane, pool_live_bytes, (int64_t)reserved);
+        FAI_TALLY(lane, pool_allocs, 1);
     } else {
-        lane->stats.heap_live++;
-        lane->stats.heap_live_bytes += (int64_t)reserved;
-        lane->stats.heap_allocs++;
+        FAI_TALLY(lane, heap_live, 1);
+        FAI_TALLY(lane, heap_live_bytes, (int64_t)reserved);
+        FAI_TALLY(lane, heap_allocs, 1);
     }
     fai_lane_count(lane, use_of(account), reserved);
     mark_allocated(lane, p, size, reserved, account, caller);
@@ -103,9 +103,15 @@ static uint32_t pool_class(const fai_lane *lane, size_t size, size_t align)
 
 static fai_purse *current_purse(fai_lane *lane)
 {
-    uint32_t tag = fai_label_tag(lane->label);
+    uint32_t tag = fai_label_tag(fai_lane_label(lane));
     fai_purse *purse = fai_lane_purse(lane, tag);
     return purse != NULL ? purse : fai_lane_make_purse(lane, tag);
+}
+
+/// `n` more objects are out of the slabs.
+static void count_out(fai_purse *purse, uint32_t size_class, int64_t n)
+{
+    if (FA_STATISTICS) purse->taken[size_class] += n;
 }
 
 /// Returns the `give` oldest objects of a magazine to their slabs.
@@ -122,7 +128,7 @@ static void flush(fai_lane *lane, fai_purse *purse, uint32_t tag, uint32_t size_
     }
     magazine->state -= give;
     memmove(magazine->slots, magazine->slots + give, fa_magazine_count(magazine) * sizeof(void *));
-    purse->taken[size_class] -= given;
+    count_out(purse, size_class, -(int64_t)given);
     fai_label_refund(lane, fai_label_make(tag, 0), FAI_USE_POOL, (uint64_t)given * fai_class_size(size_class));
     for (uint32_t i = 0; i < bad_count; i++) // now that a sink may use the magazine
         fai_report(lane->memory, lane, "FA201", "the object was freed twice, or its address is inside an object",
@@ -153,15 +159,15 @@ static uint32_t charge_objects(fai_lane *lane, uint32_t size_class, uint32_t wan
     uint32_t size = fai_class_size(size_class);
     uint64_t allowed = fai_lane_grant(lane, FA_LANE_USE_OBJECTS, size, (uint64_t)want * size);
     if (allowed == 0) return 0;
-    uint64_t granted = fai_label_charge_ahead(lane, lane->label, FAI_USE_POOL, size, allowed);
-    fai_label_refund(lane, lane->label, FAI_USE_POOL, granted % size);
+    uint64_t granted = fai_label_charge_ahead(lane, fai_lane_label(lane), FAI_USE_POOL, size, allowed);
+    fai_label_refund(lane, fai_lane_label(lane), FAI_USE_POOL, granted % size);
     return (uint32_t)(granted / size);
 }
 
 /// What is in quarantine is given up before an allocation is refused.
 static uint32_t take_objects(fai_lane *lane, fai_kind kind, uint32_t size_class, void **objects, uint32_t want)
 {
-    uint32_t tag = fai_label_tag(lane->label),
+    uint32_t tag = fai_label_tag(fai_lane_label(lane)),
              taken = fai_slabs_take(&lane->slabs, tag, kind, size_class, objects, want);
     if (FA_LIKELY(taken > 0 || lane->quarantined == 0)) return taken;
     fai_quarantine_empty(lane);
@@ -172,8 +178,8 @@ static uint32_t take_objects(fai_lane *lane, fai_kind kind, uint32_t size_class,
 static void refill(fai_lane *lane, fai_purse *purse, uint32_t size_class)
 {
     fa_magazine *magazine = &purse->magazines[size_class];
-    lane->stats.pool_refills++;
-    lane->refills[size_class]++;
+    FAI_TALLY(lane, pool_refills, 1);
+    if (FA_STATISTICS) lane->refills[size_class]++;
     lane->changed = true;
     lane->pool_used = true;
     purse->classes |= UINT64_C(1) << size_class;
@@ -189,14 +195,15 @@ static void refill(fai_lane *lane, fai_purse *purse, uint32_t size_class)
     uint32_t granted = charge_objects(lane, size_class, want);
     if (granted == 0) return;
     if (fa_magazine_count(magazine) > 0) { // a sink that was told of the budget has been here
-        fai_label_refund(lane, lane->label, FAI_USE_POOL, (uint64_t)granted * fai_class_size(size_class));
+        fai_label_refund(lane, fai_lane_label(lane), FAI_USE_POOL, (uint64_t)granted * fai_class_size(size_class));
         return;
     }
     uint32_t taken = take_objects(lane, FAI_KIND_POOL, size_class, magazine->slots, granted);
     magazine->state += taken;
-    purse->taken[size_class] += taken;
+    count_out(purse, size_class, taken);
     fai_event(lane, FA_EVENT_POOL_REFILL, NULL, taken, fai_class_size(size_class), 0);
-    fai_label_refund(lane, lane->label, FAI_USE_POOL, (uint64_t)(granted - taken) * fai_class_size(size_class));
+    fai_label_refund(lane, fai_lane_label(lane), FAI_USE_POOL,
+                     (uint64_t)(granted - taken) * fai_class_size(size_class));
 }
 
 void *fa_pool_alloc_slow(fa_worker *w, size_t size, size_t align)
@@ -275,11 +282,11 @@ static void free_span(fai_lane *lane, void *p)
     }
     int64_t size = (int64_t)span->size;
     if (span->account == FAI_KIND_POOL) {
-        lane->stats.pool_live--;
-        lane->stats.pool_live_bytes -= size;
+        FAI_TALLY(lane, pool_live, -1);
+        FAI_TALLY(lane, pool_live_bytes, -size);
     } else if (span->account == FAI_KIND_HEAP) {
-        lane->stats.heap_live--;
-        lane->stats.heap_live_bytes -= size;
+        FAI_TALLY(lane, heap_live, -1);
+        FAI_TALLY(lane, heap_live_bytes, -size);
     }
     if (span->account == FAI_KIND_POOL || span->account == FAI_KIND_HEAP)
         fai_label_refund(lane, fai_label_make(span->tag, 0), use_of(span->account), span->size);
@@ -313,7 +320,7 @@ static void free_pool_object(fai_lane *lane, void *p, uint32_t tag, uint32_t siz
             return;
         }
         give_exact(lane, p, fai_class_size(size_class));
-        purse->taken[size_class]--;
+        count_out(purse, size_class, -1);
         fai_label_refund(lane, fai_label_make(tag, 0), FAI_USE_POOL, fai_class_size(size_class));
         return;
     }
@@ -338,8 +345,8 @@ void fai_lane_free_own(fai_lane *lane, void *p, uint32_t info)
                 report_invalid(lane, p);
                 return;
             }
-            lane->stats.heap_live--;
-            lane->stats.heap_live_bytes -= fai_class_size(size_class);
+            FAI_TALLY(lane, heap_live, -1);
+            FAI_TALLY(lane, heap_live_bytes, -(int64_t)fai_class_size(size_class));
             fai_label_refund(lane, fai_label_make(fai_info_tag(info), 0), FAI_USE_HEAP, fai_class_size(size_class));
             if (lane->exact)
                 give_exact(lane, p, fai_class_size(size_class));
@@ -470,9 +477,10 @@ static size_t cut_many(fai_lane *lane, fai_purse *purse, uint32_t size_class, si
     uint32_t ask = want < UINT32_MAX ? (uint32_t)want : UINT32_MAX, granted = charge_objects(lane, size_class, ask);
     if (granted == 0) return 0;
     uint32_t taken = take_objects(lane, FAI_KIND_POOL, size_class, out, granted);
-    purse->taken[size_class] += taken;
+    count_out(purse, size_class, taken);
     purse->magazines[size_class].state += (uint64_t)taken << 8; // handed out past the magazine
-    fai_label_refund(lane, lane->label, FAI_USE_POOL, (uint64_t)(granted - taken) * fai_class_size(size_class));
+    fai_label_refund(lane, fai_lane_label(lane), FAI_USE_POOL,
+                     (uint64_t)(granted - taken) * fai_class_size(size_class));
     return taken;
 }
 
@@ -484,7 +492,7 @@ static size_t take_many(fai_lane *lane, uint32_t size_class, size_t want, void *
     fa_magazine *magazine = &purse->magazines[size_class];
     size_t got = pop_many(magazine, want, out);
     if (got == want) return got;
-    lane->stats.pool_refills++;
+    FAI_TALLY(lane, pool_refills, 1);
     lane->changed = true;
     lane->pool_used = true;
     purse->classes |= UINT64_C(1) << size_class;
@@ -534,8 +542,8 @@ bool fa_pool_alloc_batch(fa_worker *w, size_t n, size_t size, size_t align, void
     if (small && got > 0) // they were never handed out; without any, the magazines may be those that nobody writes
         w->magazines[size_class].state -= (uint64_t)got << 8;
     else if (got > 0) {
-        lane->stats.pool_allocs -= got;
-        fai_ledger_add(lane, lane->label, FAI_USE_POOL, -(got * fai_span_size(size, align)), -(uint64_t)got);
+        FAI_TALLY(lane, pool_allocs, -(uint64_t)got);
+        fai_ledger_add(lane, fai_lane_label(lane), FAI_USE_POOL, -(got * fai_span_size(size, align)), -(uint64_t)got);
     }
     if (small && lane->denials == denials) fai_lane_report_refused(lane, size);
     return false;
@@ -576,20 +584,20 @@ void *fa_heap_alloc(fa_worker *w, size_t size, size_t align)
     }
     uint32_t bytes = fai_class_size(size_class);
     if (fai_lane_grant(lane, FA_LANE_USE_OBJECTS, bytes, bytes) == 0) return NULL;
-    if (!fai_label_charge(lane, lane->label, FAI_USE_HEAP, bytes)) return NULL;
+    if (!fai_label_charge(lane, fai_lane_label(lane), FAI_USE_HEAP, bytes)) return NULL;
     void *p;
     uint32_t taken = take_objects(lane, FAI_KIND_HEAP, size_class, &p, 1);
     fai_lane_report_damage(lane);
     if (taken == 0) {
-        fai_label_refund(lane, lane->label, FAI_USE_HEAP, bytes);
+        fai_label_refund(lane, fai_lane_label(lane), FAI_USE_HEAP, bytes);
         fai_lane_report_refused(lane, size);
         return NULL;
     }
     fai_lane_count(lane, FAI_USE_HEAP, bytes);
     lane->changed = true;
-    lane->stats.heap_allocs++;
-    lane->stats.heap_live++;
-    lane->stats.heap_live_bytes += bytes;
+    FAI_TALLY(lane, heap_allocs, 1);
+    FAI_TALLY(lane, heap_live, 1);
+    FAI_TALLY(lane, heap_live_bytes, bytes);
     if (lane->exact) mark_allocated(lane, p, size, bytes, FAI_KIND_HEAP, __builtin_return_address(0));
     fai_lane_tell_alloc(lane, FAI_KIND_HEAP, p, size);
     fai_lane_note(lane, FA_LANE_USE_OBJECTS);

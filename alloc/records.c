@@ -360,6 +360,18 @@ uint32_t fai_leaks_collect(fai_memory *memory, fa_leak *out, uint32_t capacity)
     return found;
 }
 
+bool fai_leaks_sum(fai_memory *memory, uint64_t *count, uint64_t *bytes)
+{
+    const fai_sites *sites = &memory->sites;
+    if (fai_leaks_collect(memory, NULL, 0) == 0) return false;
+    for (uint32_t i = 0; i <= sites->capacity; i++) {
+        const fai_site *site = i < sites->capacity ? &sites->all[i] : &sites->unknown;
+        *count += site->count;
+        *bytes += site->bytes;
+    }
+    return true;
+}
+
 // Pointers before use -------------------------------------------------------------------------------------------------
 
 bool fa_is_poisoned(const void *p, size_t size)

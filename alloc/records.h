@@ -66,6 +66,8 @@ void fai_records_verify_all(struct fai_memory *memory);
 /// [any] An address as text: symbol and offset if there is one, else file and offset.
 void fai_site_print(const void *address, char *text, size_t size);
 
+/// [main] How many live objects there are, and their bytes as asked for; false: none.
+bool fai_leaks_sum(struct fai_memory *memory, uint64_t *count, uint64_t *bytes);
 /// [main] The sites of live objects, see fa_leaks_read(), and as text for the first 16, a line a call.
 uint32_t fai_leaks_collect(struct fai_memory *memory, fa_leak *out, uint32_t capacity);
 void fai_leaks_print(struct fai_memory *memory, fa_leak_line_fn *write, void *context);

@@ -108,7 +108,7 @@ void fai_outbox_add(fai_lane *lane, uint32_t owner, void *p, size_t bytes)
     FA_ASSERT(owner != lane->hot.index && owner < lane->memory->lane_count);
     fai_outbox *outbox = &lane->outbox;
     lane->changed = true;
-    lane->stats.remote_frees++;
+    FAI_TALLY(lane, remote_frees, 1);
     fai_packet *packet = outbox->open[owner];
     if (FA_UNLIKELY(packet == NULL)) {
         packet = packet_take(&lane->memory->depot, &lane->contention);
@@ -248,7 +248,7 @@ static uint64_t receive_objects(fai_lane *lane)
 bool fai_mailbox_drain_bounded(fai_lane *lane)
 {
     uint64_t limit = lane->memory->config.drain_objects_max;
-    lane->stats.frees_kept = 0;
+    if (FA_STATISTICS) lane->stats.frees_kept = 0;
     lane->keeps_frees = false;
     if (FA_LIKELY(limit == 0) || fai_load_relaxed(&lane->memory->drain_all) != 0) {
         fai_mailbox_drain(lane);
@@ -261,7 +261,7 @@ bool fai_mailbox_drain_bounded(fai_lane *lane)
     while (drained < limit && lane->stash.objects != NULL) drained += open_object(lane);
     if (drained > 0) count_drain(lane, drained);
     // A sink that heard of a double free may have received more meanwhile.
-    lane->stats.frees_kept = drained < waiting ? waiting - drained : 0;
-    lane->keeps_frees = lane->stats.frees_kept > 0;
+    lane->keeps_frees = drained < waiting;
+    if (FA_STATISTICS) lane->stats.frees_kept = drained < waiting ? waiting - drained : 0;
     return lane->stash.packets != NULL || lane->stash.objects != NULL;
 }

@@ -47,7 +47,7 @@ void *fa_frame_retained(fa_worker *w, size_t size, size_t align, const fa_retain
         .high = lane->order != NULL ? lane->order->high : UINT64_MAX,
         .low = lane->order != NULL ? lane->order->low : w->index,
         .serial = lane->serial,
-        .label = lane->label,
+        .label = fai_lane_label(lane),
         .sequence = nth,
     };
     return p;
@@ -152,9 +152,9 @@ static void *move_to_heap(fai_memory *memory, const fai_retained *item, fa_promo
     span->tag = tag;
     fai_store_relaxed(&blocks->unit_info[unit], fai_info_make(fai_info_lane(info), tag, FAI_KIND_SPAN, 0));
     main_lane->changed = true;
-    main_lane->stats.heap_live++;
-    main_lane->stats.heap_live_bytes += (int64_t)span->size;
-    main_lane->stats.heap_allocs++;
+    FAI_TALLY(main_lane, heap_live, 1);
+    FAI_TALLY(main_lane, heap_live_bytes, (int64_t)span->size);
+    FAI_TALLY(main_lane, heap_allocs, 1);
     fai_lane_adopt_bytes(main_lane, fai_memory_lane(memory, fai_info_lane(info)), span->size);
     fai_record_promoted(main_lane, item->object, item->size, span->size);
     fai_lane_tell_alloc(main_lane, FAI_KIND_HEAP, item->object, item->size);
@@ -175,7 +175,7 @@ static void *take_scratch(fai_lane *main_lane, const fai_retained *item, fa_prom
 static void *copy_out(fai_memory *memory, const fai_retained *item, fa_promotion_status *status)
 {
     fai_lane *main_lane = fai_memory_lane(memory, 0);
-    uint32_t before = main_lane->label, label = fai_label_make(fai_label_tag(item->label), 0);
+    uint32_t before = fai_lane_label(main_lane), label = fai_label_make(fai_label_tag(item->label), 0);
     if (label != before) fai_lane_switch_label(main_lane, label);
     uint64_t denied = main_lane->denials, refused_frame = main_lane->refused_frame;
     main_lane->refused_frame = fai_load_relaxed(&memory->frame_number); // FA904 will say it
@@ -184,7 +184,7 @@ static void *copy_out(fai_memory *memory, const fai_retained *item, fa_promotion
                                                    : fa_heap_alloc(&main_lane->hot, item->size, item->align);
     main_lane->refused_frame = refused_frame;
     if (p == NULL && main_lane->denials != denied) *status = FA_PROMOTION_BUDGET;
-    if (main_lane->label != before) fai_lane_switch_label(main_lane, before);
+    if (fai_lane_label(main_lane) != before) fai_lane_switch_label(main_lane, before);
     FA_ASSERT(item->object != NULL);
     if (p != NULL) memcpy(p, item->object, item->size);
     return p;
@@ -255,6 +255,7 @@ const char *fa_promotion_text(fa_promotion_status status)
 /// Adds what an item became to its tag and phase, or takes that back.
 static void count_retention(fai_memory *memory, const fa_promotion *item, int32_t sign)
 {
+    if (!FA_STATISTICS) return;
     const uint32_t nodes[] = {[FAI_BY_TAG] = fai_label_tag(item->label), [FAI_BY_PHASE] = fai_label_phase(item->label)};
     fai_retentions *all = memory->retentions;
     for (fai_by by = FAI_BY_TAG; by <= FAI_BY_PHASE; by++) {
@@ -271,7 +272,7 @@ static void count_retention(fai_memory *memory, const fa_promotion *item, int32_
 static void count_frame(fai_memory *memory, fai_by by)
 {
     const fai_ledger *last = &memory->labels->last;
-    for (uint32_t word = 0; word < FAI_NAMES_MAX / 64; word++) {
+    for (uint32_t word = 0; word < FAI_NAME_WORDS; word++) {
         memory->retentions->touched[by][word] |= last->touched[by][word];
         for (uint64_t touched = last->touched[by][word]; touched != 0; touched &= touched - 1) {
             uint32_t node = word * 64 + (uint32_t)__builtin_ctzll(touched);
@@ -290,7 +291,7 @@ static uint32_t list_by(fai_memory *memory, fai_by by, const fai_name *names)
 {
     fai_retentions *all = memory->retentions;
     uint32_t count = 0;
-    for (uint32_t word = 0; word < FAI_NAMES_MAX / 64; word++)
+    for (uint32_t word = 0; word < FAI_NAME_WORDS; word++)
         for (uint64_t touched = all->touched[by][word]; touched != 0; touched &= touched - 1) {
             uint32_t node = word * 64 + (uint32_t)__builtin_ctzll(touched);
             all->listed[by][count] = all->of[by][node];
@@ -301,6 +302,7 @@ static uint32_t list_by(fai_memory *memory, fai_by by, const fai_name *names)
 
 void fai_memory_list_retentions(fai_memory *memory, fa_frame_result *result)
 {
+    if (!FA_STATISTICS) return;
     result->tag_count = list_by(memory, FAI_BY_TAG, memory->labels->tags.nodes);
     result->phase_count = list_by(memory, FAI_BY_PHASE, memory->labels->phases.nodes);
     result->tags = memory->retentions->listed[FAI_BY_TAG];
@@ -309,9 +311,10 @@ void fai_memory_list_retentions(fai_memory *memory, fa_frame_result *result)
 
 void fai_memory_clear_retentions(fai_memory *memory)
 {
+    if (!FA_STATISTICS) return;
     fai_retentions *all = memory->retentions;
     for (fai_by by = FAI_BY_TAG; by <= FAI_BY_PHASE; by++)
-        for (uint32_t word = 0; word < FAI_NAMES_MAX / 64; word++) {
+        for (uint32_t word = 0; word < FAI_NAME_WORDS; word++) {
             for (uint64_t touched = all->touched[by][word]; touched != 0; touched &= touched - 1)
                 all->of[by][word * 64 + (uint32_t)__builtin_ctzll(touched)] = (fa_retention){0};
             all->touched[by][word] = 0;
@@ -381,7 +384,7 @@ static void lose_all(fai_memory *memory, uint32_t slot, fa_frame_result *result)
             const fai_retained *item = &list->items[i];
             fa_promotion lost = {.size = item->size, .label = item->label, .status = FA_PROMOTION_MEMORY};
             add_up(memory, result, &lost);
-            fai_ledger_add_retained(&fai_memory_lane(memory, 0)->ledgers[slot], item->label, item->size);
+            fai_ledger_add_retained(memory, slot, item->label, item->size);
         }
     }
 }
@@ -423,13 +426,15 @@ void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_f
         };
         if (out->status == FA_PROMOTED) promote_one(memory, item, out, &result->moved);
         add_up(memory, result, out);
-        fai_ledger_add_retained(&fai_memory_lane(memory, 0)->ledgers[slot], item->label, item->size);
+        fai_ledger_add_retained(memory, slot, item->label, item->size);
         note(memory, out);
     }
-    memory->stats_due = true;
-    memory->merged.promoted += result->by_status[FA_PROMOTED] - before.by_status[FA_PROMOTED];
-    memory->merged.promoted_bytes += promoted_bytes(result) - promoted_bytes(&before);
-    memory->merged.promotion_failed += result->failed - before.failed;
+    if (FA_STATISTICS) {
+        memory->stats_due = true;
+        memory->merged.promoted += result->by_status[FA_PROMOTED] - before.by_status[FA_PROMOTED];
+        memory->merged.promoted_bytes += promoted_bytes(result) - promoted_bytes(&before);
+        memory->merged.promotion_failed += result->failed - before.failed;
+    }
     for (uint32_t i = 0; i < fai_memory_lanes_used(memory); i++)
         fai_memory_lane(memory, i)->frames[slot].retained.count = 0;
     if (result->failed > before.failed) report_lost(memory, result->failed - before.failed, number);

@@ -249,6 +249,7 @@ static unsigned char *fit(const fai_share *share, uint64_t size, size_t align)
 
 void fai_arena_count(fai_lane *lane, const fai_shared_arena *arena, int64_t objects, int64_t bytes)
 {
+    if (!FA_STATISTICS) return;
     fai_lane_stats *stats = fai_lane_arena_stats(lane);
     switch (arena->use) {
         case FAI_USE_GROUP:
@@ -308,15 +309,20 @@ static bool list_cleanup(fai_share *share, fai_cleanup *cleanup)
     return true;
 }
 
-static void note_refused(fai_lane *lane, fai_shared_arena *arena, size_t size, fai_arena_answer answer)
+static void count_refused(fai_lane *lane, const fai_shared_arena *arena)
 {
-    if (answer == FAI_ARENA_GONE) return;
     fai_lane_stats *stats = fai_lane_arena_stats(lane);
     switch (arena->use) {
         case FAI_USE_GROUP: stats->group_refused++; break;
         case FAI_USE_JOB: stats->job_refused++; break;
         default: stats->scratch_refused++;
     }
+}
+
+static void note_refused(fai_lane *lane, fai_shared_arena *arena, size_t size, fai_arena_answer answer)
+{
+    if (answer == FAI_ARENA_GONE) return;
+    if (FA_STATISTICS) count_refused(lane, arena);
     // A report is last: the sink may end the arena.
     if (answer == FAI_ARENA_REFUSED) {
         fai_lane_report_refused(lane, size);

@@ -227,21 +227,27 @@ fa_status fa_stats_read(const fa_system *fa, fa_stats *out)
     }
 }
 
-fa_status fa_contention_read(const fa_system *fa, fa_contention *out)
+fa_status fa_handle_stats_read(const fa_system *fa, fa_handle_stats *out)
 {
-    const fai_memory *memory = (const fai_memory *)(const void *)fa;
     if (fa == NULL || out == NULL) return FA_ERROR_INVALID;
-    *out = (fa_contention){0};
-    fa_status status = fai_memory_check_main(memory);
-    if (status != FA_OK) return status;
-    if (!FA_CONTENTION) return FA_ERROR_UNSUPPORTED;
-    uint64_t *sum = (uint64_t *)(void *)out;
-    for (uint32_t lane = 0; lane < fai_memory_lanes_used(memory); lane++) {
-        const fa_contention *counts = &fai_memory_lane(memory, lane)->contention;
-        const uint64_t *words = (const uint64_t *)(const void *)counts;
-        uint64_t drain_max = larger(out->inbox_drain_max, fai_load_relaxed(&counts->inbox_drain_max));
-        for (size_t i = 0; i < sizeof *out / sizeof(uint64_t); i++) sum[i] += fai_load_relaxed(&words[i]);
-        out->inbox_drain_max = drain_max;
-    }
+    const fai_memory *memory = (const fai_memory *)(const void *)fa;
+    const fai_handles *handles = &memory->handles;
+    fai_lane_stats sum = fai_memory_sum(memory);
+    uint64_t made = fai_load_relaxed(&handles->made), worn = fai_load_relaxed(&handles->worn);
+    uint64_t live = sum.handle_live > 0 ? (uint64_t)sum.handle_live : 0;
+    *out = (fa_handle_stats){
+        .live = live,
+        .live_bytes = sum.handle_live_bytes > 0 ? (uint64_t)sum.handle_live_bytes : 0,
+        .allocs = sum.handle_allocs,
+        .fixed = sum.handle_fixed > 0 ? (uint64_t)sum.handle_fixed : 0,
+        .pinned = sum.handle_pinned > 0 ? (uint64_t)sum.handle_pinned : 0,
+        .relocated = fai_load_relaxed(&handles->relocated),
+        .relocated_bytes = fai_load_relaxed(&handles->relocated_bytes),
+        .slots = made,
+        .slots_free = made > live + worn ? made - live - worn : 0,
+        .slots_worn = worn,
+        .blocks = fai_load_relaxed(&handles->chunk_count),
+        .refused = fai_load_relaxed(&handles->refused),
+    };
     return FA_OK;
 }

@@ -111,8 +111,9 @@ void fai_ledger_add_phase(fai_lane *lane, uint32_t phase, uint64_t ns)
     counts->entries++;
 }
 
-void fai_ledger_add_retained(fai_ledger *ledger, uint32_t label, uint64_t bytes)
+void fai_ledger_add_retained(fai_memory *memory, uint32_t slot, uint32_t label, uint64_t bytes)
 {
+    fai_ledger *ledger = &fai_memory_lane(memory, 0)->ledgers[slot];
     const uint32_t nodes[] = {[FAI_BY_TAG] = fai_label_tag(label), [FAI_BY_PHASE] = fai_label_phase(label)};
     for (fai_by by = FAI_BY_TAG; by <= FAI_BY_PHASE; by++) {
         if (nodes[by] == 0) continue;
@@ -307,7 +308,7 @@ void fai_lane_restore_label(fai_lane *lane, uint32_t before, uint32_t own)
 /// Adds the counts of a ledger to the sum.
 static void sum_counts(fai_ledger *sum, const fai_ledger *ledger, fai_by by)
 {
-    for (uint32_t word = 0; word < FAI_NAMES_MAX / 64; word++) {
+    for (uint32_t word = 0; word < FAI_NAME_WORDS; word++) {
         uint64_t touched = ledger->touched[by][word];
         sum->touched[by][word] |= touched;
         for (; touched != 0; touched &= touched - 1) {
@@ -319,7 +320,7 @@ static void sum_counts(fai_ledger *sum, const fai_ledger *ledger, fai_by by)
 
 static void clear_counts(fai_ledger *ledger, fai_by by)
 {
-    for (uint32_t word = 0; word < FAI_NAMES_MAX / 64; word++) {
+    for (uint32_t word = 0; word < FAI_NAME_WORDS; word++) {
         for (uint64_t touched = ledger->touched[by][word]; touched != 0; touched &= touched - 1)
             ledger->counts[by][word * 64 + (uint32_t)__builtin_ctzll(touched)] = (fai_counts){0};
         ledger->touched[by][word] = 0;
@@ -358,11 +359,11 @@ static void settle_by(fai_memory *memory, uint32_t slot, fai_by by)
 void fai_memory_settle_frame(fai_memory *memory, uint32_t slot)
 {
     fai_labels *labels = memory->labels;
-    uint64_t shown[FAI_NAMES_MAX / 64]; // tags that had something to show in the frame before
+    uint64_t shown[FAI_NAME_WORDS]; // tags that had something to show in the frame before
     memcpy(shown, labels->last.touched[FAI_BY_TAG], sizeof shown);
     settle_by(memory, slot, FAI_BY_TAG);
     settle_by(memory, slot, FAI_BY_PHASE);
-    for (uint32_t word = 0; word < FAI_NAMES_MAX / 64; word++) {
+    for (uint32_t word = 0; word < FAI_NAME_WORDS; word++) {
         uint64_t touched = shown[word] | labels->last.touched[FAI_BY_TAG][word];
         for (; touched != 0; touched &= touched - 1) {
             uint32_t tag = word * 64 + (uint32_t)__builtin_ctzll(touched);

@@ -218,7 +218,7 @@ void fai_trace_event(fai_memory *memory, const fa_event *event)
     trace->events++;
     if (drawn.shape == END) {
         put_end(trace, track, event->time_ns);
-        if (of_frame) put_counters(memory, trace);
+        if (FA_STATISTICS && of_frame) put_counters(memory, trace);
         if (of_frame) put_dropped(memory, trace);
         return;
     }

@@ -61,5 +61,11 @@ macro(fa_check_options)
         fa_contradiction("FA_CONTENTION=ON and FA_BUILD_BENCH=ON: the benchmarks would measure the counters."
             "They link a library of their own where they need those")
     endif()
+    foreach(programs IN ITEMS FA_BUILD_STRESS FA_BUILD_EXAMPLES)
+        if(NOT FA_STATISTICS AND ${programs})
+            fa_contradiction("FA_STATISTICS=OFF and ${programs}=ON: those programs compare the library's figures with"
+                "their own, and would find none")
+        endif()
+    endforeach()
     fa_stop_if_contradictory()
 endmacro()

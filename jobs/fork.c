@@ -37,7 +37,7 @@ static inline __attribute__((always_inline)) fa_status fork_job(fai_worker *w, f
     uint32_t bits;
     FA_ASSERT(w->lane.order != NULL);
     fai_order_child(w->lane.order, &job->high, &job->low, &bits);
-    job->meta = fai_job_meta(w->lane.slot, bits, FAI_JOB_FORKED, w->lane.label, w->run);
+    job->meta = fai_job_meta(w->lane.slot, bits, FAI_JOB_FORKED, fai_lane_label(&w->lane), w->run);
     fai_job *at = may_queue ? fai_deque_reserve_owner(&w->deque) : NULL;
     if (FA_UNLIKELY(at == NULL)) return fork_inline(w, task, *job);
     fai_store_relaxed(&task->counter.state, UINT64_C(1));
@@ -84,7 +84,7 @@ static inline void run_joined(fai_worker *w, fa_task *task, const fai_job *job)
     set_done(task);
     fai_job_call(w, &taken, fn, arg);
     fai_context_end(w, &context);
-    fai_bump(&w->stats.jobs, 1);
+    fai_count(&w->stats.jobs, 1);
 }
 
 __attribute__((noinline)) static void join_slow(fai_worker *w, fa_task *task)

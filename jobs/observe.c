@@ -88,6 +88,7 @@ static bool is_main(const fa_system *fa)
 fa_status fa_snapshot_take(fa_system *fa, fa_snapshot *out)
 {
     if (fa == NULL || out == NULL) return FA_ERROR_INVALID;
+    if (!FA_STATISTICS) return FA_ERROR_UNSUPPORTED;
     if (!is_main(fa)) return FA_ERROR_WRONG_THREAD;
     fai_snapshot_fill(&fa->memory, out);
     return FA_OK;
@@ -96,6 +97,7 @@ fa_status fa_snapshot_take(fa_system *fa, fa_snapshot *out)
 fa_status fa_history_enable(fa_system *fa, uint32_t count)
 {
     if (fa == NULL || count > 65536) return FA_ERROR_INVALID;
+    if (!FA_STATISTICS) return FA_ERROR_UNSUPPORTED;
     if (!is_main(fa)) return FA_ERROR_WRONG_THREAD;
     return fai_history_open(&fa->memory, count != 0 ? count : fa->memory.config.history_length);
 }
@@ -103,6 +105,7 @@ fa_status fa_history_enable(fa_system *fa, uint32_t count)
 fa_status fa_history_disable(fa_system *fa)
 {
     if (fa == NULL) return FA_ERROR_INVALID;
+    if (!FA_STATISTICS) return FA_ERROR_UNSUPPORTED;
     if (!is_main(fa)) return FA_ERROR_WRONG_THREAD;
     fai_history_close(&fa->memory);
     return FA_OK;
@@ -110,19 +113,20 @@ fa_status fa_history_disable(fa_system *fa)
 
 uint32_t fa_history_count(fa_system *fa)
 {
-    return fa != NULL && is_main(fa) ? fai_history_size(&fa->memory) : 0;
+    return FA_STATISTICS && fa != NULL && is_main(fa) ? fai_history_size(&fa->memory) : 0;
 }
 
 fa_status fa_history_read(fa_system *fa, uint32_t age, fa_snapshot *out)
 {
     if (fa == NULL || out == NULL) return FA_ERROR_INVALID;
+    if (!FA_STATISTICS) return FA_ERROR_UNSUPPORTED;
     if (!is_main(fa)) return FA_ERROR_WRONG_THREAD;
     return fai_history_get(&fa->memory, age, out) ? FA_OK : FA_ERROR_STALE;
 }
 
 uint32_t fa_memory_graph(fa_system *fa, fa_graph_point *points, uint32_t n)
 {
-    if (fa == NULL || points == NULL || !is_main(fa)) return 0;
+    if (!FA_STATISTICS || fa == NULL || points == NULL || !is_main(fa)) return 0;
     return fai_history_graph(&fa->memory, points, n);
 }
 
@@ -137,7 +141,7 @@ void fai_observe_end(fa_system *fa)
 {
     fai_memory *memory = &fa->memory;
     const fa_profiler *profiler = &memory->events.profiler;
-    fai_history_keep(memory);
+    if (FA_STATISTICS) fai_history_keep(memory);
     if (FA_TRACE && memory->events.wanted != 0) {
         // For threads that attached since; without memory for it theirs stay unrecorded, and counted.
         (void)make_rings(fa);

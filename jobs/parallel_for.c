@@ -45,7 +45,8 @@ static void run_piece(fai_worker *w, const loop *l, uint64_t from, uint64_t to)
     FA_ASSERT(from < to && to <= l->count);
     fai_order order = fai_order_piece(&l->order, from, l->count);
     fai_job job = {.high = order.high, .low = order.low, .args = {0, 0, (uintptr_t)l->name}};
-    job.meta = fai_job_meta(w->lane.slot, order.bits, l->name != NULL ? FAI_JOB_NAMED : 0, w->lane.label, w->run);
+    job.meta = fai_job_meta(w->lane.slot, order.bits, l->name != NULL ? FAI_JOB_NAMED : 0, fai_lane_label(&w->lane),
+                            w->run);
     fai_context context;
     fai_context_begin(w, &context, &job, w->run);
     uint64_t first = l->first + from, last = l->first + to;
@@ -113,7 +114,8 @@ static uint32_t submit_tickets(fai_worker *w, loop *l)
     fai_job ticket = {.fn = run_ticket, .counter = &l->counter, .high = l->order.high, .low = l->order.low};
     ticket.args[0] = (uintptr_t)l;
     ticket.args[2] = (uintptr_t)l->name;
-    ticket.meta = fai_job_meta(w->lane.slot, l->order.bits, l->name != NULL ? FAI_JOB_NAMED : 0, w->lane.label, w->run);
+    ticket.meta = fai_job_meta(w->lane.slot, l->order.bits, l->name != NULL ? FAI_JOB_NAMED : 0,
+                               fai_lane_label(&w->lane), w->run);
     uint32_t queued = 0;
     while (queued < helpers && fai_submit_push(w, &ticket)) queued++;
     FA_ASSERT(l->grain >= 1 && l->participants >= 1);

@@ -27,7 +27,7 @@ FAST void complete_job(fai_worker *w, fai_job *job, uint32_t flags)
     FA_ASSERT(job->fn != NULL && w->lane.order != NULL);
     uint32_t bits;
     fai_order_child(w->lane.order, &job->high, &job->low, &bits);
-    job->meta = fai_job_meta(w->lane.slot, bits, flags, w->lane.label, w->run);
+    job->meta = fai_job_meta(w->lane.slot, bits, flags, fai_lane_label(&w->lane), w->run);
 }
 
 __attribute__((noinline)) static void run_inline(fai_worker *w, fai_job *job)

@@ -35,13 +35,13 @@ fai_steal fai_take_oldest_of(fai_worker *w, fai_worker *victim, const fai_want *
     FA_ASSERT(w->claimed);
     for (;;) {
         fai_steal result = fai_deque_steal_any(&victim->deque, want, out);
-        fai_bump(&w->stats.steal_tries, 1);
+        fai_count(&w->stats.steal_tries, 1);
         FAI_COUNT(&w->lane.contention, steal_tries, 1);
         if (result == FAI_STEAL_LOST) FAI_COUNT(&w->lane.contention, steal_retries, 1);
         if (result != FAI_STEAL_TAKEN) return result;
         if (out->fn == NULL) continue;
         out->meta |= (uint64_t)FAI_JOB_STOLEN << 4;
-        fai_bump(&w->stats.steals, 1);
+        fai_count(&w->stats.steals, 1);
         FAI_COUNT(&w->lane.contention, steals, 1);
         fai_event_own(&w->lane, FA_EVENT_STEAL, 1, victim->lane.hot.index);
         return result;
@@ -97,13 +97,13 @@ static uint32_t steal_many(fai_worker *w, fai_worker *victim, uint32_t limit, fa
     FA_ASSERT(w->context == NULL || fai_worker_is_main(w));
     if (limit > w->deque.mask / 2) limit = (uint32_t)(w->deque.mask / 2);
     uint32_t n = fai_deque_steal_many_any(&victim->deque, &w->deque, limit, out);
-    fai_bump(&w->stats.steal_tries, 1);
+    fai_count(&w->stats.steal_tries, 1);
     FAI_COUNT(&w->lane.contention, steal_tries, 1);
     if (n == 0) {
         FAI_COUNT(&w->lane.contention, steal_retries, 1);
         return 0;
     }
-    fai_bump(&w->stats.steals, n);
+    fai_count(&w->stats.steals, n);
     FAI_COUNT(&w->lane.contention, steals, 1);
     fai_event_own(&w->lane, FA_EVENT_STEAL, n, victim->lane.hot.index);
     out->meta |= (uint64_t)FAI_JOB_STOLEN << 4;

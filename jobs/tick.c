@@ -73,6 +73,7 @@ FAI_APART static void retire_ready(fa_system *fa, fa_frame_result *result, bool 
 /// The scheduler's part of the statistics.
 FAI_FRAME_END static void merge_stats(fa_system *fa)
 {
+    if (!FA_STATISTICS) return;
     uint64_t jobs = 0, inlined = 0, steals = 0, tries = 0, parks = 0, wakes = 0, waits = 0, holds = 0;
     for (uint32_t end = fai_load_relaxed(&fa->lane_end), lane = 0; lane < end; lane++) {
         fai_worker *w = fai_system_worker(fa, lane);
@@ -159,7 +160,7 @@ static bool sleep_awaiting(fai_worker *w, awaited *frame)
     uint32_t slot = fai_frame_slot(fa, frame->number);
     fai_zone zone = fai_worker_park_begin(w);
     bool woken = true;
-    fai_bump(&w->stats.parks, 1);
+    fai_count(&w->stats.parks, 1);
     FAI_COUNT(&w->lane.contention, parks, 1);
     fai_rcu_offline();
     if (frame->until_over && !frame->reported && fai_frame_jobs_done(fa, slot))

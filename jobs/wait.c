@@ -83,8 +83,8 @@ static bool park(fai_worker *w, fa_counter *counter, const fai_want *want)
         } else if (fa->checked && w->context != NULL && (cycle = fai_deadlock_over_lanes(w, counter)) != NULL) {
             // It is reported below, when a sink may use the lane.
         } else {
-            fai_bump(&w->stats.parks, 1);
-            fai_bump(&w->stats.waits_parked, 1);
+            fai_count(&w->stats.parks, 1);
+            fai_count(&w->stats.waits_parked, 1);
             FAI_COUNT(&w->lane.contention, parks, 1);
             fai_zone zone = fai_worker_park_begin(w);
             fai_park_owner(&w->parker);

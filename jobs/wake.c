@@ -6,7 +6,7 @@
 void fai_wake_lane(fai_worker *w, uint32_t lane)
 {
     FA_ASSERT(lane < fai_worker_lane_end(w));
-    fai_bump(&w->stats.wakes, 1);
+    fai_count(&w->stats.wakes, 1);
     FAI_COUNT(&w->lane.contention, wakes, 1);
     fai_event_own(&w->lane, FA_EVENT_WAKE, lane, 0);
     (void)fai_wake_any(&fai_system_worker(fai_worker_system(w), lane)->parker);

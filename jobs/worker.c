@@ -79,7 +79,7 @@ void fai_worker_run(fai_worker *w, fai_job *job)
     fai_context_end(w, &context);
     FA_ASSERT(w->lane.slot == fai_job_slot(job));
     w->unpublished++;
-    fai_bump(&w->stats.jobs, 1);
+    fai_count(&w->stats.jobs, 1);
     fai_counter_gather(w, job->counter);
 }
 
@@ -98,8 +98,8 @@ void fai_worker_run_inline(fai_worker *w, fai_job *job)
     fai_context_begin(w, &context, job, w->run);
     fai_job_call(w, job, job->fn, fai_job_argument(job));
     fai_context_end(w, &context);
-    fai_bump(&w->stats.jobs, 1);
-    fai_bump(&w->stats.jobs_inline, 1);
+    fai_count(&w->stats.jobs, 1);
+    fai_count(&w->stats.jobs_inline, 1);
 }
 
 // Worker threads ------------------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ static bool sleep_idle(fai_worker *w, bool searching)
         fai_fence_after_rmw_seq_cst();
     }
     if (!fai_work_is_visible(w) && !is_stopping(fa)) {
-        fai_bump(&w->stats.parks, 1);
+        fai_count(&w->stats.parks, 1);
         FAI_COUNT(&w->lane.contention, parks, 1);
         fai_rcu_offline();
         fai_zone zone = fai_worker_park_begin(w);

@@ -113,6 +113,12 @@ static inline void fai_bump(FAI_ATOMIC(uint64_t) *counter, uint64_t n)
     fai_store_relaxed(counter, fai_load_relaxed(counter) + n);
 }
 
+/// The same of statistics, which a build may leave out.
+static inline void fai_count(FAI_ATOMIC(uint64_t) *counter, uint64_t n)
+{
+    if (FA_STATISTICS) fai_bump(counter, n);
+}
+
 /// [own] A new run: a job that starts at depth 0 or on another lane than it was submitted on.
 static inline uint32_t fai_worker_fresh_run(fai_worker *w)
 {

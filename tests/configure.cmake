@@ -88,6 +88,12 @@ expect_refused("CMAKE_C_FLAGS sanitizes (undefined), CMAKE_CXX_FLAGS (): program
 configure(counted_benchmarks ${none} -D FA_BUILD_BENCH=ON -D FA_CONTENTION=ON -D CMAKE_BUILD_TYPE=Relase)
 expect_refused("FA_CONTENTION=ON and FA_BUILD_BENCH=ON: the benchmarks would measure the counters"
     "CMAKE_BUILD_TYPE=Relase means nothing") # all at once
+configure(no_figures ${none} -D FA_STATISTICS=OFF -D FA_BUILD_STRESS=ON -D FA_BUILD_EXAMPLES=ON)
+expect_refused("FA_STATISTICS=OFF and FA_BUILD_STRESS=ON: those programs compare the library's figures with their own"
+    "FA_STATISTICS=OFF and FA_BUILD_EXAMPLES=ON")
+configure(lean -D FA_STATISTICS=OFF -D FA_BUILD_TESTS=OFF -D FA_BUILD_BENCH=OFF) # what would want them is off by itself
+expect_success()
+expect_times(1 "off: FA_BUILD_TESTS, FA_BUILD_STRESS, FA_BUILD_BENCH, FA_BUILD_EXAMPLES, FA_CONTENTION, FA_STATISTICS")
 configure(other_system ${none} -D CMAKE_SYSTEM_NAME=Linux -D CMAKE_SYSTEM_PROCESSOR=riscv64)
 expect_refused("Linux on riscv64, 64 bits: framealloc is for Linux on x86-64 and aarch64")
-message(STATUS "7 refused, 4 accepted")
+message(STATUS "8 refused, 5 accepted")

@@ -82,6 +82,9 @@ typedef struct test_entry {
 #test, test, workers, checked                                                                                  \
     }
 
+/// The workers of a test that looks at tags, phases, budgets or statistics: no case in a build that has none.
+#define COUNTED(workers) (FA_STATISTICS ? (workers) : "")
+
 typedef struct matrix_test {
     const test_entry *entry;
     test_case at;

@@ -334,15 +334,15 @@ static void a_sink_allocates_where_growth_is_refused(const test_case *at)
 int main(int argc, char **argv)
 {
     static const test_entry tests[] = {
-        EACH(contents_and_alignment_are_kept),
+        EACH_OF(contents_and_alignment_are_kept, COUNTED("0124"), "ny"),
         EACH_OF(the_top_grows_in_place, "0", "ny"),
-        EACH_OF(objects_stay_while_they_fit, "0", "ny"),
-        EACH_OF(refused_growth_leaves_the_block, "0", "ny"),
-        EACH_OF(growth_obeys_the_frame_limit, "0", "ny"),
-        EACH_OF(a_sink_allocates_where_growth_is_refused, "02", "ny"),
+        EACH_OF(objects_stay_while_they_fit, COUNTED("0"), "ny"),
+        EACH_OF(refused_growth_leaves_the_block, COUNTED("0"), "ny"),
+        EACH_OF(growth_obeys_the_frame_limit, COUNTED("0"), "ny"),
+        EACH_OF(a_sink_allocates_where_growth_is_refused, COUNTED("02"), "ny"),
         EACH_OF(nothing_and_strangers, "0", "ny"),
         EACH_OF(rollback_undoes_growth, "0", "ny"),
-        EACH(groups_and_scratch_pools_have_tables),
+        EACH_OF(groups_and_scratch_pools_have_tables, COUNTED("0124"), "ny"),
     };
     return RUN_MATRIX("allocator", tests, argc, argv);
 }

@@ -558,11 +558,11 @@ static void queued_arguments_survive(const test_case *at)
 int main(int argc, char **argv)
 {
     const test_entry entries[] = {
-        EACH_OF(nested, "02", "ny"),
-        EACH_OF(from_nothing, "02", "ny"),
+        EACH_OF(nested, COUNTED("02"), "ny"),
+        EACH_OF(from_nothing, COUNTED("02"), "ny"),
         EACH_OF(rolled_back_past, "01", "ny"),
         EACH_OF(many_levels_unwind, "01", "ny"),
-        EACH(of_another_job_lane_or_frame),
+        EACH_OF(of_another_job_lane_or_frame, COUNTED("0124"), "ny"),
         EACH(random_sequences),
         EACH(retained_go_with_it),
         EACH(scopes_end_on_every_way_out),

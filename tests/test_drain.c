@@ -215,12 +215,12 @@ static void a_refusal_takes_everything_home(const test_case *at)
 int main(int argc, char **argv)
 {
     static const test_entry entries[] = {
-        EACH_OF(a_boundary_takes_no_more_than_it_may, "124", "ny"),
-        EACH_OF(by_default_everything_is_taken, "124", "ny"),
-        EACH_OF(a_sleeping_owner_gets_all_in_the_end, "124", "ny"),
-        EACH_OF(what_waits_is_bounded, "124", "ny"),
-        EACH_OF(strangers_frees_are_bounded_too, "02", "ny"),
-        EACH_OF(a_refusal_takes_everything_home, "12", "ny"),
+        EACH_OF(a_boundary_takes_no_more_than_it_may, COUNTED("124"), "ny"),
+        EACH_OF(by_default_everything_is_taken, COUNTED("124"), "ny"),
+        EACH_OF(a_sleeping_owner_gets_all_in_the_end, COUNTED("124"), "ny"),
+        EACH_OF(what_waits_is_bounded, COUNTED("124"), "ny"),
+        EACH_OF(strangers_frees_are_bounded_too, COUNTED("02"), "ny"),
+        EACH_OF(a_refusal_takes_everything_home, COUNTED("12"), "ny"),
     };
     return RUN_MATRIX("drain", entries, argc, argv);
 }

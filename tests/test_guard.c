@@ -478,18 +478,18 @@ static void speculation_on_all_lanes_with_waits(const test_case *at)
 int main(int argc, char **argv)
 {
     static const test_entry tests[] = {
-        EACH(objects_go_by_every_way_out),
-        EACH_OF(released_objects_stay, "0", "ny"),
+        EACH_OF(objects_go_by_every_way_out, COUNTED("0124"), "ny"),
+        EACH_OF(released_objects_stay, COUNTED("0"), "ny"),
         EACH_OF(guards_without_object, "0", "ny"),
-        EACH(checkpoint_guards_roll_back_unless_committed),
-        EACH_OF(checkpoint_guards_nest, "0", "ny"),
-        EACH_OF(guards_of_the_past_do_nothing, "0", "ny"),
+        EACH_OF(checkpoint_guards_roll_back_unless_committed, COUNTED("0124"), "ny"),
+        EACH_OF(checkpoint_guards_nest, COUNTED("0"), "ny"),
+        EACH_OF(guards_of_the_past_do_nothing, COUNTED("0"), "ny"),
         EACH_OF(rollback_drops_what_was_retained, "0", "ny"),
-        EACH(speculation_keeps_or_rolls_back),
-        EACH_OF(speculation_nests, "0", "ny"),
-        EACH_OF(speculative_blocks, "0", "ny"),
-        EACH_OF(refused_rollbacks_are_told, "0", "ny"),
-        EACH(speculation_on_all_lanes_with_waits),
+        EACH_OF(speculation_keeps_or_rolls_back, COUNTED("0124"), "ny"),
+        EACH_OF(speculation_nests, COUNTED("0"), "ny"),
+        EACH_OF(speculative_blocks, COUNTED("0"), "ny"),
+        EACH_OF(refused_rollbacks_are_told, COUNTED("0"), "ny"),
+        EACH_OF(speculation_on_all_lanes_with_waits, COUNTED("0124"), "ny"),
     };
     return RUN_MATRIX("guard", tests, argc, argv);
 }

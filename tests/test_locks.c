@@ -359,7 +359,7 @@ int main(int argc, char **argv)
     const test_entry entries[] = {
         EACH_OF(counters_count, "0", "n"),
         EACH(no_futex_in_hot_loops),
-        EACH(futexes_only_park_and_wake),
+        EACH_OF(futexes_only_park_and_wake, COUNTED("0124"), "ny"),
     };
     return RUN_MATRIX("locks", entries, argc, argv);
 }

@@ -413,13 +413,13 @@ static void use_after_the_frame_is_diagnosed(const test_case *at)
 int main(int argc, char **argv)
 {
     static const test_entry tests[] = {
-        EACH(capacity_means_capacity),
+        EACH_OF(capacity_means_capacity, COUNTED("0124"), "ny"),
         EACH_OF(empty_capacity_is_safe, "0", "ny"),
         EACH_OF(it_does_what_a_model_does, "0", "ny"),
         EACH_OF(churn_does_not_slow_it_down, "0", "ny"),
         EACH_OF(iteration_is_in_order_of_insertion, "0", "ny"),
         EACH_OF(keys_by_callback, "0", "ny"),
-        EACH_OF(destructors_run_once_for_each, "0", "ny"),
+        EACH_OF(destructors_run_once_for_each, COUNTED("0"), "ny"),
         EACH_OF(regular_keys_spread, "0", "n"),
         EACH_OF(bad_arguments, "0", "ny"),
         EACH_OF(changed_key_is_found_out, "0", "ny"),

@@ -987,10 +987,13 @@ static void main_calls_of_others(const test_case *test)
 int main(int argc, char **argv)
 {
     static const test_entry entries[] = {
-        EACH_OF(another_threads_lane, "02", "y"),    EACH_OF(another_threads_lane_in_a_job, "1", "y"),
-        EACH_OF(a_lane_of_nobody, "02", "y"),        EACH_OF(an_idle_main_lane, "02", "y"),
-        EACH_OF(an_idle_attached_thread, "02", "y"), EACH_OF(idle_is_looked_for_where_it_costs_nothing, "02", "ny"),
-        EACH_OF(main_calls_of_others, "02", "ny"),
+        EACH_OF(another_threads_lane, COUNTED("02"), "y"),
+        EACH_OF(another_threads_lane_in_a_job, COUNTED("1"), "y"),
+        EACH_OF(a_lane_of_nobody, COUNTED("02"), "y"),
+        EACH_OF(an_idle_main_lane, COUNTED("02"), "y"),
+        EACH_OF(an_idle_attached_thread, COUNTED("02"), "y"),
+        EACH_OF(idle_is_looked_for_where_it_costs_nothing, "02", "ny"),
+        EACH_OF(main_calls_of_others, COUNTED("02"), "ny"),
     };
     return RUN_MATRIX("misuse", entries, argc, argv);
 }

@@ -568,8 +568,8 @@ int main(int argc, char **argv)
 {
     const test_entry entries[] = {
         EACH_OF(counters_count, "0", "n"),
-        EACH(a_tick_takes_nothing_from_the_system),
-        EACH(nor_does_one_that_is_observed),
+        EACH_OF(a_tick_takes_nothing_from_the_system, COUNTED("0124"), "ny"),
+        EACH_OF(nor_does_one_that_is_observed, COUNTED("0124"), "ny"),
         EACH_OF(guests_that_are_away_at_boundaries, "01", "n"),
     };
     return RUN_MATRIX("steady", entries, argc, argv);

@@ -1050,8 +1050,75 @@ static void tags_end_with_the_thread(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+// A build without -------------------------------------------------------------------------------------------------------
+
+static void without_statistics_answers_are_defined(const test_case *at)
+{
+    sink to;
+    fa_config config = case_config(at, &to);
+    fa_system *fa = create(&config);
+    fa_worker *w = fa_self(fa);
+    fa_tag tag = {7};
+    assert_int_equal(fa_tag_find(fa, "a", &tag), FA_ERROR_UNSUPPORTED);
+    assert_int_equal(tag.id, 0);
+    assert_string_equal(fa_tag_path(fa, tag), "");
+    assert_null(fa_tag_path(fa, (fa_tag){1}));
+    assert_int_equal(fa_tag_at(fa, 0).id, 0);
+    assert_int_equal(fa_budget_set(fa, tag, 0, 1), FA_ERROR_UNSUPPORTED);
+    assert_int_equal(fa_lane_budget_set(fa, 0, FA_LANE_USE_FRAME, 0, 1), FA_ERROR_UNSUPPORTED);
+    static fa_tag_stats of_tag;
+    static fa_stats stats;
+    static fa_handle_stats of_handles;
+    memset(&of_tag, 1, sizeof of_tag), memset(&stats, 1, sizeof stats), memset(&of_handles, 1, sizeof of_handles);
+    begin(fa);
+    for (int i = 0; i < 2; i++) {
+        FA_TAG(w, "a");
+        FA_TAG_AT(w, tag);
+        FA_PHASE(w, "b");
+        assert_int_equal(fa_tag_current(w).id, 0);
+        assert_string_equal(fa_phase_current(w), "");
+        assert_non_null(fa_frame_alloc(w, 100));
+        fa_checkpoint here = fa_checkpoint_take(w);
+        assert_non_null(fa_frame_alloc(w, MIB));
+        assert_int_equal(fa_checkpoint_rollback(w, here), FA_OK);
+    }
+    assert_int_equal(fa_phase_begin(w, "b"), FA_ERROR_UNSUPPORTED);
+    assert_int_equal(fa_phase_end(w), FA_ERROR_UNSUPPORTED);
+    fa_frame_result result;
+    assert_int_equal(fa_frame_end(fa, &result), FA_OK);
+    assert_int_equal(result.tag_count + result.phase_count, 0);
+    uint32_t count = 7;
+    assert_int_equal(fa_phase_stats_read(fa, NULL, 0, &count), FA_ERROR_UNSUPPORTED);
+    assert_int_equal(count, 0);
+    assert_int_equal(fa_phase_totals_read(fa, NULL, 0, &count), FA_ERROR_UNSUPPORTED);
+    assert_int_equal(fa_tag_stats_read(fa, tag, &of_tag), FA_ERROR_UNSUPPORTED);
+    assert_int_equal(fa_stats_read(fa, &stats), FA_ERROR_UNSUPPORTED);
+    assert_int_equal(fa_handle_stats_read(fa, &of_handles), FA_ERROR_UNSUPPORTED);
+    assert_int_equal(of_tag.charged + stats.frame_bytes + of_handles.live, 0);
+    static fa_snapshot snapshot;
+    assert_int_equal(fa_snapshot_take(fa, &snapshot), FA_ERROR_UNSUPPORTED);
+    assert_int_equal(fa_history_enable(fa, 3), FA_ERROR_UNSUPPORTED);
+    assert_int_equal(fa_history_disable(fa), FA_ERROR_UNSUPPORTED);
+    assert_int_equal(fa_history_read(fa, 0, &snapshot), FA_ERROR_UNSUPPORTED);
+    assert_int_equal(fa_history_count(fa) + fa_memory_graph(fa, NULL, 0), 0);
+    assert_int_equal(fa_snapshot_write_file(&snapshot, stderr), FA_ERROR_UNSUPPORTED);
+    config.frame_counts = true;
+    fa_system *refused;
+    assert_int_equal(fa_create(&config, &refused), FA_ERROR_INVALID);
+    assert_reported(&to, 907, 1);
+    assert_non_null(fa_pool_alloc(w, 100));
+    assert_non_null(fa_heap_alloc(w, 100 * KIB, 0));
+    assert_int_equal(fa_destroy(fa), FA_OK);
+    assert_reported(&to, 910, at->checked ? 1 : 0); // records know, figures do not
+    if (at->checked) assert_non_null(strstr(to.message, "2 pool and heap objects (102500 bytes)"));
+}
+
 int main(int argc, char **argv)
 {
+    static const test_entry without[] = {
+        EACH_OF(without_statistics_answers_are_defined, "02", "ny"),
+    };
+    if (!FA_STATISTICS) return RUN_MATRIX("tag", without, argc, argv);
     const test_entry entries[] = {
         EACH_OF(names_are_paths, "02", "ny"),
         EACH_OF(two_systems_share_no_tags, "02", "ny"),

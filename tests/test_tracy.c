@@ -253,8 +253,8 @@ static void a_profiler_beside_listeners(const test_case *at)
 int main(int argc, char **argv)
 {
     static const test_entry tests[] = {
-        EACH(everything_is_told),
-        EACH_OF(zones_alone_leave_memory_alone, "02", "ny"),
+        EACH_OF(everything_is_told, COUNTED("0124"), "ny"),
+        EACH_OF(zones_alone_leave_memory_alone, COUNTED("02"), "ny"),
         EACH_OF(a_free_that_is_none_is_not_told, "02", "ny"),
         EACH_OF(a_profiler_beside_listeners, "0", "n"),
     };

@@ -310,13 +310,13 @@ static void everybody_sends_and_receives(const test_case *at)
 int main(int argc, char **argv)
 {
     static const test_entry entries[] = {
-        EACH(each_is_received_once),
-        EACH_OF(whole_blocks_change_their_owner, "124", "ny"),
-        EACH(nothing_is_lost_when_nobody_receives),
+        EACH_OF(each_is_received_once, COUNTED("0124"), "ny"),
+        EACH_OF(whole_blocks_change_their_owner, COUNTED("124"), "ny"),
+        EACH_OF(nothing_is_lost_when_nobody_receives, COUNTED("0124"), "ny"),
         EACH_OF(the_table_is_bounded, "02", "ny"),
         EACH_OF(an_old_ticket_never_fits_again, "02", "ny"),
         EACH_OF(refused, "02", "ny"),
-        EACH(everybody_sends_and_receives),
+        EACH_OF(everybody_sends_and_receives, COUNTED("0124"), "ny"),
     };
     return RUN_MATRIX("transfer", entries, argc, argv);
 }

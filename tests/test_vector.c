@@ -515,16 +515,16 @@ static void several_frames_in_flight(const test_case *at)
 int main(int argc, char **argv)
 {
     static const test_entry tests[] = {
-        EACH(capacity_means_capacity),
+        EACH_OF(capacity_means_capacity, COUNTED("0124"), "ny"),
         EACH_OF(full_push_leaves_memory_alone, "0", "n"),
         EACH_OF(extend_stops_when_full, "0", "ny"),
         EACH_OF(structs_and_pointers, "0", "ny"),
         EACH_OF(retain_if_keeps_the_order, "0", "ny"),
-        EACH_OF(destructors_run_once_for_each, "0", "ny"),
+        EACH_OF(destructors_run_once_for_each, COUNTED("0"), "ny"),
         EACH_OF(empty_capacity_is_safe, "0", "ny"),
         EACH_OF(bad_arguments, "0", "ny"),
         EACH_OF(full_memory, "0", "ny"),
-        EACH_OF(another_lane_is_refused, "124", "y"),
+        EACH_OF(another_lane_is_refused, COUNTED("124"), "y"),
         EACH_OF(a_borrowed_context_is_refused, "02", "y"),
         EACH(other_lanes_may_read),
         EACH_OF(use_after_the_frame_is_diagnosed, "02", "y"),

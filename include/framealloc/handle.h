@@ -187,7 +187,7 @@ typedef struct fa_handle_stats {
     uint64_t refused;    // allocations refused because handles_max slots were in use
 } fa_handle_stats;
 
-/// [any] FA_ERROR_INVALID: NULL.
+/// [any] FA_ERROR_INVALID: NULL. FA_ERROR_UNSUPPORTED, and zeroes: a build without FA_STATISTICS.
 FA_API fa_status fa_handle_stats_read(const fa_system *fa, fa_handle_stats *out);
 
 #ifdef __cplusplus

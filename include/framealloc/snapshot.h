@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // Snapshots: the state of memory and scheduler at a frame boundary, a history of them, graphs of it, and JSON.
+//
+// In a build with the CMake option FA_STATISTICS off there are none: functions answer FA_ERROR_UNSUPPORTED, or 0.
 #pragma once
 
 #include <framealloc/events.h>

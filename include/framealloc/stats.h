@@ -2,6 +2,8 @@
 //
 // Statistics. Counters are kept per lane with plain stores and merged when a frame retires; fa_stats_read() gives the
 // merged values of the last boundary, exact at that moment when no attached thread or overlapping frame was at work.
+//
+// In a build with the CMake option FA_STATISTICS off nothing is counted: fa_stats_read() gives zeroes and FA_ERROR_UNSUPPORTED.
 #pragma once
 
 #include <framealloc/base.h>

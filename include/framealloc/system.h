@@ -70,7 +70,7 @@ typedef struct fa_config {
     uint32_t history_length;   // snapshots that fa_history_enable(fa, 0) keeps, 1 to 65536, default 300
     uint32_t pressure_percent; // of the memory limit in use: FA_EVENT_MEMORY_PRESSURE; to 100, default 90, 0 = never
     bool
-        frame_counts; // count allocations of frame memory by tag and phase (tag.h): each then takes a call; default false, and
+        frame_counts; // count allocations of frame memory by tag and phase (tag.h): each then takes a call; default false, and false without FA_STATISTICS;
                       // checked systems count anyway
     uint64_t large_bytes;     // above this: FA_EVENT_LARGE_ALLOCATION; at least 32768, default 1 MiB, 0 = never
     bool huge_pages;          // ask for transparent huge pages; default true

@@ -6,6 +6,10 @@
 // their submitter. Every allocation is attributed to them: frame and pool memory without any cost per allocation, the lane only notes
 // the difference when they change. Pool and heap objects, groups, scratch pools, streams and handles belong to the tag that they
 // were allocated under until they are freed, whoever frees them; promoted objects keep the tag of the frame allocation.
+//
+// In a build with the CMake option FA_STATISTICS off there are no tags and phases: fa_tag_find(), fa_budget_set(), fa_phase_begin(), fa_phase_end() and
+// what reads statistics answer FA_ERROR_UNSUPPORTED (and zeroes), scopes are empty and report nothing, the current tag is {0}, the current
+// phase "". No header depends on the option.
 #pragma once
 
 #include <framealloc/frame.h>
