@@ -81,6 +81,8 @@ typedef struct fai_counts {
     uint64_t bytes[FAI_USE_COUNT];
     uint64_t allocs[FAI_USE_COUNT];    // of frame memory: only where each takes the slow path
     uint64_t retained, retained_bytes; // allocations of frame memory that were listed when the frame retired
+    uint64_t promoted, promoted_bytes; // of them
+    uint64_t replaced;                 // promotions that took the place of an earlier version in their cell
     uint64_t ns, entries;              // of phases: time between begin and end
 } fai_counts;
 

@@ -473,13 +473,20 @@ FAI_FRAME_END void fai_memory_retire_frame(fai_memory *memory, uint32_t slot, ui
     // [frame.slot] release: gives the slot's arenas, reset, back to their lanes.
     fai_store_release(&memory->slots_alive, fai_load_relaxed(&memory->slots_alive) & ~(UINT32_C(1) << slot));
     if (FA_STATISTICS && fai_load_relaxed(&memory->labelled)) fai_memory_settle_frame(memory, slot);
+    if (FA_STATISTICS && FA_UNLIKELY(memory->behavior != NULL)) fai_behavior_add_frame(memory, number);
     if (FA_STATISTICS) note_frame(memory, number, bytes);
 }
 
-void fai_memory_want_classes(fai_memory *memory)
+void fai_memory_unwant(fai_memory *memory, uint32_t details)
 {
-    if (fai_load_relaxed(&memory->classes_wanted) != 0) return;
-    fai_store_relaxed(&memory->classes_wanted, 1u);
+    fai_store_relaxed(&memory->wanted, fai_load_relaxed(&memory->wanted) & ~details);
+}
+
+void fai_memory_want(fai_memory *memory, uint32_t details)
+{
+    uint32_t before = fai_load_relaxed(&memory->wanted);
+    if ((before & details) == details) return;
+    fai_store_relaxed(&memory->wanted, before | details);
     fai_lane_publish(fai_memory_lane(memory, 0));
     for (uint32_t i = 1; i < fai_memory_lanes_used(memory); i++) {
         fai_lane *lane = fai_memory_lane(memory, i);
@@ -591,4 +598,5 @@ FAI_FRAME_END void fai_memory_boundary(fai_memory *memory)
     // Magazines say nothing when they give or take; a checked system's objects pass through the quarantine.
     if (main_lane->changed || main_lane->pool_used || main_lane->exact) fai_lane_publish(main_lane);
     fai_memory_publish(memory);
+    if (FA_STATISTICS && FA_UNLIKELY(memory->behavior != NULL)) fai_behavior_look(memory);
 }

@@ -141,6 +141,11 @@ typedef struct fai_class_stats {
     uint64_t live, at_hand, slabs, refills;
 } fai_class_stats;
 
+/// What is published of a tag's pool objects while behaviour is watched.
+typedef struct fai_tag_pool {
+    uint64_t tag, made, live;
+} fai_tag_pool;
+
 /// Checkpoints that a rollback made stale: those taken after number `after`, up to number `upto`.
 typedef struct fai_stale {
     uint64_t after, upto;
@@ -236,13 +241,15 @@ typedef struct fai_lane {
     uint64_t publications_seen;         // main lane: at the last boundary
     fa_lane_snapshot frame_used;        // main lane: what snapshots say, as of the last frame that retired
     fai_mailbox mailbox;
-    fai_retired_list offered;                          // versions this lane hands over while it keeps running
-    fai_lane_stats published;                          // each field: relaxed, written by whoever services
-    FAI_ATOMIC(uint64_t) at_hand[FAI_NAMES_MAX];       // by tag: bytes in magazines; relaxed, likewise
-    fai_class_stats published_classes[FAI_STATISTICAL(FA_CLASS_COUNT)]; // likewise, while `classes_wanted`
-    FAI_ATOMIC(fai_event_ring *) ring;                 // made by the main lane, stays until the end
-    FAI_ATOMIC(uint64_t) events_dropped;               // written by the lane's thread
-    FAI_ATOMIC(uint64_t) stream_plan;                  // see evict.c
+    fai_retired_list offered;                    // versions this lane hands over while it keeps running
+    fai_lane_stats published;                    // each field: relaxed, written by whoever services
+    FAI_ATOMIC(uint64_t) at_hand[FAI_NAMES_MAX]; // by tag: bytes in magazines; relaxed, likewise
+    fai_class_stats published_classes[FAI_STATISTICAL(FA_CLASS_COUNT)]; // likewise, while it is wanted
+    FAI_ATOMIC(uint32_t) tags_published; // likewise: length of the next, whose entries go by purse
+    fai_tag_pool tag_pools[FAI_NAMES_MAX];
+    FAI_ATOMIC(fai_event_ring *) ring;   // made by the main lane, stays until the end
+    FAI_ATOMIC(uint64_t) events_dropped; // written by the lane's thread
+    FAI_ATOMIC(uint64_t) stream_plan;    // see evict.c
     fai_lane_budget budgets[FA_LANE_USES];
     FAI_ATOMIC(uint64_t)
     adopted; // bytes of spans that became this lane's less those that became another's, modulo 2^64
@@ -254,6 +261,7 @@ _Static_assert(offsetof(fai_lane, frames) == 2 * FAI_CACHE_LINE, "what a frame e
 enum { FAI_HOOKS_NONE, FAI_HOOKS_DECLARED, FAI_HOOKS_CALLED };
 
 struct fai_history;
+struct fai_behavior;
 
 /// Words of fa_stats that change with every frame; they come first in it. And the others.
 #define FAI_STATS_FIRST (offsetof(fa_stats, pool_live) / sizeof(uint64_t))
@@ -296,10 +304,11 @@ typedef struct fai_memory {
     FAI_OWN_LINE fai_retired_list gathered; // versions that wait for a grace period to begin
     fai_retired_list waiting;               // versions whose grace period runs
     uint64_t refused_seen;                  // blocks.refused at the last boundary
-    bool grace_runs; // a grace period was asked for, for what waits here, of streams and of shared arenas
-    bool observed;   // there is a history, a profiler's frame hook, or somebody wants events
-    bool stats_due;  // what no lane publishes has changed since it was merged
-    fa_stats merged; // being built; the scheduler fills in its part before a boundary
+    bool grace_runs;               // a grace period was asked for, for what waits here, of streams and of shared arenas
+    bool observed;                 // there is a history, a profiler's frame hook, or somebody wants events
+    bool stats_due;                // what no lane publishes has changed since it was merged
+    struct fai_behavior *behavior; // NULL: not watched
+    fa_stats merged;               // being built; the scheduler fills in its part before a boundary
     // shared: double buffers, see stats.c
     FAI_OWN_LINE FAI_ATOMIC(uint64_t) stats_rest[2][FAI_STATS_REST];
     FAI_OWN_LINE FAI_ATOMIC(uint64_t) stats_first[2][FAI_STATS_FIRST];
@@ -309,11 +318,11 @@ typedef struct fai_memory {
     slots_alive; // bit per frame slot that has not retired; the arenas of others belong to their lanes
     FAI_ATOMIC(uint32_t)
     lanes_used; // lanes from this number on were never claimed, and the boundary need not look at them
-    FAI_ATOMIC(uint32_t) labelled;       // 1: some lane has had a label
-    FAI_ATOMIC(uint32_t) drain_all;      // 1: memory was refused, boundaries take everything home
-    FAI_ATOMIC(uint32_t) hooks;          // FAI_HOOKS_…, written by the main lane
-    FAI_ATOMIC(uint32_t) frame_open;     // slot of the open frame, FAI_NO_SLOT if none
-    FAI_ATOMIC(uint32_t) classes_wanted; // 1: lanes publish their pool classes too
+    FAI_ATOMIC(uint32_t) labelled;   // 1: some lane has had a label
+    FAI_ATOMIC(uint32_t) drain_all;  // 1: memory was refused, boundaries take everything home
+    FAI_ATOMIC(uint32_t) hooks;      // FAI_HOOKS_…, written by the main lane
+    FAI_ATOMIC(uint32_t) frame_open; // slot of the open frame, FAI_NO_SLOT if none
+    FAI_ATOMIC(uint32_t) wanted;     // what lanes publish too: FAI_WANT_…
     FAI_ATOMIC(uint32_t)
     loose_counters; // 1: streams, shared arenas or rings of events: no lane publishes what they count
 } fai_memory;
@@ -374,7 +383,12 @@ void fai_ledger_add(fai_lane *lane, uint32_t label, fai_use use, uint64_t bytes,
 /// [owner] A phase of the lane's frame ended.
 void fai_ledger_add_phase(fai_lane *lane, uint32_t phase, uint64_t ns);
 /// [main] An allocation was still retained when its frame retired.
-void fai_ledger_add_retained(fai_memory *memory, uint32_t slot, uint32_t label, uint64_t bytes);
+void fai_ledger_add_retained(fai_memory *memory, uint32_t slot, const fa_promotion *item, bool replaced);
+
+/// [main] While behaviour is watched: a frame's ledgers were settled; a boundary is over, everything else included.
+void fai_behavior_add_frame(fai_memory *memory, uint64_t number);
+void fai_behavior_look(fai_memory *memory);
+
 /// [owner] Adds up what was allocated under the label since it became current or was last settled.
 void fai_lane_settle_label(fai_lane *lane);
 /// [owner] The lane enters or leaves its frame.
@@ -804,8 +818,10 @@ void fai_history_keep(fai_memory *memory);
 uint32_t fai_history_size(const fai_memory *memory);
 bool fai_history_get(const fai_memory *memory, uint32_t age, fa_snapshot *out);
 uint32_t fai_history_graph(const fai_memory *memory, fa_graph_point *points, uint32_t n);
-/// [main] Has every idle lane publish its counters, and from now on their pool classes.
-void fai_memory_want_classes(fai_memory *memory);
+/// [main] Has every idle lane publish its counters, and from now on these details, too. Until it is unwanted.
+enum { FAI_WANT_CLASSES = 1, FAI_WANT_TAG_POOLS = 2 };
+void fai_memory_want(fai_memory *memory, uint32_t details);
+void fai_memory_unwant(fai_memory *memory, uint32_t details);
 
 // Diagnostics -------------------------------------------------------------------------------------------------------
 

@@ -384,7 +384,7 @@ static void lose_all(fai_memory *memory, uint32_t slot, fa_frame_result *result)
             const fai_retained *item = &list->items[i];
             fa_promotion lost = {.size = item->size, .label = item->label, .status = FA_PROMOTION_MEMORY};
             add_up(memory, result, &lost);
-            fai_ledger_add_retained(memory, slot, item->label, item->size);
+            fai_ledger_add_retained(memory, slot, &lost, false);
         }
     }
 }
@@ -424,9 +424,10 @@ void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_f
             .destination = item->retain.to,
             .status = judge(memory, item, i, promoted_bytes(result) - promoted_bytes(&before), listed),
         };
+        bool replaces = out->cell != NULL && fa_cell_read(&fai_memory_lane(memory, 0)->hot, out->cell) != NULL;
         if (out->status == FA_PROMOTED) promote_one(memory, item, out, &result->moved);
         add_up(memory, result, out);
-        fai_ledger_add_retained(memory, slot, item->label, item->size);
+        fai_ledger_add_retained(memory, slot, out, replaces && out->status == FA_PROMOTED);
         note(memory, out);
     }
     if (FA_STATISTICS) {

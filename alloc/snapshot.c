@@ -146,7 +146,7 @@ static void fill_classes(const fai_memory *memory, fa_snapshot *out)
 
 void fai_snapshot_fill(fai_memory *memory, fa_snapshot *out)
 {
-    fai_memory_want_classes(memory);
+    fai_memory_want(memory, FAI_WANT_CLASSES);
     out->version = FA_SNAPSHOT_VERSION;
     out->lane_count = memory->lane_count;
     out->time_ns = fai_now_ns();
@@ -180,7 +180,7 @@ fa_status fai_history_open(fai_memory *memory, uint32_t count)
     history->stride = stride;
     memory->history = history;
     fai_memory_note_observers(memory);
-    fai_memory_want_classes(memory);
+    fai_memory_want(memory, FAI_WANT_CLASSES);
     return FA_OK;
 }
 

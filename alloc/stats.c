@@ -51,6 +51,19 @@ static void publish_class(fai_lane *lane, uint32_t size_class)
     fai_store_relaxed(&to->refills, now.refills);
 }
 
+static void publish_tag_pools(fai_lane *lane)
+{
+    for (uint32_t i = 1; i < lane->purse_count; i++) {
+        fai_lane_stats of_tag = {0};
+        (void)add_purse(fai_lane_purse(lane, lane->purses[i]), &of_tag);
+        fai_tag_pool *to = &lane->tag_pools[i - 1];
+        fai_store_relaxed(&to->tag, (uint64_t)lane->purses[i]);
+        fai_store_relaxed(&to->made, of_tag.pool_allocs);
+        fai_store_relaxed(&to->live, (uint64_t)of_tag.pool_live);
+    }
+    fai_store_relaxed(&lane->tags_published, lane->purse_count - 1);
+}
+
 void fai_lane_publish(fai_lane *lane)
 {
     fai_lane_stats now = lane->stats;
@@ -59,8 +72,10 @@ void fai_lane_publish(fai_lane *lane)
         uint32_t tag = lane->purses[i];
         fai_store_relaxed(&lane->at_hand[tag], add_purse(fai_lane_purse(lane, tag), &now));
     }
-    if (fai_load_relaxed(&lane->memory->classes_wanted) != 0)
+    uint32_t wanted = fai_load_relaxed(&lane->memory->wanted);
+    if ((wanted & FAI_WANT_CLASSES) != 0)
         for (uint32_t i = 0; i < FA_CLASS_COUNT; i++) publish_class(lane, i);
+    if ((wanted & FAI_WANT_TAG_POOLS) != 0) publish_tag_pools(lane);
     now.foreign_frees = fai_load_relaxed(&lane->mailbox.foreign_frees);
     lane->changed = false;
     const uint64_t *from = (const uint64_t *)(const void *)&now;

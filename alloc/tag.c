@@ -77,6 +77,9 @@ static void add_counts(fai_counts *to, const fai_counts *counts)
     }
     to->retained += counts->retained;
     to->retained_bytes += counts->retained_bytes;
+    to->promoted += counts->promoted;
+    to->promoted_bytes += counts->promoted_bytes;
+    to->replaced += counts->replaced;
     to->ns += counts->ns;
     to->entries += counts->entries;
 }
@@ -111,15 +114,19 @@ void fai_ledger_add_phase(fai_lane *lane, uint32_t phase, uint64_t ns)
     counts->entries++;
 }
 
-void fai_ledger_add_retained(fai_memory *memory, uint32_t slot, uint32_t label, uint64_t bytes)
+void fai_ledger_add_retained(fai_memory *memory, uint32_t slot, const fa_promotion *item, bool replaced)
 {
     fai_ledger *ledger = &fai_memory_lane(memory, 0)->ledgers[slot];
-    const uint32_t nodes[] = {[FAI_BY_TAG] = fai_label_tag(label), [FAI_BY_PHASE] = fai_label_phase(label)};
+    const uint32_t nodes[] = {[FAI_BY_TAG] = fai_label_tag(item->label), [FAI_BY_PHASE] = fai_label_phase(item->label)};
     for (fai_by by = FAI_BY_TAG; by <= FAI_BY_PHASE; by++) {
         if (nodes[by] == 0) continue;
         fai_counts *counts = counts_of(ledger, by, nodes[by]);
         counts->retained++;
-        counts->retained_bytes += bytes;
+        counts->retained_bytes += item->size;
+        counts->replaced += replaced;
+        if (item->status != FA_PROMOTED) continue;
+        counts->promoted++;
+        counts->promoted_bytes += item->size;
     }
 }
 

@@ -129,6 +129,47 @@ fa_status fa_phase_totals_read(const fa_system *fa, fa_phase_stats *out, uint32_
     return nothing(count, sizeof *count);
 }
 
+// Behaviour -------------------------------------------------------------------------------------------------------------
+
+fa_behavior_limits fa_behavior_default(void)
+{
+    return (fa_behavior_limits){0};
+}
+
+fa_behavior_limits fa_behavior_strict(void)
+{
+    return (fa_behavior_limits){0};
+}
+
+fa_behavior_limits fa_behavior_relaxed(void)
+{
+    return (fa_behavior_limits){0};
+}
+
+fa_status fa_behavior_watch(fa_system *fa, const fa_behavior_limits *limits)
+{
+    (void)fa, (void)limits;
+    return FA_ERROR_UNSUPPORTED;
+}
+
+fa_status fa_behavior_reset(fa_system *fa)
+{
+    (void)fa;
+    return FA_ERROR_UNSUPPORTED;
+}
+
+fa_status fa_behavior_unwatch(fa_system *fa)
+{
+    (void)fa;
+    return FA_ERROR_UNSUPPORTED;
+}
+
+fa_status fa_behavior_read(fa_system *fa, fa_tag tag, fa_behavior *out)
+{
+    (void)fa, (void)tag;
+    return nothing(out, sizeof *out);
+}
+
 // Statistics and snapshots ----------------------------------------------------------------------------------------------
 
 fa_status fa_stats_read(const fa_system *fa, fa_stats *out)

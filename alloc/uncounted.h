@@ -44,9 +44,9 @@ static inline void fai_ledger_add(fai_lane *lane, uint32_t label, fai_use use, u
 {
     (void)lane, (void)label, (void)use, (void)bytes, (void)allocs;
 }
-static inline void fai_ledger_add_retained(fai_memory *memory, uint32_t slot, uint32_t label, uint64_t bytes)
+static inline void fai_ledger_add_retained(fai_memory *memory, uint32_t slot, const fa_promotion *item, bool replaced)
 {
-    (void)memory, (void)slot, (void)label, (void)bytes;
+    (void)memory, (void)slot, (void)item, (void)replaced;
 }
 static inline void fai_lane_settle_label(fai_lane *lane)
 {
@@ -72,6 +72,14 @@ static inline void fai_lane_unwind_label(fai_lane *lane, uint64_t before)
 static inline void fai_memory_settle_frame(fai_memory *memory, uint32_t slot)
 {
     (void)memory, (void)slot;
+}
+static inline void fai_behavior_add_frame(fai_memory *memory, uint64_t number)
+{
+    (void)memory, (void)number;
+}
+static inline void fai_behavior_look(fai_memory *memory)
+{
+    (void)memory;
 }
 static inline void fai_lane_publish(fai_lane *lane)
 {

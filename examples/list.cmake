@@ -1,6 +1,7 @@
 # The examples that are one file each, public headers only: built with the tree, and by tests/outside.cmake against the installed package.
 set(fa_examples
     allocator_table
+    behavior
     budgets
     collections
     diagnostics

@@ -20,7 +20,7 @@ typedef enum fa_severity {
 } fa_severity;
 
 /// All codes of the library: severity, what happened, what it means. FA0xx frames, FA1xx tick hooks, FA2xx threads and frees, FA3xx budgets,
-/// FA4xx handles and streams, FA9xx the library itself. Texts of a single diagnostic say more.
+/// FA4xx handles and streams, FA5xx behaviour (behavior.h), FA9xx the library itself. Texts of a single diagnostic say more.
 #define FA_CODE_LIST(X)                                                                                                \
     X(FA001, FA_SEVERITY_ERROR, "used outside a frame",                                                                \
       "frame memory and jobs exist between the begin and the end of a frame only")                                     \
@@ -50,6 +50,15 @@ typedef enum fa_severity {
     X(FA401, FA_SEVERITY_ERROR, "invalid handle", "the handle was freed, belongs to another system or never was one")  \
     X(FA402, FA_SEVERITY_WARNING, "stream budget exhausted",                                                           \
       "a reservation was refused: it does not fit, and what could be evicted would not make enough room")              \
+    X(FA501, FA_SEVERITY_WARNING, "frame memory outlives its frame",                                                   \
+      "frames are held, or overlap, for longer than the limit, and their memory with them")                            \
+    X(FA502, FA_SEVERITY_WARNING, "frame memory is promoted too often",                                                \
+      "much of what a tag allocates for the frame outlives it, at the cost of a copy")                                 \
+    X(FA510, FA_SEVERITY_WARNING, "pool objects die in their frame",                                                   \
+      "most of a tag's pool objects are freed before the frame that made them ends")                                   \
+    X(FA520, FA_SEVERITY_WARNING, "promotions replace each other",                                                     \
+      "a tag promotes frame after frame what replaces an earlier version in its cell")                                 \
+    X(FA530, FA_SEVERITY_WARNING, "heap objects in every frame", "a tag allocates from the heap again and again")      \
     X(FA901, FA_SEVERITY_ERROR, "internal error",                                                                      \
       "the library's own data is not as it must be: overwritten by the program, or a bug of the library")              \
     X(FA903, FA_SEVERITY_ERROR, "impossible alignment or destination",                                                 \

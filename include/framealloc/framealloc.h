@@ -5,6 +5,7 @@
 
 #include <framealloc/allocator.h>
 #include <framealloc/base.h>
+#include <framealloc/behavior.h>
 #include <framealloc/debug.h>
 #include <framealloc/diagnostics.h>
 #include <framealloc/events.h>

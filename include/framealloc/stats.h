@@ -66,7 +66,7 @@ typedef struct fa_stats {
     uint64_t job_memory_refused; // allocations, as group_refused
     // system memory
     uint64_t memory_bytes; // taken from the system now, blocks in use or kept; what describes them (1 %) and
-                           // the lanes themselves (32 KiB each, and their deques) come on top
+                           // the lanes themselves (40 KiB each, and their deques) come on top
     uint64_t memory_peak;
     uint64_t memory_free;    // of it, kept in reserve
     uint64_t memory_refused; // requests that the limit or the system refused
