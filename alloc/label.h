@@ -74,10 +74,12 @@ typedef struct fai_account {
     FAI_ATOMIC(uint64_t) bytes[FAI_USE_COUNT], allocs[FAI_USE_COUNT]; // of the last frame that retired
     FAI_ATOMIC(uint64_t) retained, retained_bytes;                    // likewise
     FAI_ATOMIC(uint64_t) total_bytes, total_allocs;                   // in frames since creation, all kinds
+    uint32_t shown;                                                   // kinds of use whose figures above are not 0
 } fai_account;
 
 /// What a lane allocated under a tag or phase in one frame.
 typedef struct fai_counts {
+    uint64_t uses; // a bit for each kind that has anything
     uint64_t bytes[FAI_USE_COUNT];
     uint64_t allocs[FAI_USE_COUNT];    // of frame memory: only where each takes the slow path
     uint64_t retained, retained_bytes; // allocations of frame memory that were listed when the frame retired
@@ -101,7 +103,7 @@ typedef struct fai_labels {
     fai_account accounts[FAI_NAMES_MAX]; // by tag
     // owner: the main lane
     fai_ledger last;  // all lanes' ledgers of the last frame that retired
-    fai_ledger total; // of all frames
+    fai_ledger total; // of all frames, by phase alone
 } fai_labels;
 
 static inline uint32_t fai_label_make(uint32_t tag, uint32_t phase)

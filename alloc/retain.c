@@ -252,20 +252,24 @@ const char *fa_promotion_text(fa_promotion_status status)
 
 // Summaries -------------------------------------------------------------------------------------------------------------
 
-/// Adds what an item became to its tag and phase, or takes that back.
+static void count_for(fa_retention *of, const fa_promotion *item, int32_t sign)
+{
+    bool promoted = item->status == FA_PROMOTED, dropped = item->status == FA_PROMOTION_DROPPED;
+    uint64_t bytes = (uint64_t)(int64_t)sign * item->size;
+    *(promoted ? &of->promoted : dropped ? &of->discarded : &of->failed) += (uint32_t)sign;
+    *(promoted ? &of->promoted_bytes : dropped ? &of->discarded_bytes : &of->failed_bytes) += bytes;
+}
+
+/// Adds what an item became to its tag and phase, or takes that back. What had none is the rest of all.
 static void count_retention(fai_memory *memory, const fa_promotion *item, int32_t sign)
 {
-    if (!FA_STATISTICS) return;
+    if (!FA_STATISTICS || item->label == 0) return;
     const uint32_t nodes[] = {[FAI_BY_TAG] = fai_label_tag(item->label), [FAI_BY_PHASE] = fai_label_phase(item->label)};
     fai_retentions *all = memory->retentions;
     for (fai_by by = FAI_BY_TAG; by <= FAI_BY_PHASE; by++) {
+        if (nodes[by] == 0) continue;
         all->touched[by][nodes[by] / 64] |= UINT64_C(1) << nodes[by] % 64;
-        fa_retention *of = &all->of[by][nodes[by]];
-        bool promoted = item->status == FA_PROMOTED, dropped = item->status == FA_PROMOTION_DROPPED;
-        *(promoted ? &of->promoted : dropped ? &of->discarded : &of->failed) += (uint32_t)sign;
-        *(promoted  ? &of->promoted_bytes
-          : dropped ? &of->discarded_bytes
-                    : &of->failed_bytes) += (uint64_t)(int64_t)sign * item->size;
+        count_for(&all->of[by][nodes[by]], item, sign);
     }
 }
 
@@ -287,31 +291,63 @@ void fai_memory_count_retentions(fai_memory *memory)
     count_frame(memory, FAI_BY_PHASE);
 }
 
-static uint32_t list_by(fai_memory *memory, fai_by by, const fai_name *names)
+static uint64_t promoted_bytes(const fa_frame_result *result)
+{
+    return result->pool_bytes + result->heap_bytes + result->scratch_bytes;
+}
+
+static fa_retention all_of(const fa_frame_result *result)
+{
+    return (fa_retention){.path = "",
+                          .promoted = result->by_status[FA_PROMOTED],
+                          .promoted_bytes = promoted_bytes(result),
+                          .discarded = result->discarded,
+                          .discarded_bytes = result->discarded_bytes,
+                          .failed = result->failed,
+                          .failed_bytes = result->failed_bytes};
+}
+
+static void take_off(fa_retention *rest, const fa_retention *row)
+{
+    rest->promoted -= row->promoted;
+    rest->promoted_bytes -= row->promoted_bytes;
+    rest->discarded -= row->discarded;
+    rest->discarded_bytes -= row->discarded_bytes;
+    rest->failed -= row->failed;
+    rest->failed_bytes -= row->failed_bytes;
+}
+
+/// Lists those that had any part in the result, first what had no name; *count is how many.
+static const fa_retention *list_by(fai_memory *memory, fai_by by, const fai_name *names, const fa_frame_result *result,
+                                   uint32_t *count)
 {
     fai_retentions *all = memory->retentions;
-    uint32_t count = 0;
+    fa_retention rest = all_of(result), *rows = all->listed[by] + 1;
+    *count = 0;
     for (uint32_t word = 0; word < FAI_NAME_WORDS; word++)
         for (uint64_t touched = all->touched[by][word]; touched != 0; touched &= touched - 1) {
             uint32_t node = word * 64 + (uint32_t)__builtin_ctzll(touched);
-            all->listed[by][count] = all->of[by][node];
-            all->listed[by][count++].path = names[node].path;
+            FA_ASSERT(node != 0);
+            rows[*count] = all->of[by][node];
+            rows[*count].path = names[node].path;
+            take_off(&rest, &rows[(*count)++]);
         }
-    return count;
+    if (rest.promoted + rest.discarded + rest.failed == 0) return rows;
+    ++*count;
+    rows[-1] = rest;
+    return rows - 1;
 }
 
 void fai_memory_list_retentions(fai_memory *memory, fa_frame_result *result)
 {
     if (!FA_STATISTICS) return;
-    result->tag_count = list_by(memory, FAI_BY_TAG, memory->labels->tags.nodes);
-    result->phase_count = list_by(memory, FAI_BY_PHASE, memory->labels->phases.nodes);
-    result->tags = memory->retentions->listed[FAI_BY_TAG];
-    result->phases = memory->retentions->listed[FAI_BY_PHASE];
+    result->tags = list_by(memory, FAI_BY_TAG, memory->labels->tags.nodes, result, &result->tag_count);
+    result->phases = list_by(memory, FAI_BY_PHASE, memory->labels->phases.nodes, result, &result->phase_count);
 }
 
 void fai_memory_clear_retentions(fai_memory *memory)
 {
-    if (!FA_STATISTICS) return;
+    if (!FA_STATISTICS || !fai_load_relaxed(&memory->labelled)) return;
     fai_retentions *all = memory->retentions;
     for (fai_by by = FAI_BY_TAG; by <= FAI_BY_PHASE; by++)
         for (uint32_t word = 0; word < FAI_NAME_WORDS; word++) {
@@ -384,14 +420,9 @@ static void lose_all(fai_memory *memory, uint32_t slot, fa_frame_result *result)
             const fai_retained *item = &list->items[i];
             fa_promotion lost = {.size = item->size, .label = item->label, .status = FA_PROMOTION_MEMORY};
             add_up(memory, result, &lost);
-            fai_ledger_add_retained(memory, slot, &lost, false);
+            if (lost.label != 0) fai_ledger_add_retained(memory, slot, &lost, false);
         }
     }
-}
-
-static uint64_t promoted_bytes(const fa_frame_result *result)
-{
-    return result->pool_bytes + result->heap_bytes + result->scratch_bytes;
 }
 
 void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_frame_result *result, bool listed)
@@ -424,10 +455,11 @@ void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_f
             .destination = item->retain.to,
             .status = judge(memory, item, i, promoted_bytes(result) - promoted_bytes(&before), listed),
         };
-        bool replaces = out->cell != NULL && fa_cell_read(&fai_memory_lane(memory, 0)->hot, out->cell) != NULL;
+        bool replaces = out->label != 0 && out->cell != NULL &&
+                        fa_cell_read(&fai_memory_lane(memory, 0)->hot, out->cell) != NULL;
         if (out->status == FA_PROMOTED) promote_one(memory, item, out, &result->moved);
         add_up(memory, result, out);
-        fai_ledger_add_retained(memory, slot, out, replaces && out->status == FA_PROMOTED);
+        if (out->label != 0) fai_ledger_add_retained(memory, slot, out, replaces && out->status == FA_PROMOTED);
         note(memory, out);
     }
     if (FA_STATISTICS) {

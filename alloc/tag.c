@@ -71,17 +71,20 @@ void fai_label_refund(fai_lane *lane, uint32_t label, fai_use use, uint64_t byte
 
 static void add_counts(fai_counts *to, const fai_counts *counts)
 {
-    for (uint32_t use = 0; use < FAI_USE_COUNT; use++) {
+    to->uses |= counts->uses;
+    for (uint64_t uses = counts->uses; uses != 0; uses &= uses - 1) {
+        uint32_t use = (uint32_t)__builtin_ctzll(uses);
         to->bytes[use] += counts->bytes[use];
         to->allocs[use] += counts->allocs[use];
     }
+    to->ns += counts->ns;
+    to->entries += counts->entries;
+    if (FA_LIKELY(counts->retained == 0)) return;
     to->retained += counts->retained;
     to->retained_bytes += counts->retained_bytes;
     to->promoted += counts->promoted;
     to->promoted_bytes += counts->promoted_bytes;
     to->replaced += counts->replaced;
-    to->ns += counts->ns;
-    to->entries += counts->entries;
 }
 
 static fai_counts *counts_of(fai_ledger *ledger, fai_by by, uint32_t node)
@@ -94,6 +97,7 @@ static void enter(fai_ledger *ledger, fai_by by, uint32_t node, fai_use use, uin
 {
     if (node == 0) return;
     fai_counts *counts = counts_of(ledger, by, node);
+    counts->uses |= UINT64_C(1) << use;
     counts->bytes[use] += bytes;
     counts->allocs[use] += allocs;
 }
@@ -337,14 +341,16 @@ static void clear_counts(fai_ledger *ledger, fai_by by)
 static void show_tag(fai_labels *labels, uint32_t tag)
 {
     fai_account *account = &labels->accounts[tag];
-    const fai_counts *last = &labels->last.counts[FAI_BY_TAG][tag], *total = &labels->total.counts[FAI_BY_TAG][tag];
-    uint64_t bytes = 0, allocs = 0; // of the latter all but frame memory, which is not always counted
-    for (uint32_t use = 0; use < FAI_USE_COUNT; use++) {
+    const fai_counts *last = &labels->last.counts[FAI_BY_TAG][tag];
+    uint64_t bytes = fai_load_relaxed(&account->total_bytes), allocs = fai_load_relaxed(&account->total_allocs);
+    for (uint64_t uses = last->uses | account->shown; uses != 0; uses &= uses - 1) {
+        uint32_t use = (uint32_t)__builtin_ctzll(uses);
         fai_store_relaxed(&account->bytes[use], last->bytes[use]);
         fai_store_relaxed(&account->allocs[use], last->allocs[use]);
-        bytes += total->bytes[use];
-        if (use != FAI_USE_FRAME) allocs += total->allocs[use];
+        bytes += last->bytes[use];
+        if (use != FAI_USE_FRAME) allocs += last->allocs[use]; // those of frame memory are not always counted
     }
+    account->shown = (uint32_t)last->uses;
     fai_store_relaxed(&account->retained, last->retained);
     fai_store_relaxed(&account->retained_bytes, last->retained_bytes);
     fai_store_relaxed(&account->total_bytes, bytes);
@@ -360,7 +366,7 @@ static void settle_by(fai_memory *memory, uint32_t slot, fai_by by)
         sum_counts(&labels->last, ledger, by);
         clear_counts(ledger, by);
     }
-    sum_counts(&labels->total, &labels->last, by);
+    if (by == FAI_BY_PHASE) sum_counts(&labels->total, &labels->last, by);
 }
 
 void fai_memory_settle_frame(fai_memory *memory, uint32_t slot)
