@@ -102,6 +102,8 @@ struct {
     mc_run *run;
     bool running; // the threads, and not before() or after()
     bool tracing;
+    unsigned acting;            // whom before() plays
+    unsigned slowness[THREADS]; // how often a thread stands back at each operation, in a search at random
     double deadline;
     clocks known[THREADS], acquired[THREADS], released[THREADS]; // by the threads; by fences
     clocks boxes[mc::BOXES * THREADS];
@@ -313,10 +315,11 @@ void settle()
     plainly_count = 0;
 }
 
-/// To be called where other threads may come between.
+/// To be called where other threads may come between. Threads that are equally fast seldom find another at a standstill for long.
 void let_others()
 {
     settle();
+    for (unsigned i = now.slowness[self()]; i > 0; i--) rl::ctx().sched();
     rl::ctx().sched();
     use_locals_of(self());
 }
@@ -416,6 +419,7 @@ template <unsigned threads> struct suite : rl::test_suite<suite<threads>, thread
     void before()
     {
         now.running = false;
+        now.acting = 0;
         cells.clear();
         shadows.clear();
         plainly_count = 0;
@@ -431,14 +435,21 @@ template <unsigned threads> struct suite : rl::test_suite<suite<threads>, thread
         now.init_cell = init_cell;
         now.run->done++;
         now.tracing = now.run->done == now.run->trace;
-        bool over = now.run->done > now.run->executions && now.run->bound > 0;
+        bool over = now.run->done > now.run->executions && now.run->bound > 0; // Relacy does not count there
         if (!over && now.deadline > 0 && now.run->done % 64 == 0) over = seconds_now() > now.deadline;
         if (over) {
             now.run->done--;
             rl::ctx().rl_until("enough", nowhere);
         }
         mc::reset_system(now.model);
+        for (unsigned &slowness : now.slowness) slowness = choose_slowness();
         now.model->before();
+    }
+
+    static unsigned choose_slowness()
+    {
+        static const unsigned often[] = {0, 0, 0, 1, 3, 10, 30};
+        return rl::ctx().is_random_sched() ? often[rl::ctx().rand(7, rl::sched_type_user)] : 0;
     }
 
     void thread(unsigned index)
@@ -452,6 +463,7 @@ template <unsigned threads> struct suite : rl::test_suite<suite<threads>, thread
     void after()
     {
         now.running = false;
+        now.acting = 0;
         if (now.model->after != nullptr) now.model->after();
         for (unsigned i = 0; i < cells.count; i++)
             if (cells.used[i]->data != nullptr) rl::ctx().atomic_dtor(cells.used[i]->data);
@@ -737,14 +749,32 @@ void mc_had_read(const void *p, size_t size)
     }
 }
 
+void mc_had_written(const void *p, size_t size)
+{
+    unsigned me = self();
+    for (uintptr_t at = (uintptr_t)p; at < (uintptr_t)p + size; at += 4)
+        shadows.find(at, true)->written.at[me] = now.known[me].at[me] - 1;
+}
+
 unsigned mc_choose(unsigned n)
 {
     return n > 1 ? rl::ctx().rand(n, rl::sched_type_user) : 0;
 }
 
+void mc_dawdle(unsigned n)
+{
+    for (unsigned i = mc_choose(n); i > 0; i--) let_others();
+}
+
 unsigned mc_self(void)
 {
-    return self();
+    return now.running ? self() : now.acting;
+}
+
+void mc_act_as(unsigned thread)
+{
+    now.acting = thread;
+    use_locals_of(thread);
 }
 
 // Running them ------------------------------------------------------------------------------------------------------------------------
@@ -814,8 +844,8 @@ void mc_check(const mc_model *model, mc_run *run)
     params.search_type = run->bound > 0 ? rl::sched_bound : rl::sched_random;
     params.context_bound = run->bound;
     params.iteration_count = run->first + run->executions - 1;
-    params.execution_depth_limit = 100000;
-    params.output_history = true; // only says that there shall be no second run
+    params.execution_depth_limit = 1000000; // with slow threads
+    params.output_history = true;           // only says that there shall be no second run
     if (run->bound == 0) params.initial_state = first.str();
     now.model = model;
     now.run = run;

@@ -54,6 +54,7 @@ void *mc_memset(void *to, int byte, size_t size);
 typedef struct mc_model {
     const char *name, *claim;
     unsigned threads;
+    bool large;           // too much for a search of all executions
     void (*setup)(void);  // once, may be NULL
     void (*before)(void); // each execution: alone
     void (*thread)(unsigned self);
@@ -68,9 +69,16 @@ __attribute__((noreturn)) void mc_fail(const char *what, const char *file, int l
 /// those reads. (Relacy performs a load where it stands, so a write that is too early shows in no value.)
 void mc_had_read(const void *p, size_t size);
 
+/// What this thread wrote there unseen (FAI_UNSEEN_BY_TSAN) before its last atomic write.
+void mc_had_written(const void *p, size_t size);
+
 /// A choice among n; the search tries them all.
 unsigned mc_choose(unsigned n);
+/// Lets others go on for up to n operations: two threads whose contested parts lie at different depths would else seldom meet.
+void mc_dawdle(unsigned n);
 unsigned mc_self(void);
+/// [before] Plays this thread from here on; 0 at first.
+void mc_act_as(unsigned thread);
 
 /// [setup] Memory that every execution finds as setup left it, and threads that the library starts: what is asked for from here on, until
 /// mc_world_close().

@@ -40,6 +40,15 @@ fa_system *little_system(const mc_model *model, uint32_t workers, void (*adjust)
     return fa;
 }
 
+fa_worker *little_attach(fa_system *fa)
+{
+    fa_worker *w;
+    mc_act_as(1);
+    MC_ASSERT(fa_attach(fa, &w) == FA_OK);
+    mc_act_as(0);
+    return w;
+}
+
 void little_reclaimer(void)
 {
     mc_run_library_thread(0);

@@ -11,6 +11,9 @@
 /// [setup] A system as small as can be; `adjust` may be NULL.
 fa_system *little_system(const mc_model *model, uint32_t workers, void (*adjust)(fa_config *config));
 
+/// [before] Attaches thread 1, which runs by itself from there on.
+fa_worker *little_attach(fa_system *fa);
+
 /// What thread n > 0 does: worker n.
 void little_worker(unsigned n);
 void little_reclaimer(void);

@@ -317,7 +317,7 @@ bool fai_thread_at_exit(void (*)(void))
 const void *fai_thread_self(void)
 {
     static char names[THREADS];
-    return &names[mc::running() ? mc_self() : 0];
+    return &names[mc_self()];
 }
 
 bool fai_thread_is_reader(void)
@@ -348,29 +348,26 @@ static void pass(unsigned me)
 
 void urcu_qsbr_register_thread(void)
 {
-    if (mc::running()) now.reader[mc_self()].online = true;
+    now.reader[mc_self()].online = true;
 }
 
 void urcu_qsbr_unregister_thread(void)
 {
-    if (!mc::running()) return;
     now.reader[mc_self()].online = false;
-    pass(mc_self());
+    if (mc::running()) pass(mc_self());
 }
 
 void urcu_qsbr_thread_online(void)
 {
-    if (!mc::running()) return;
     now.reader[mc_self()].online = true;
-    mc::fence();
+    if (mc::running()) mc::fence();
 }
 
 void urcu_qsbr_thread_offline(void)
 {
-    if (!mc::running()) return;
-    mc::fence();
+    if (mc::running()) mc::fence();
     now.reader[mc_self()].online = false;
-    pass(mc_self());
+    if (mc::running()) pass(mc_self());
 }
 
 void urcu_qsbr_quiescent_state(void)

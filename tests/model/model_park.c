@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+//
+// Sleeping and waking, alone: a job that is published while its only worker goes to sleep; a last completion while the waiter does; a grace period
+// that is asked for while the reclaimer does. Whoever needs the other sleeps as well, so that a wake-up that is lost leaves all asleep.
+#include "tests/model/little_system.h"
+
+#include "jobs/system.h"
+#include "jobs/wake.h"
+
+#include <string.h>
+
+extern const mc_model model_park, model_complete, model_grace;
+
+static fa_system *fa, *systems[3];
+static struct {
+    fai_parker done;
+    uint64_t payload;
+} world;
+
+static void begin(fa_system *system)
+{
+    fa = system;
+    memset(&world, 0, sizeof world);
+    MC_ASSERT(fa_frame_begin(fa) == FA_OK);
+}
+
+// A job for a worker that goes to sleep ---------------------------------------------------------------------------------------
+
+static void setup_park(void)
+{
+    systems[0] = little_system(&model_park, 1, NULL);
+}
+
+static void before_park(void)
+{
+    begin(systems[0]);
+}
+
+static void tell(fa_worker *w, void *arg)
+{
+    (void)w, (void)arg;
+    world.payload++;
+    (void)fai_wake_any(&world.done);
+}
+
+static void thread_park(unsigned self)
+{
+    if (self != 0) {
+        little_worker(1);
+        return;
+    }
+    mc_dawdle(20);
+    for (uint64_t turn = 1; turn <= 2; turn++) {
+        MC_ASSERT(fa_submit(fa_self(fa), tell, NULL) == FA_OK);
+        fai_publish_all(fai_worker_of(fa_self(fa)));
+        fai_park_owner(&world.done);
+        MC_ASSERT(world.payload == turn);
+    }
+    little_stop(fa, false);
+}
+
+const mc_model model_park = {
+    .name = "park",
+    .claim = "a job that is published is found, also by a worker that goes to sleep",
+    .threads = 2,
+    .large = true,
+    .setup = setup_park,
+    .before = before_park,
+    .thread = thread_park,
+};
+
+// The last job of a counter that somebody waits for ---------------------------------------------------------------------------
+
+static void setup_complete(void)
+{
+    systems[1] = little_system(&model_complete, 1, NULL);
+}
+
+static void before_complete(void)
+{
+    begin(systems[1]);
+}
+
+static void count(fa_worker *w, void *arg)
+{
+    (void)w, (void)arg;
+    world.payload++;
+}
+
+static void thread_complete(unsigned self)
+{
+    if (self != 0) {
+        little_worker(1);
+        return;
+    }
+    for (uint64_t turn = 1; turn <= 2; turn++) {
+        fa_counter counter = FA_COUNTER_INIT;
+        MC_ASSERT(fa_submit_counted(fa_self(fa), &counter, count, NULL) == FA_OK);
+        fai_publish_all(fai_worker_of(fa_self(fa)));
+        mc_dawdle(60); // the worker takes it
+        MC_ASSERT(fa_wait(fa_self(fa), &counter) == FA_OK);
+        MC_ASSERT(world.payload == turn);
+    }
+    little_stop(fa, false);
+}
+
+const mc_model model_complete = {
+    .name = "complete",
+    .claim = "the last completion and a waiter that goes to sleep do not miss each other",
+    .threads = 2,
+    .large = true,
+    .setup = setup_complete,
+    .before = before_complete,
+    .thread = thread_complete,
+};
+
+// A grace period -----------------------------------------------------------------------------------------------------------------
+
+static void setup_grace(void)
+{
+    systems[2] = little_system(&model_grace, 0, NULL);
+}
+
+static void before_grace(void)
+{
+    fa = systems[2];
+}
+
+static void thread_grace(unsigned self)
+{
+    if (self != 0) {
+        little_reclaimer();
+        return;
+    }
+    fai_grace *grace = &fa->memory.grace;
+    mc_dawdle(20);
+    fai_grace_start_owner(grace);
+    for (int i = 0; !fai_grace_is_done_any(grace); i++) {
+        MC_ASSERT(i < 5000);
+        fai_pause();
+    }
+    little_stop(fa, true);
+}
+
+const mc_model model_grace = {
+    .name = "grace",
+    .claim = "a grace period that is asked for begins, also when the reclaimer goes to sleep",
+    .threads = 2,
+    .large = true,
+    .setup = setup_grace,
+    .before = before_grace,
+    .thread = thread_grace,
+};
