@@ -17,7 +17,7 @@ static void bring_home(fai_lane *lane)
     if (!fai_mailbox_is_empty(&lane->mailbox)) fai_mailbox_drain(lane);
 }
 
-fai_job_memory *fai_job_memory_make(fai_lane *lane, fai_job_memory *parent)
+fai_job_memory *fai_job_memory_make(fai_lane *lane)
 {
     bring_home(lane);
     fai_job_memory *memory = fai_arena_take(lane, sizeof *memory, _Alignof(fai_job_memory));
@@ -29,7 +29,6 @@ fai_job_memory *fai_job_memory_make(fai_lane *lane, fai_job_memory *parent)
     memset(memory, 0, sizeof *memory);
     memory->arena.use = FAI_USE_JOB;
     memory->arena.id = (uint64_t)(lane->hot.index + 1) << LANE_SHIFT | ++lane->job_memories;
-    memory->parent = parent;
     memory->users = 1;
     if (FA_STATISTICS) fai_lane_arena_stats(lane)->job_memories++;
     return memory;

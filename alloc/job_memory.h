@@ -18,14 +18,14 @@
 
 typedef struct fai_job_memory {
     fai_shared_arena arena; // first: released as one
-    // immutable
+    // immutable once it is a job's
     struct fai_job_memory *parent; // of which this is a user; NULL: none
     // shared
     FAI_ATOMIC(uint64_t) users;
 } fai_job_memory;
 
-/// [own] A new memory with one user, the caller, that takes over the caller's use of `parent` (may be NULL). NULL: refused, nothing changed.
-fai_job_memory *fai_job_memory_make(struct fai_lane *lane, fai_job_memory *parent);
+/// [own] A new memory with one user, the caller, and no parent yet. NULL: refused, nothing changed. A sink may have made another meanwhile.
+fai_job_memory *fai_job_memory_make(struct fai_lane *lane);
 
 /// [any] One user more; the caller is one.
 static inline void fai_job_memory_keep(fai_job_memory *memory)

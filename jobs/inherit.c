@@ -79,8 +79,13 @@ static fai_job_memory *own_memory(fai_worker *w)
 {
     fai_job_mark *mark = &w->context->mark;
     if ((mark->own & FAI_MARK_OWN_MEMORY) == 0) {
-        fai_job_memory *memory = fai_job_memory_make(&w->lane, fai_worker_memory(w));
+        fai_job_memory *memory = fai_job_memory_make(&w->lane);
         if (memory == NULL) return NULL;
+        if ((mark->own & FAI_MARK_OWN_MEMORY) != 0) { // a sink that heard of a free was here
+            fai_job_memory_drop(&w->lane, memory);
+            return mark->memory;
+        }
+        memory->parent = fai_worker_memory(w); // and takes over this job's use of it
         fai_lane_use_memory(&w->lane, mark, memory, true);
     }
     return mark->memory;

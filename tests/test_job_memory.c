@@ -695,6 +695,95 @@ static void traces_show_the_function_of_heirs(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+// Sinks --------------------------------------------------------------------------------------------------------------------
+
+typedef struct early {
+    fa_system *fa;
+    shared *s;
+    void *object;
+    uint32_t lane; // that is about to allocate, UINT32_MAX: none
+    atomic_uint heard;
+    uint64_t *numbers;
+} early;
+
+static void allocate_when_told(const fa_diagnostic *diagnostic, void *context)
+{
+    early *e = context;
+    fa_worker *w = fa_self(e->fa);
+    EXPECT(strcmp(diagnostic->code, "FA201") == 0);
+    if (w == NULL || w->index != e->lane) return;
+    e->numbers = fa_job_array(w, uint64_t, 100);
+    EXPECT(e->numbers != NULL);
+    fill(e->numbers, 100 * sizeof(uint64_t), 3);
+    atomic_fetch_add(&e->heard, 1u);
+}
+
+static void *free_twice(void *arg)
+{
+    const early *e = arg;
+    fa_worker *w;
+    EXPECT(fa_attach(e->fa, &w) == FA_OK);
+    fa_heap_free(w, e->object);
+    fa_heap_free(w, e->object);
+    EXPECT(fa_detach(w) == FA_OK);
+    return NULL;
+}
+
+static void allocate_after_a_sink(fa_worker *w, void *arg)
+{
+    early *e = arg;
+    fa_job_memory_info info;
+    e->object = fa_heap_alloc(w, 100, 16);
+    pthread_t thread;
+    EXPECT(pthread_create(&thread, NULL, free_twice, e) == 0);
+    EXPECT(pthread_join(thread, NULL) == 0);
+    e->lane = w->index;
+    void *p = fa_job_alloc(w, 1000, 16); // brings home, and hears of it
+    e->lane = UINT32_MAX;
+    EXPECT(p != NULL && e->heard == 1);
+    EXPECT(fa_job_memory_read(w, fa_job_memory_current(w), &info) == FA_OK && info.objects == 2);
+    EXPECT(is_filled(e->numbers, 100 * sizeof(uint64_t), 3));
+    EXPECT(fa_job_memory_alloc(w, e->s->memory, 100, 16) != NULL); // that of the job which this comes from
+}
+
+static void start_early(fa_worker *w, void *arg)
+{
+    early *e = arg;
+    uint64_t *numbers = fa_job_array(w, uint64_t, 100);
+    fill(numbers, 100 * sizeof(uint64_t), 7);
+    e->s->memory = fa_job_memory_current(w);
+    fa_counter counter = FA_COUNTER_INIT;
+    EXPECT(fa_submit_counted(w, &counter, allocate_after_a_sink, e) == FA_OK);
+    EXPECT(fa_wait(w, &counter) == FA_OK);
+    EXPECT(is_filled(numbers, 100 * sizeof(uint64_t), 7));
+    fa_job_memory_info info;
+    EXPECT(fa_job_memory_read(w, e->s->memory, &info) == FA_OK && info.objects == 2);
+}
+
+static void a_sink_may_be_first(const test_case *at)
+{
+    sink to;
+    fa_config config = case_config(at, &to);
+    shared s = {.go = 0};
+    early e = {.s = &s, .lane = UINT32_MAX};
+    config.report = allocate_when_told;
+    config.report_context = &e;
+    fa_system *fa = e.fa = s.fa = create(&config);
+    s.tag = tag_of(fa, "tree");
+    for (int round = 0; round < 3; round++) {
+        e.heard = 0;
+        begin(fa);
+        {
+            FA_TAG_AT(fa_self(fa), s.tag);
+            assert_int_equal(fa_submit(fa_self(fa), start_early, &e), FA_OK);
+        }
+        end(fa);
+        assert_int_equal(e.heard, 1);
+        assert_all_gone(fa, s.tag);
+    }
+    assert_int_equal(fa_destroy(fa), FA_OK);
+}
+
 // Labels and limits -------------------------------------------------------------------------------------------------------
 
 static void child_under_another_tag(fa_worker *w, void *arg)
@@ -1051,6 +1140,7 @@ int main(int argc, char **argv)
         EACH(destroy_runs_what_is_queued),
         EACH_OF(attached_threads_too, COUNTED("0124"), "ny"),
         EACH_OF(traces_show_the_function_of_heirs, "02", "ny"),
+        EACH_OF(a_sink_may_be_first, COUNTED("012"), "ny"),
         EACH_OF(the_tag_of_who_allocates_is_charged, COUNTED("0124"), "ny"),
         EACH_OF(a_budget_refuses, COUNTED("02"), "ny"),
         EACH_OF(without_memory_heirs_run_at_once, COUNTED("02"), "ny"),
