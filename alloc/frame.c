@@ -148,11 +148,11 @@ static uint64_t most_bytes(const fai_lane *lane, size_t size, size_t align)
     return ((size + FA_ALIGN_DEFAULT - 1) & ~(size_t)(FA_ALIGN_DEFAULT - 1)) + gap;
 }
 
-/// Whether the budgets of lane and tag allow `bytes` more.
+/// Whether the budgets of tag and lane allow `bytes` more. The lane comes last: a sink that hears of the tag's budget may have allocated.
 static bool may_allocate(fai_lane *lane, uint64_t bytes)
 {
-    if (fai_lane_grant(lane, FA_LANE_USE_FRAME, bytes, bytes) == 0) return false;
-    return fai_label_tag(fai_lane_label(lane)) == 0 || fai_lane_reserve_frame(lane, bytes);
+    if (fai_label_tag(fai_lane_label(lane)) != 0 && !fai_lane_reserve_frame(lane, bytes)) return false;
+    return fai_lane_grant(lane, FA_LANE_USE_FRAME, bytes, bytes) != 0;
 }
 
 void *fa_frame_alloc_slow(fa_worker *w, size_t size, size_t align)

@@ -37,6 +37,17 @@ static fai_use use_of(fai_kind account)
     return account == FAI_KIND_POOL ? FAI_USE_POOL : FAI_USE_HEAP;
 }
 
+/// Between `need` and `want` bytes, charged to the lane's tag, that its budget allows, too; 0: refused, which was reported. The lane comes last: a
+/// sink that hears of the tag's budget may have allocated.
+static uint64_t obtain(fai_lane *lane, fai_use use, uint64_t need, uint64_t want)
+{
+    uint64_t charged = fai_label_charge_ahead(lane, fai_lane_label(lane), use, need, want);
+    if (charged == 0) return 0;
+    uint64_t granted = fai_lane_grant(lane, FA_LANE_USE_OBJECTS, need, charged);
+    fai_label_refund(lane, fai_lane_label(lane), use, charged - granted);
+    return granted;
+}
+
 static void *take_span(fai_lane *lane, size_t size, size_t align, fai_kind account)
 {
     uint32_t tag = fai_label_tag(fai_lane_label(lane));
@@ -54,8 +65,7 @@ static void *alloc_span(fai_lane *lane, size_t size, size_t align, fai_kind acco
     }
     if (!fai_mailbox_is_empty(&lane->mailbox)) fai_mailbox_drain(lane); // what others freed counts until it is home
     size_t reserved = fai_span_size(size, align);
-    if (fai_lane_grant(lane, FA_LANE_USE_OBJECTS, reserved, reserved) == 0) return NULL;
-    if (!fai_label_charge(lane, fai_lane_label(lane), use_of(account), reserved)) return NULL;
+    if (obtain(lane, use_of(account), reserved, reserved) == 0) return NULL;
     void *p = take_span(lane, size, align, account);
     if (p == NULL) {
         fai_label_refund(lane, fai_lane_label(lane), use_of(account), reserved);
@@ -157,9 +167,7 @@ bool fai_lane_flush_tag(fai_lane *lane, uint32_t tag)
 static uint32_t charge_objects(fai_lane *lane, uint32_t size_class, uint32_t want)
 {
     uint32_t size = fai_class_size(size_class);
-    uint64_t allowed = fai_lane_grant(lane, FA_LANE_USE_OBJECTS, size, (uint64_t)want * size);
-    if (allowed == 0) return 0;
-    uint64_t granted = fai_label_charge_ahead(lane, fai_lane_label(lane), FAI_USE_POOL, size, allowed);
+    uint64_t granted = obtain(lane, FAI_USE_POOL, size, (uint64_t)want * size);
     fai_label_refund(lane, fai_lane_label(lane), FAI_USE_POOL, granted % size);
     return (uint32_t)(granted / size);
 }
@@ -583,8 +591,7 @@ void *fa_heap_alloc(fa_worker *w, size_t size, size_t align)
         return NULL;
     }
     uint32_t bytes = fai_class_size(size_class);
-    if (fai_lane_grant(lane, FA_LANE_USE_OBJECTS, bytes, bytes) == 0) return NULL;
-    if (!fai_label_charge(lane, fai_lane_label(lane), FAI_USE_HEAP, bytes)) return NULL;
+    if (obtain(lane, FAI_USE_HEAP, bytes, bytes) == 0) return NULL;
     void *p;
     uint32_t taken = take_objects(lane, FAI_KIND_HEAP, size_class, &p, 1);
     fai_lane_report_damage(lane);

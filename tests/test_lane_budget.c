@@ -3,6 +3,8 @@
 // Budgets of lanes: exact to the byte for frame memory and objects, of that lane alone, hard and soft, whatever goes from lane to lane.
 #include "support.h"
 
+#include <pthread.h>
+
 static fa_lane_budget budget_of(const fa_system *fa, uint32_t lane, fa_lane_use use)
 {
     fa_lane_budget budget;
@@ -323,6 +325,136 @@ static void tags_pay_nothing_for_what_a_lane_refuses(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+// Sinks -----------------------------------------------------------------------------------------------------------------
+
+typedef struct listener {
+    fa_system *fa;
+    const char *code;
+    atomic_uint heard, ran;
+    uint32_t refused; // submissions
+    bool inside;
+    void *object[2];
+} listener;
+
+static void run(fa_worker *w, void *arg)
+{
+    (void)w;
+    listener *l = arg;
+    atomic_fetch_add(&l->ran, 1u);
+}
+
+static void submit_when_told(const fa_diagnostic *diagnostic, void *context)
+{
+    listener *l = context;
+    EXPECT(strcmp(diagnostic->code, l->code) == 0);
+    atomic_fetch_add(&l->heard, 1u);
+    fa_task task;
+    l->refused += fa_submit(fa_self(l->fa), run, l) == FA_ERROR_STATE;
+    l->refused += fa_fork(fa_self(l->fa), &task, run, l) == FA_ERROR_STATE;
+}
+
+static fa_system *create_with(const test_case *at, listener *l, fa_diagnostic_fn *fn)
+{
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.report = fn;
+    config.report_context = l;
+    return l->fa = create(&config);
+}
+
+/// Uses a window of frame memory, and then has the lane's budget lowered.
+static void use_and_lower(fa_system *fa, fa_worker *w)
+{
+    assert_non_null(fa_frame_alloc(w, 65536));
+    set(fa, w->index, FA_LANE_USE_FRAME, 1000, 0);
+}
+
+static void *hold_and_drop(void *arg)
+{
+    const listener *l = arg;
+    fa_worker *w;
+    fa_frame frame;
+    EXPECT(fa_attach(l->fa, &w) == FA_OK);
+    EXPECT(fa_frame_hold(w, &frame) == FA_OK);
+    EXPECT(fa_frame_alloc(w, 65536) != NULL);
+    EXPECT(fa_lane_budget_set(l->fa, w->index, FA_LANE_USE_FRAME, 1000, 0) == FA_OK);
+    EXPECT(fa_frame_drop(l->fa, frame) == FA_OK);
+    EXPECT(fa_detach(w) == FA_OK);
+    return NULL;
+}
+
+/// A lane that leaves its frame looks at its budget once more. Jobs that a sink submitted then would come after the wait for the frame's.
+static void who_leaves_a_frame_starts_nothing(const test_case *at)
+{
+    listener l = {.code = "FA305"};
+    fa_system *fa = create_with(at, &l, submit_when_told);
+    begin(fa);
+    use_and_lower(fa, fa_self(fa));
+    end(fa);
+    assert_int_equal(l.heard, 1);
+    assert_int_equal(l.refused, 2);
+    begin(fa);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, hold_and_drop, &l), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    end(fa);
+    assert_int_equal(l.heard, 2);
+    assert_int_equal(l.refused, 4);
+    begin(fa);
+    end(fa);
+    assert_int_equal(fa_destroy(fa), FA_OK);
+    assert_int_equal(l.ran, 0);
+}
+
+enum { HARD = 64 * 1024 };
+
+/// Uses up what the lane may have while another allocation is under way.
+static void allocate_when_told(const fa_diagnostic *diagnostic, void *context)
+{
+    listener *l = context;
+    fa_worker *w = fa_self(l->fa);
+    if (strcmp(diagnostic->code, l->code) != 0 || l->inside) return;
+    l->inside = true;
+    while (fa_pool_alloc(w, 1024) != NULL) continue;
+    while (fa_frame_alloc(w, 1024) != NULL) continue;
+    l->inside = false;
+    atomic_fetch_add(&l->heard, 1u);
+}
+
+static void a_sink_counts_too(const test_case *at)
+{
+    for (int way = 0; way < 5; way++) {
+        listener l = {.code = "FA303"};
+        fa_system *fa = create_with(at, &l, allocate_when_told);
+        fa_worker *w = fa_self(fa);
+        fa_tag tag;
+        void *p[40];
+        assert_int_equal(fa_tag_find(fa, "tagged", &tag), FA_OK);
+        assert_int_equal(fa_budget_set(fa, tag, 1, 0), FA_OK);
+        set(fa, 0, FA_LANE_USE_OBJECTS, 0, HARD);
+        set(fa, 0, FA_LANE_USE_FRAME, 0, HARD);
+        begin(fa);
+        {
+            FA_TAG_AT(w, tag);
+            switch (way) {
+                case 0: (void)fa_pool_alloc(w, 512); break;
+                case 1: (void)fa_heap_alloc(w, 512, 0); break;
+                case 2: (void)fa_heap_alloc(w, HARD, 0); break;
+                case 3: (void)fa_pool_alloc_batch(w, 40, 512, 0, p); break;
+                default: (void)fa_frame_alloc(w, 512);
+            }
+        }
+        end(fa);
+        assert_int_equal(l.heard, 1);
+        for (fa_lane_use use = 0; use < FA_LANE_USES; use++) {
+            fa_lane_budget budget = budget_of(fa, 0, use);
+            assert_true(budget.peak <= HARD);
+            assert_true(budget.held <= HARD);
+        }
+        (void)fa_destroy(fa);
+    }
+}
+
 static void what_is_refused(const test_case *at)
 {
     sink to;
@@ -357,6 +489,8 @@ int main(int argc, char **argv)
         EACH_OF(spans_count_with_who_has_them, "124", "ny"),
         EACH_OF(promoted_spans_count_with_their_lane, "12", "ny"),
         EACH_OF(tags_pay_nothing_for_what_a_lane_refuses, "02", "ny"),
+        EACH_OF(who_leaves_a_frame_starts_nothing, "02", "ny"),
+        EACH_OF(a_sink_counts_too, "02", "ny"),
         EACH_OF(what_is_refused, "0", "ny"),
     };
     return RUN_MATRIX("lane_budget", entries, argc, argv);
