@@ -142,20 +142,21 @@ static void report(const fai_memory *memory, uint32_t tag, fa_behavior_kind kind
         const char *code, *note, *help, *what;
     } texts[FA_BEHAVIOR_KINDS] = {
         {"FA501", "frames that are held keep the frame memory of all lanes",
-         "drop holds earlier, or allocate what is to last from the pool", "frames that frame memory outlives its own"},
+         "drop holds earlier, or allocate what is to last from the pool",
+         "frames by which frame memory outlives its own"},
         {"FA502", "each promotion is a copy at the frame's end",
-         "allocate what is going to last from the pool or heap at once", "of the frame memory is promoted"},
+         "allocate what is going to last from the pool or heap at once", "share of frame memory that is promoted"},
         {"FA510", "frame and scope memory cost less and need no free",
-         "allocate it with fa_frame_alloc() or fa_scope_alloc()", "of the pool objects are freed in their frame"},
+         "allocate it with fa_frame_alloc() or fa_scope_alloc()", "share of pool objects freed in their frame"},
         {"FA520", "each promotion replaced what an earlier one had published",
-         "publish less often, or keep one object and change it", "replaced promotions a frame"},
+         "publish less often, or keep one object and change it", "promotions a frame that replace a version"},
         {"FA530", "the heap is the slowest memory there is here",
          "allocate from the pool or frame memory, or keep what is used again", "heap objects made a frame"},
     };
     const fai_behavior *behavior = memory->behavior;
     fai_report(memory, fai_memory_lane(memory, 0), texts[kind].code, texts[kind].note, texts[kind].help,
-               "tag %s: %.4g %s, above %.4g in %u frames", memory->labels->tags.nodes[tag].path, value,
-               texts[kind].what, behavior->limits.most[kind], behavior->reports[tag].frames);
+               "tag %s: %s: %.4g, above %.4g in %u frames", memory->labels->tags.nodes[tag].path, texts[kind].what,
+               value, behavior->limits.most[kind], behavior->reports[tag].frames);
 }
 
 /// Values that are above their limit.
