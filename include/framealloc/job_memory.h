@@ -12,7 +12,8 @@
 // of the job that runs the loop.
 //
 // Cost: nothing for jobs that come from none with memory. A job that is started by one with memory costs its submitter a small record more; when
-// memory for that is refused, the job runs at once, inside the call, as when the deque is full.
+// memory for that is refused, the job runs at once, inside the call, as when the deque is full; a job for the main thread is refused
+// (FA_ERROR_MEMORY).
 #pragma once
 
 #include <framealloc/frame.h>

@@ -4,12 +4,12 @@
 //
 // A tag is a path of names, `render::shadows`; a phase likewise. Each lane has a current tag and a current phase, jobs inherit those of
 // their submitter. Every allocation is attributed to them: frame and pool memory without any cost per allocation, the lane only notes
-// the difference when they change. Pool and heap objects, groups, scratch pools, streams and handles belong to the tag that they
+// the difference when they change. Pool and heap objects, memory of jobs, groups, scratch pools, streams and handles belong to the tag that they
 // were allocated under until they are freed, whoever frees them; promoted objects keep the tag of the frame allocation.
 //
-// In a build with the CMake option FA_STATISTICS off there are no tags and phases: fa_tag_find(), fa_budget_set(), fa_phase_begin(), fa_phase_end() and
-// what reads statistics answer FA_ERROR_UNSUPPORTED (and zeroes), scopes are empty and report nothing, the current tag is {0}, the current
-// phase "". No header depends on the option.
+// In a build with the CMake option FA_STATISTICS off there are no tags and phases: fa_tag_find(), fa_budget_set(), fa_lane_budget_set(),
+// fa_phase_begin(), fa_phase_end() and what reads statistics answer FA_ERROR_UNSUPPORTED (and zeroes), scopes are empty and report nothing,
+// the current tag is {0}, the current phase "". No header depends on the option.
 #pragma once
 
 #include <framealloc/frame.h>
@@ -112,9 +112,10 @@ typedef enum fa_lane_use {
     FA_LANE_USES
 } fa_lane_use;
 
-/// [any] Limits what lane number `lane` may hold, bytes; 0 = no limit. Beyond `hard` allocations of the lane are refused (NULL, FA304 once a frame
-/// and kind, fa_lane_budget.denied), exactly `hard` is allowed; crossing `soft` is reported each time (FA305) and allowed. Tags do not
-/// matter. Exact: no lane charges ahead. A lane that is in a frame meanwhile takes note of it when it next needs a window (frame memory: 2 MiB
+/// [any] Limits what lane number `lane` (fa_worker.index; 0 is the main lane) may hold, bytes; 0 = no limit. Beyond `hard` allocations of the
+/// lane are refused (NULL, FA304 once a frame and kind, fa_lane_budget.denied), exactly `hard` is allowed; crossing `soft` is reported each
+/// time (FA305) and allowed. Tags do not matter, and memory that lanes share (of jobs, groups, scratch pools, streams, handles) does not
+/// count. Exact: no lane charges ahead. A lane that is in a frame meanwhile takes note of it when it next needs a window (frame memory: 2 MiB
 /// at most) or objects for a magazine (62 of a class at most). Objects count with the lane that made them until they are freed and have come home; those in
 /// blocks of their own with who received them (transfer.h). A budget below what is held refuses until enough was freed.
 /// FA_ERROR_INVALID: NULL, no such lane or kind, hard != 0 and soft > hard.
