@@ -29,6 +29,16 @@ bool fai_lane_retire(fai_lane *lane, void *object)
     return true;
 }
 
+/// The version that a cell holds is another system's, or the cell was never initialised: this one could not retire it.
+static fa_status refuse_foreign(const fai_lane *lane, const void *version)
+{
+    if (lane->checked)
+        fai_report(lane->memory, lane, "FA201", "a version is replaced or dropped in the system that it is of",
+                   "publish and drop with a lane of the cell's own system, and begin with {0}",
+                   "a cell holds %p, which is no object of this system", version);
+    return FA_ERROR_INVALID;
+}
+
 fa_status fa_cell_publish(fa_worker *w, fa_cell *cell, void *object)
 {
     if (w == NULL || cell == NULL) return FA_ERROR_INVALID;
@@ -40,10 +50,15 @@ fa_status fa_cell_publish(fa_worker *w, fa_cell *cell, void *object)
         fai_lane_report_refused(lane, sizeof(void *));
         return FA_ERROR_MEMORY;
     }
-    // [cell.publish] release: a reader sees the object as it is now. acquire: whoever frees the old version comes after its
-    // publisher.
-    void *old = fai_exchange_acq_rel(&cell->pointer, object);
-    if (old == NULL || old == object) return FA_OK;
+    void *old = fai_load_relaxed(&cell->pointer);
+    do {
+        if (old == object) return FA_OK;
+        if (FA_UNLIKELY(old != NULL && !fai_blocks_contain(&lane->memory->blocks, old)))
+            return refuse_foreign(lane, old);
+        // [cell.publish] release: a reader sees the object as it is now. acquire: whoever frees the old version comes after its
+        // publisher.
+    } while (!fai_cas_acq_rel(&cell->pointer, &old, object));
+    if (old == NULL) return FA_OK;
     bool recorded = fai_lane_retire(lane, old);
     FA_ASSERT(recorded);
     (void)recorded;

@@ -21,10 +21,11 @@
 #include <framealloc/events.h>
 
 /// Bits of fai_lane.watched above those of event kinds: live hooks.
+#define FAI_WATCH_FORKS (UINT64_C(1) << 29) // always, in checked systems
 #define FAI_WATCH_ZONES (UINT64_C(1) << 30)
 #define FAI_WATCH_MEMORY (UINT64_C(1) << 31)
 
-_Static_assert(FA_EVENT_KINDS <= 30,
+_Static_assert(FA_EVENT_KINDS <= 29,
                "kinds and hooks share a word of 32 bits: one load and a test that fits an instruction");
 _Static_assert(sizeof(fa_event) <= 64, "an event is at most a cache line");
 

@@ -289,7 +289,7 @@ void fai_streams_evict(fai_lane *lane, uint32_t plan)
             uint64_t word = found.items[i].word;
             uint32_t index = (uint32_t)(slot - streams->slots);
             fa_stream_eviction eviction = {
-                .stream = {(uint64_t)fai_stream_generation(word) << 32 | index},
+                .stream = fai_stream_handle(streams, fai_stream_generation(word), index),
                 .name = slot->name,
                 .user = slot->user,
                 .data = fai_load_relaxed(&slot->memory),

@@ -305,7 +305,7 @@ static bool is_live(const fai_lane *lane, const fa_checkpoint *checkpoint)
     uint64_t frame = lane->slot == FAI_NO_SLOT ? 0 : lane->frame_number;
     if (checkpoint->lane != lane->hot.index || checkpoint->frame_number != frame) return false;
     if (checkpoint->serial != lane->serial) return false;
-    if (checkpoint->taken == 0 || checkpoint->taken > lane->checkpoints) return false;
+    if (checkpoint->taken <= lane->checkpoints_first || checkpoint->taken > lane->checkpoints) return false;
     for (uint32_t i = lane->stale_count; i-- > 0 && lane->stale[i].upto >= checkpoint->taken;)
         if (checkpoint->taken > lane->stale[i].after) return false;
     return !fai_mark_before(fai_lane_frame_mark(lane), checkpoint->frame) &&

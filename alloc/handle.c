@@ -16,6 +16,10 @@
 #define HANDLE_SIZE_MAX 8192u
 #define HANDLE_ALIGN_MAX 4096u
 #define NO_KIND FAI_HANDLE_KINDS
+// Slots begin with different generations in systems one after another, 2^24 apart, and keep three quarters of their generations. Another system's
+// handle is stale here until a slot was used 2^24 times.
+#define SYSTEMS_TOLD_APART 64u
+#define GENERATIONS_BITS 24
 
 _Static_assert(sizeof(fa_handle_slot) == 16, "four slots a cache line");
 
@@ -26,7 +30,8 @@ static size_t lines(size_t bytes)
     return (bytes + FAI_CACHE_LINE - 1) & ~(size_t)(FAI_CACHE_LINE - 1);
 }
 
-bool fai_handles_init(fai_handles *handles, const fai_blocks *blocks, uint32_t max, uint32_t lane_count)
+bool fai_handles_init(fai_handles *handles, const fai_blocks *blocks, uint32_t max, uint32_t lane_count,
+                      uint32_t number)
 {
     size_t units = blocks->count * FAI_BLOCK_UNITS, set = lines(units / 64 * sizeof(uint64_t) + sizeof(uint64_t));
     size_t slots = lines(max * sizeof(fa_handle_slot)), info = lines(max * sizeof(fai_handle_info));
@@ -43,6 +48,7 @@ bool fai_handles_init(fai_handles *handles, const fai_blocks *blocks, uint32_t m
     for (uint32_t kind = 0; kind < FAI_HANDLE_KINDS; kind++)
         handles->room[kind].words = (uint64_t *)(void *)(handles->map + slots + info + chunks + kind * set);
     handles->max = max;
+    handles->generation = number % SYSTEMS_TOLD_APART << GENERATIONS_BITS | 1;
     // Half of the slots at most are with lanes that do not need them.
     uint32_t batch = max / (8 * lane_count);
     handles->batch = batch > BATCH_MAX ? BATCH_MAX : batch > 0 ? batch : 1;
@@ -281,7 +287,7 @@ fa_handle fa_handle_alloc(fa_worker *w, size_t size, size_t align, const fa_hand
     enter_object(lane, info, p);
     fa_handle_slot *to = &handles->slots[slot];
     FA_ASSERT(((uintptr_t)p & (align - 1)) == 0);
-    if (fai_load_relaxed(&to->generation) == 0) fai_store_relaxed(&to->generation, 1u);
+    if (fai_load_relaxed(&to->generation) == 0) fai_store_relaxed(&to->generation, handles->generation);
     // [handle.place] release: publishes the object, what is known of it, and its generation.
     fai_store_release(&to->place, fai_place_make(&lane->memory->blocks, p));
     return (fa_handle){slot, fai_load_relaxed(&to->generation)};

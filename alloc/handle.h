@@ -88,7 +88,8 @@ typedef struct fai_handles {
     fai_handle_info *info;
     fai_chunk *chunks; // by unit
     uint32_t max;
-    uint32_t batch; // slots that travel together
+    uint32_t batch;      // slots that travel together
+    uint32_t generation; // with which slots begin
     // owner: the main lane
     bool compacting;
     uint32_t resume; // kind at which the next compaction begins
@@ -103,7 +104,8 @@ typedef struct fai_handles {
 } fai_handles;
 
 /// False: no address range for the tables. The blocks are there.
-bool fai_handles_init(fai_handles *handles, const fai_blocks *blocks, uint32_t max, uint32_t lane_count);
+bool fai_handles_init(fai_handles *handles, const fai_blocks *blocks, uint32_t max, uint32_t lane_count,
+                      uint32_t number);
 void fai_handles_exit(fai_handles *handles);
 
 /// [main] Touches what describes handles' chunks in the first so many blocks: those that a prefault takes.

@@ -52,6 +52,7 @@ static void init_lane(fai_memory *memory, uint32_t index)
     lane->checked = memory->config.checked;
     lane->watched = (uint32_t)memory->events.hooks;
     lane->slot = lane->gate = FAI_NO_SLOT;
+    lane->checkpoints = lane->checkpoints_first = (uint64_t)memory->number << 32;
     lane->exhausted_frame = lane->refused_frame = UINT64_MAX;
     for (uint32_t slot = 0; slot < FA_FRAMES_IN_FLIGHT_MAX; slot++) fai_arena_init(&lane->frames[slot].arena);
     fai_arena_init(&lane->scope);
@@ -74,6 +75,7 @@ static void init_lane(fai_memory *memory, uint32_t index)
 
 static void init_hooks(fai_memory *memory)
 {
+    if (memory->config.checked) memory->events.hooks |= FAI_WATCH_FORKS;
     if (memory->config.profiler == NULL) return;
     const fa_profiler *profiler = &memory->events.profiler;
     memory->events.profiler = *memory->config.profiler;
@@ -123,6 +125,9 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
     memset(memory, 0, sizeof *memory);
     memory->config = *config;
     fai_diagnostics_init(&memory->diagnostics, config);
+    static FAI_ATOMIC(uint32_t) systems;
+    do memory->number = fai_add_relaxed(&systems, 1u) + 1;
+    while (memory->number == 0);
     memory->lane_count = lane_count;
     memory->lane_bytes = lane_bytes;
     memory->frame_open = FAI_NO_SLOT;
@@ -134,9 +139,10 @@ fa_status fai_memory_init(fai_memory *memory, const fa_config *config, uint32_t 
     memory->lanes = fai_map(lane_count * lane_bytes);
     memory->outboxes = fai_map(lane_count * outbox_bytes(lane_count));
     if (!memory->lanes || !memory->outboxes || !map_accounts(memory) || !fai_depot_init(&memory->depot) ||
-        !fai_sites_init(&memory->sites, config) || !fai_transfers_init(&memory->transfers, config->transfers_max) ||
-        !fai_streams_init(memory) || !fai_arenas_init(memory) ||
-        !fai_handles_init(&memory->handles, &memory->blocks, config->handles_max, lane_count) ||
+        !fai_sites_init(&memory->sites, config) ||
+        !fai_transfers_init(&memory->transfers, config->transfers_max, memory->number) || !fai_streams_init(memory) ||
+        !fai_arenas_init(memory) ||
+        !fai_handles_init(&memory->handles, &memory->blocks, config->handles_max, lane_count, memory->number) ||
         !fai_blocks_prefault(&memory->blocks, prefault)) {
         release(memory);
         return FA_ERROR_MEMORY;

@@ -196,10 +196,11 @@ typedef struct fai_lane {
     fai_retired_list retired;
     fai_lane_frame frames[FA_FRAMES_IN_FLIGHT_MAX]; // by slot
     fai_arena scope;
-    uint64_t checkpoints;  // taken so far
-    uint64_t storages;     // of collections, stamped so far
-    uint64_t job_memories; // made so far
-    fai_stale *stale;      // which checkpoints were rolled back past, rising
+    uint64_t checkpoints;       // number of the last one taken …
+    uint64_t checkpoints_first; // … and what the first counts from
+    uint64_t storages;          // of collections, stamped so far
+    uint64_t job_memories;      // made so far
+    fai_stale *stale;           // which checkpoints were rolled back past, rising
     uint32_t stale_count;
     uint32_t stale_capacity;
     uint64_t label_bytes;    // of the frame's arena when the label was last settled
@@ -271,6 +272,8 @@ struct fai_behavior;
 typedef struct fai_memory {
     // immutable after init
     fa_config config;
+    uint32_t
+        number; // of the system in this process, from 1: ids begin at different values in each, so that another's are told apart
     uint32_t lane_count;
     size_t lane_bytes;
     unsigned char *lanes;

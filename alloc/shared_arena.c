@@ -30,6 +30,7 @@ bool fai_arenas_init(fai_memory *memory)
 {
     fai_arena_registry *registry = &memory->arenas;
     registry->scratch_count = memory->config.scratch_max;
+    registry->serial = (uint64_t)(memory->number & 0xffff) << 32;
     registry->slot_count = memory->config.scratch_max + memory->config.groups_max;
     FA_ASSERT(registry->slot_count < UINT32_C(1) << SLOT_BITS);
     if (registry->slot_count == 0) return true;

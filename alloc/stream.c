@@ -21,6 +21,7 @@ bool fai_streams_init(fai_memory *memory)
     fai_streams *streams = &memory->streams;
     streams->budget = memory->config.stream_bytes_max;
     streams->capacity = memory->config.streams_max;
+    streams->tag = memory->number & ((UINT32_C(1) << (32 - FAI_STREAM_INDEX_BITS)) - 1);
     streams->waiting = FAI_INDEX_NONE;
     if (streams->capacity == 0) return true;
     void *p = fai_map(streams->capacity * sizeof(fai_stream));
@@ -90,9 +91,27 @@ static void give_slot(fai_streams *streams, fai_stream *slot)
 
 fai_stream *fai_stream_slot_of(const fai_streams *streams, fa_stream stream)
 {
-    uint32_t index = (uint32_t)stream.bits;
-    if (stream.bits >> 32 == 0 || index >= fai_load_relaxed(&streams->touched)) return NULL;
+    uint32_t low = (uint32_t)stream.bits, index = low & ((UINT32_C(1) << FAI_STREAM_INDEX_BITS) - 1);
+    if (stream.bits >> 32 == 0 || low >> FAI_STREAM_INDEX_BITS != streams->tag ||
+        index >= fai_load_relaxed(&streams->touched))
+        return NULL;
     return &streams->slots[index];
+}
+
+/// Whether the program freed the stream of a stale handle. Unknown, and no, when the slot was used more than 63 times since.
+static bool was_freed(const fai_stream *slot, fa_stream stream, uint64_t word)
+{
+    uint32_t generation = (uint32_t)(stream.bits >> 32), since = fai_stream_generation(word) - generation;
+    return since < 64 && (fai_load_relaxed(&slot->freed) >> generation % 64 & 1) != 0;
+}
+
+/// Eviction makes handles stale without anybody's fault: of those nothing is said.
+static void report_handle(const fai_lane *lane, fa_stream stream, const char *why)
+{
+    if (!lane->checked) return;
+    fai_report(lane->memory, lane, "FA401", why,
+               "drop handles when their stream is freed, or ask fa_stream_state_of() first", "stream %llx refused",
+               (unsigned long long)stream.bits);
 }
 
 fa_status fai_stream_find(const fa_worker *w, fa_stream stream, fai_stream **slot, uint64_t *word)
@@ -102,9 +121,14 @@ fa_status fai_stream_find(const fa_worker *w, fa_stream stream, fai_stream **slo
     fa_status status = fai_lane_check(lane);
     if (status != FA_OK) return status;
     *slot = fai_stream_slot_of(&lane->memory->streams, stream);
-    if (*slot == NULL) return FA_ERROR_INVALID;
+    if (*slot == NULL) {
+        report_handle(lane, stream, "it never was one of this system");
+        return FA_ERROR_INVALID;
+    }
     *word = fai_stream_load(*slot);
-    return fai_stream_is_current(stream, *word) ? FA_OK : FA_ERROR_STALE;
+    if (FA_LIKELY(fai_stream_is_current(stream, *word))) return FA_OK;
+    if (was_freed(*slot, stream, *word)) report_handle(lane, stream, "it was freed");
+    return FA_ERROR_STALE;
 }
 
 // Accounts --------------------------------------------------------------------------------------------------------------
@@ -228,6 +252,7 @@ static void publish(fai_lane *lane, fai_stream *slot, uint64_t size, uint32_t pr
     FA_ASSERT(fai_load_relaxed(&slot->memory) == NULL);
     fai_store_relaxed(&slot->size, size);
     fai_store_relaxed(&slot->used, 0u);
+    (void)fai_and_relaxed(&slot->freed, ~(UINT64_C(1) << generation % 64));
     fai_stream_begin_loaded(slot, word);
     slot->age = fai_add_relaxed(&streams->ages, 1u) + 1;
     slot->align = options->align > FA_ALIGN_DEFAULT ? options->align : FA_ALIGN_DEFAULT;
@@ -263,8 +288,7 @@ fa_status fa_stream_reserve(fa_worker *w, size_t size, fa_stream_priority priori
     }
     publish(lane, slot, size, priority, options);
     fai_lane_count(lane, FAI_USE_STREAM, size);
-    uint64_t generation = fai_stream_generation(fai_load_relaxed(&slot->word));
-    out->bits = generation << 32 | index_of(streams, slot);
+    *out = fai_stream_handle(streams, fai_stream_generation(fai_load_relaxed(&slot->word)), index_of(streams, slot));
     if (plan != 0) fai_streams_evict(lane, plan);
     return FA_OK;
 }
@@ -335,6 +359,7 @@ fa_status fa_stream_free(fa_worker *w, fa_stream stream)
         fate is = fate_of(lane, word);
         if (is.to == 0) return FA_ERROR_STALE;
         if (!fai_stream_step(slot, &word, is.to)) continue;
+        (void)fai_or_relaxed(&slot->freed, UINT64_C(1) << (stream.bits >> 32) % 64);
         if (is.counted == FA_STREAM_NONE)
             fai_stream_finish(lane, slot, is.from, true);
         else if (is.recount)

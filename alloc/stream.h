@@ -47,7 +47,8 @@ typedef struct fai_stream {
     FAI_ATOMIC(uint64_t) loaded; // closed 1 | generation 22 | bytes 41
     FAI_ATOMIC(uint64_t) size;
     FAI_ATOMIC(void *) memory;
-    FAI_ATOMIC(uint32_t) link; // of the stacks, or of `waiting`
+    FAI_ATOMIC(uint64_t) freed; // bit per generation, modulo 64: the program ended it, no eviction
+    FAI_ATOMIC(uint32_t) link;  // of the stacks, or of `waiting`
     // immutable until gone
     uint32_t label; // that pays
     uint64_t age;
@@ -61,6 +62,7 @@ typedef struct fai_streams {
     // immutable after init
     fai_stream *slots;
     uint32_t capacity;
+    uint32_t tag; // of this system's handles
     uint64_t budget;
     // owner: the main lane
     uint32_t waiting; // list of streams whose grace period runs
@@ -140,6 +142,13 @@ static inline bool fai_stream_step(fai_stream *slot, uint64_t *word, uint64_t ne
 {
     // [stream.word] acq_rel: publishes what was done to the stream before, and sees what others did.
     return fai_cas_acq_rel(&slot->word, word, next);
+}
+
+/// A handle: generation 32 | tag of the system 12 | index 20.
+#define FAI_STREAM_INDEX_BITS 20
+static inline fa_stream fai_stream_handle(const fai_streams *streams, uint32_t generation, uint32_t index)
+{
+    return (fa_stream){(uint64_t)generation << 32 | (uint64_t)streams->tag << FAI_STREAM_INDEX_BITS | index};
 }
 
 /// Whether the handle is that of the stream with this word.

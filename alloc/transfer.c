@@ -15,9 +15,10 @@ enum { SLOT_FREE, SLOT_WRITING, SLOT_SENT, SLOT_MASK = 3 };
 // 48 bits of a generation are in the ticket: at a million transfers a second through one slot they last 8 years.
 #define GENERATION_MASK ((UINT64_C(1) << 48) - 1)
 
-bool fai_transfers_init(fai_transfers *transfers, uint32_t capacity)
+bool fai_transfers_init(fai_transfers *transfers, uint32_t capacity, uint32_t number)
 {
     memset(transfers, 0, sizeof *transfers);
+    transfers->base = (uint64_t)(number & 0xffff) << 32;
     if (capacity == 0) return true;
     void *p = fai_map(capacity * sizeof(fai_transfer_slot));
     if (p == NULL) return false;
@@ -32,9 +33,28 @@ void fai_transfers_exit(fai_transfers *transfers)
 }
 
 /// The ticket is never {0}: it holds the slot's number + 1.
-static fa_transfer make_ticket(uint32_t slot, uint64_t state)
+static fa_transfer make_ticket(const fai_transfers *transfers, uint32_t slot, uint64_t state)
 {
-    return (fa_transfer){(state >> GENERATION_SHIFT & GENERATION_MASK) << TICKET_SHIFT | (slot + 1)};
+    uint64_t generation = transfers->base + (state >> GENERATION_SHIFT);
+    return (fa_transfer){(generation & GENERATION_MASK) << TICKET_SHIFT | (slot + 1)};
+}
+
+/// Whether such a ticket was ever given out, as far as the slot's state tells.
+static bool was_given(const fai_transfers *transfers, fa_transfer ticket, uint64_t state)
+{
+    uint64_t generation = ((ticket.bits >> TICKET_SHIFT) - transfers->base) & GENERATION_MASK;
+    uint64_t now = state >> GENERATION_SHIFT & GENERATION_MASK;
+    return generation < now || (generation == now && (state & SLOT_MASK) != SLOT_FREE);
+}
+
+/// Losing a race for a ticket is no fault; a ticket that never was is.
+static fa_status refuse_unknown(const fai_lane *lane, fa_transfer ticket)
+{
+    if (lane->checked)
+        fai_report(lane->memory, lane, "FA401", "it never was one of this system",
+                   "present tickets in the system whose fa_transfer_send() gave them", "ticket %llx refused",
+                   (unsigned long long)ticket.bits);
+    return FA_ERROR_STALE;
 }
 
 /// Claims a free slot, looking from where the lane found one last; its number, or FAI_INDEX_NONE.
@@ -77,7 +97,7 @@ fa_status fa_transfer_send(fa_worker *w, void *p, fa_transfer *out)
     fai_store_relaxed(&transfers->slots[slot].object, p);
     // [transfer.send] release: the object's address, and all that was written to it.
     fai_store_release(&transfers->slots[slot].state, state | SLOT_SENT);
-    *out = make_ticket(slot, state);
+    *out = make_ticket(transfers, slot, state);
     return FA_OK;
 }
 
@@ -100,11 +120,12 @@ fa_status fa_transfer_receive(fa_worker *w, fa_transfer ticket, void **out)
     if (status != FA_OK) return status;
     fai_transfers *transfers = &lane->memory->transfers;
     uint32_t slot = (uint32_t)(ticket.bits & 0xffff) - 1; // of {0}: out of range
-    if (slot >= transfers->capacity) return FA_ERROR_STALE;
+    if (slot >= transfers->capacity) return refuse_unknown(lane, ticket);
     fai_transfer_slot *at = &transfers->slots[slot];
     // [transfer.send] acquire: the object as its sender left it.
     uint64_t state = fai_load_acquire(&at->state);
-    if ((state & SLOT_MASK) != SLOT_SENT || make_ticket(slot, state).bits != ticket.bits) return FA_ERROR_STALE;
+    if ((state & SLOT_MASK) != SLOT_SENT || make_ticket(transfers, slot, state).bits != ticket.bits)
+        return was_given(transfers, ticket, state) ? FA_ERROR_STALE : refuse_unknown(lane, ticket);
     void *p = fai_load_relaxed(&at->object);
     uint64_t taken = (state & ~(uint64_t)SLOT_MASK) | SLOT_WRITING;
     // Exactly one receiver moves the slot on; another's look at the object meanwhile goes for nothing.

@@ -94,7 +94,8 @@ static void vanish(fai_worker *w)
 static void abandon(fai_worker *w)
 {
     fa_system *fa = fai_worker_system(w);
-    bool can_detach = fai_worker_is_attached(w) && w->context == NULL && w->deque.head == w->deque.base;
+    bool can_detach = fai_worker_is_attached(w) && w->context == NULL && w->deque.head == w->deque.base &&
+                      w->forks == 0;
     w->context = NULL; // lies on a stack that has been left
     fai_report(&fa->memory, &w->lane, "FA908",
                can_detach ? "the lane was detached for it"
@@ -174,7 +175,7 @@ fa_status fa_detach(fa_worker *worker)
     if (!fai_worker_is_attached(w)) return FA_ERROR_INVALID;
     if (!is_own(w)) return FA_ERROR_WRONG_THREAD;
     if (fai_is_reporting(w->lane.memory) || w->context != NULL || w->held != 0 || w->lane.idle) return FA_ERROR_STATE;
-    if (w->deque.head != w->deque.base) return FA_ERROR_STATE; // a fork was not joined
+    if (fai_forks_are_left(w) || w->deque.head != w->deque.base) return FA_ERROR_STATE; // a fork was not joined
     FA_ASSERT(w->gathered_count == 0 && w->lane.slot == FAI_NO_SLOT);
     fai_lane_close_tags(&w->lane);
     let_go(w);

@@ -5,6 +5,16 @@
 
 #include "jobs/wake.h"
 
+bool fai_counter_is_ours(const fai_worker *w, const fa_counter *counter)
+{
+    uint32_t system = fai_load_relaxed(&counter->system);
+    if (system == 0 || system == w->lane.memory->number || fa_is_done(counter)) return true;
+    fai_report(w->lane.memory, &w->lane, "FA201", "a wait over systems would not be woken: the call is refused",
+               "submit and wait with lanes of one system", "a counter of another system was used on lane %u",
+               (unsigned)w->lane.hot.index);
+    return false;
+}
+
 static void wake_waiters(fai_worker *w, const fa_counter *counter, uint64_t state)
 {
     // [sleepers.announce] seq_cst: a lane that found itself noted already changed nothing in the state, but entered the

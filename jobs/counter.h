@@ -22,6 +22,9 @@
 #define FAI_COUNTER_WAITER_MASK (UINT64_C(0xffff) << FAI_COUNTER_WAITER_SHIFT)
 #define FAI_COUNTER_MANY (UINT64_C(1) << 48)
 
+/// [own] In checked systems: whether a wait on the counter, or a job of it, can be one of this system's; if not that is reported (FA201).
+bool fai_counter_is_ours(const fai_worker *w, const fa_counter *counter);
+
 /// [own] Before the jobs are published.
 static inline void fai_counter_add(fai_worker *w, fa_counter *counter, uint32_t n)
 {

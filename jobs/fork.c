@@ -2,6 +2,7 @@
 //
 // Fork and join. A forked task lies in the private part of the deque; a join that finds it there calls it: no fence and
 // no read-modify-write on either side. When another lane wants work the older half of the private part becomes public.
+#include "jobs/counter.h"
 #include "jobs/inherit.h"
 #include "jobs/submit.h"
 #include "jobs/wait.h"
@@ -50,11 +51,12 @@ static inline __attribute__((always_inline)) fa_status fork_job(fai_worker *w, f
 /// The gate is closed: nothing may be forked here, or the system is checked, or the task may inherit memory.
 __attribute__((noinline)) static fa_status fork_gated(fai_worker *w, fa_task *task, fa_job_fn *fn, void *arg)
 {
-    fa_status status = fai_submit_check(w);
+    fa_status status = fai_submit_check(w, &task->counter);
     if (status != FA_OK) {
         set_done(task);
         return status;
     }
+    w->forks += w->lane.checked;
     fai_job job = {.fn = fn, .counter = &task->counter, .args = {(uintptr_t)arg, 0, 0}};
     fai_heir spare;
     uint32_t flags = 0;
@@ -66,7 +68,7 @@ fa_status fa_fork(fa_worker *worker, fa_task *task, fa_job_fn *fn, void *arg)
 {
     if (FA_UNLIKELY(worker == NULL || task == NULL || fn == NULL)) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
-    task->counter.runner = task->counter.reserved = 0;
+    task->counter.runner = task->counter.system = 0;
     if (FA_UNLIKELY(w->lane.gate == FAI_NO_SLOT)) return fork_gated(w, task, fn, arg);
     fai_job job = {.fn = fn, .counter = &task->counter, .args = {(uintptr_t)arg, 0, 0}};
     return fork_job(w, task, &job, true);
@@ -101,10 +103,26 @@ __attribute__((noinline)) static void join_slow(fai_worker *w, fa_task *task)
     FA_ASSERT(fa_is_done(&task->counter));
 }
 
+/// What checked systems ask of a join. The gate is closed.
+__attribute__((noinline)) static bool may_join(fai_worker *w, fa_task *task)
+{
+    if (!w->lane.checked) return true;
+    if (!fai_lane_may_use(&w->lane)) return false;
+    if (task->counter.system == 0) return !fa_is_done(&task->counter); // not forked, or joined already
+    if (task->counter.system != w->lane.memory->number) {
+        (void)fai_counter_is_ours(w, &task->counter);
+        return false;
+    }
+    task->counter.system = 0;
+    if (w->forks > 0) w->forks--;
+    return true;
+}
+
 void fa_join(fa_worker *worker, fa_task *task)
 {
+    if (FA_UNLIKELY(worker == NULL || task == NULL)) return;
     fai_worker *w = fai_worker_of(worker);
-    if (FA_UNLIKELY(w->lane.gate == FAI_NO_SLOT) && !fai_lane_may_use(&w->lane)) return;
+    if (FA_UNLIKELY(w->lane.gate == FAI_NO_SLOT) && !may_join(w, task)) return;
     int64_t newest = w->deque.head - 1;
     const fai_job *job = fai_deque_at(&w->deque, newest);
     if (FA_UNLIKELY(newest < w->deque.base || job->counter != &task->counter)) {
@@ -114,4 +132,37 @@ void fa_join(fa_worker *worker, fa_task *task)
     w->deque.head = newest;
     if (FA_UNLIKELY(fai_deque_is_wanted_owner(&w->deque))) share(w);
     run_joined(w, task, job);
+}
+
+// Forks that were not joined --------------------------------------------------------------------------------------------
+
+bool fai_forks_are_left(const fai_worker *w)
+{
+    if (FA_LIKELY(w->forks == 0)) return false;
+    fai_report(w->lane.memory, &w->lane, "FA203", "the call is refused: a task must be joined where it was forked",
+               "call fa_join() for every fa_fork() first", "%u forks were not joined", (unsigned)w->forks);
+    return true;
+}
+
+void fai_forks_cut(fai_worker *w, const fai_job *job, int64_t since)
+{
+    fai_deque *deque = &w->deque;
+    int64_t from = fai_deque_top_owner(deque) > since ? fai_deque_top_owner(deque) : since;
+    while (from < deque->base && !fai_deque_take_back_owner(deque, from)) from = fai_deque_top_owner(deque);
+    uint32_t left = w->forks, cut = 0;
+    for (int64_t i = from; i < deque->head; i++) {
+        fai_job *slot = fai_deque_at(deque, i);
+        if ((fai_job_flags(slot) & FAI_JOB_FORKED) == 0 || slot->counter == NULL) continue;
+        fai_store_relaxed(&slot->counter, NULL);
+        cut++;
+    }
+    fai_publish_all(w);
+    const char *name = fai_job_name(job);
+    fai_report(
+        w->lane.memory, &w->lane, "FA203",
+        left > cut
+            ? "a fork that another lane has taken writes to its task, which lay on the stack of the job, when it ends"
+            : "they run all the same, without their tasks",
+        "call fa_join() for every fa_fork() before the job returns", "job %s returned with %u forks not joined",
+        name != NULL ? name : "(unnamed)", (unsigned)left);
 }

@@ -149,7 +149,7 @@ fa_status fa_parallel_for(fa_worker *worker, uint64_t first, uint64_t last, uint
     if (worker == NULL || fn == NULL) return FA_ERROR_INVALID;
     if (first >= last) return FA_OK;
     fai_worker *w = fai_worker_of(worker);
-    fa_status status = fai_submit_gate(w);
+    fa_status status = fai_submit_gate(w, NULL);
     if (status != FA_OK) return status;
     loop l = {.fn = fn, .arg = arg, .first = first, .count = last - first, .grain = grain};
     fai_heir_range range;

@@ -8,13 +8,18 @@
 #include "jobs/inherit.h"
 #include "jobs/main_jobs.h"
 
-__attribute__((noinline)) fa_status fai_submit_check(const fai_worker *w)
+__attribute__((noinline)) fa_status fai_submit_check(const fai_worker *w, fa_counter *counter)
 {
     fa_status usable = fai_lane_check(&w->lane);
     if (usable != FA_OK) return usable;
-    if (w->lane.slot != FAI_NO_SLOT && w->lane.order != NULL) return FA_OK;
-    fai_report_outside(&w->lane, "job submitted");
-    return FA_ERROR_STATE;
+    if (w->lane.slot == FAI_NO_SLOT || w->lane.order == NULL) {
+        fai_report_outside(&w->lane, "job submitted");
+        return FA_ERROR_STATE;
+    }
+    if (!w->lane.checked || counter == NULL) return FA_OK;
+    if (!fai_counter_is_ours(w, counter)) return FA_ERROR_INVALID;
+    fai_store_relaxed(&counter->system, w->lane.memory->number);
+    return FA_OK;
 }
 
 // Building a job in registers and writing it straight into its slot is half of what submitting costs: the way there
@@ -118,7 +123,7 @@ fa_status fa_submit_job(fa_worker *worker, const fa_job *job)
         (job->arg == NULL && job->arg_size > 0))
         return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
-    fa_status status = fai_submit_gate(w);
+    fa_status status = fai_submit_gate(w, job->counter);
     if (status != FA_OK) return status;
     fai_job packed = {.fn = job->fn, .counter = job->counter};
     uint32_t flags;
@@ -133,7 +138,7 @@ FAST fa_status submit_pointer(fa_worker *worker, fa_counter *counter, fa_job_fn 
     if (FA_UNLIKELY(worker == NULL || fn == NULL)) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
     bool gated = is_gated(w);
-    fa_status status = fai_submit_gate(w);
+    fa_status status = fai_submit_gate(w, counter);
     if (FA_UNLIKELY(status != FA_OK)) return status;
     fai_job job = {.fn = fn, .counter = counter, .args = {(uintptr_t)arg, 0, 0}};
     return submit(w, job, 0, gated);
@@ -160,7 +165,7 @@ FAST fa_status submit_copy(fai_worker *w, fa_counter *counter, fa_job_fn *fn, co
 __attribute__((noinline)) static fa_status submit_copy_gated(fai_worker *w, fa_counter *counter, fa_job_fn *fn,
                                                              const void *args, size_t size)
 {
-    fa_status status = fai_submit_check(w);
+    fa_status status = fai_submit_check(w, counter);
     return status == FA_OK ? submit_copy(w, counter, fn, args, size, true) : status;
 }
 
@@ -188,7 +193,7 @@ fa_status fa_submit_many(fa_worker *worker, fa_counter *counter, fa_job_fn *fn, 
     if (worker == NULL || fn == NULL || (args == NULL && size > 0)) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
     bool gated = is_gated(w);
-    fa_status status = fai_submit_gate(w);
+    fa_status status = fai_submit_gate(w, counter);
     if (status != FA_OK) return status;
     if (count == 0) return FA_OK;
     size_t stride = size;

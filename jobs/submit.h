@@ -7,11 +7,12 @@
 
 /// [own] What stands behind lane.gate when it is closed: FA_OK if the lane may submit all the same (in checked systems the gate is always
 /// closed). FA_ERROR_WRONG_THREAD and FA_ERROR_STATE (FA001: outside a frame) are reported.
-fa_status fai_submit_check(const fai_worker *w);
+/// FA_ERROR_INVALID: the counter (or NULL) counts jobs of another system (FA201).
+fa_status fai_submit_check(const fai_worker *w, fa_counter *counter);
 
-static inline fa_status fai_submit_gate(const fai_worker *w)
+static inline fa_status fai_submit_gate(const fai_worker *w, fa_counter *counter)
 {
-    return FA_LIKELY(w->lane.gate != FAI_NO_SLOT) ? FA_OK : fai_submit_check(w);
+    return FA_LIKELY(w->lane.gate != FAI_NO_SLOT) ? FA_OK : fai_submit_check(w, counter);
 }
 
 /// [own] Adds a complete job to the private part of the deque and counts it; false when the deque is full.

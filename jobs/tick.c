@@ -371,6 +371,7 @@ FAI_FRAME_END static fa_status end(fa_system *fa, fa_frame_result *result, bool 
     fai_worker *w = fai_system_worker(fa, 0);
     if (!fa->open || w->context != NULL || w->lane.idle || fai_is_reporting(&fa->memory)) return FA_ERROR_STATE;
     if (FA_UNLIKELY(fa->memory.observed) && fai_observe_delivers(fa)) return FA_ERROR_STATE;
+    if (FA_UNLIKELY(w->forks > 0) && fai_forks_are_left(w)) return FA_ERROR_STATE;
     // What was read outside jobs is not used any more. And liburcu's code and data, some ten lines that each name the next, are on their
     // way while the others come.
     fai_rcu_quiescent();
@@ -497,7 +498,7 @@ static fa_status leave_held(const fa_system *fa, fa_frame frame, uint32_t owner)
     }
     if (w->held != frame.bits) return FA_ERROR_STALE;
     if (w->context != NULL || w->lane.idle || fai_is_reporting(&fa->memory)) return FA_ERROR_STATE;
-    if (w->deque.head != w->deque.base) return FA_ERROR_STATE; // a fork was not joined
+    if (fai_forks_are_left(w) || w->deque.head != w->deque.base) return FA_ERROR_STATE; // a fork was not joined
     fai_lane_close_phases(&w->lane);
     w->held = 0;
     w->lane.order = NULL;

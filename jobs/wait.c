@@ -149,6 +149,7 @@ fa_status fa_wait(fa_worker *worker, fa_counter *counter)
     fa_status usable = fai_lane_check(&w->lane);
     if (usable != FA_OK) return usable;
     if (fa_is_done(counter) && w->gathered != counter) return FA_OK;
+    if (w->lane.checked && !fai_counter_is_ours(w, counter)) return FA_ERROR_INVALID;
     bool between_jobs = w->context == NULL && !fai_worker_is_main(w) && !fai_worker_is_attached(w); // a sink calls
     if (w->lane.idle || between_jobs) return FA_ERROR_STATE;
     bool online = w->online;

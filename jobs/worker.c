@@ -63,9 +63,14 @@ __attribute__((noinline)) void fai_job_call_watched(fai_worker *w, const fai_job
 {
     const char *name = fai_job_name(job);
     uint64_t function = (uintptr_t)fai_heir_function(fn, arg), depth = w->lane.depth;
-    fai_zone zone = fai_zone_begin_watched(&w->lane, FA_EVENT_JOB_BEGIN, name, function, depth);
+    uint32_t outer = w->forks;
+    int64_t since = w->deque.head;
+    w->forks = 0;
+    fai_zone zone = fai_zone_begin(&w->lane, FA_EVENT_JOB_BEGIN, name, function, depth);
     fn(&w->lane.hot, arg);
-    fai_zone_end_watched(&w->lane, &zone, name, function, depth);
+    fai_zone_end(&w->lane, &zone, name, function, depth);
+    if (FA_UNLIKELY(w->forks > 0)) fai_forks_cut(w, job, since);
+    w->forks = outer;
 }
 
 void fai_worker_run(fai_worker *w, fai_job *job)

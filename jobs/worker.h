@@ -77,6 +77,7 @@ typedef struct fai_worker {
     uint32_t gathered_count; // … not yet taken off it
     uint32_t last_victim;
     uint32_t since_quiescent; // jobs
+    uint32_t forks;           // checked systems: of the running job, not joined
     bool claimed;             // the lane is RUNNING
     bool online;              // main lane and attached threads: may read cells
     bool touched;             // its ring is mapped
@@ -149,13 +150,20 @@ static inline void fai_context_end(fai_worker *w, fai_context *context)
     w->context = context->below;
 }
 
+/// [own] Whether forks of what runs now were not joined, which checked systems know and report (FA203).
+bool fai_forks_are_left(const fai_worker *w);
+
+/// [own] A job returned with forks not joined: those from `since` on in the deque that nobody has taken lose their tasks, which are gone.
+void fai_forks_cut(fai_worker *w, const fai_job *job, int64_t since);
+
 /// Slow part of fai_job_call(): tells those who watch.
 void fai_job_call_watched(fai_worker *w, const fai_job *job, fa_job_fn *fn, void *arg);
 
 /// [own] The job's function itself. When nobody watches jobs, that costs a load and a branch.
 static inline void fai_job_call(fai_worker *w, const fai_job *job, fa_job_fn *fn, void *arg)
 {
-    if (FA_UNLIKELY(fai_lane_watches(&w->lane, FAI_WATCH_ZONE(FA_EVENT_JOB_BEGIN))))
+    const uint64_t watched = FAI_WATCH_FORKS | (FA_TRACE ? FAI_WATCH_ZONE(FA_EVENT_JOB_BEGIN) : 0);
+    if (FA_UNLIKELY((fai_load_relaxed(&w->lane.watched) & (uint32_t)watched) != 0))
         fai_job_call_watched(w, job, fn, arg);
     else
         fn(&w->lane.hot, arg);

@@ -99,6 +99,7 @@ static void table_of_codes(const test_case *at)
         {"FA102", FA_SEVERITY_WARNING, "tick hooks missed this frame"},
         {"FA201", FA_SEVERITY_ERROR, "invalid free or use"},
         {"FA202", FA_SEVERITY_ERROR, "lane used while it is nobody's"},
+        {"FA203", FA_SEVERITY_ERROR, "fork not joined"},
         {"FA301", FA_SEVERITY_WARNING, "global memory limit reached"},
         {"FA302", FA_SEVERITY_WARNING, "tag budget exceeded"},
         {"FA303", FA_SEVERITY_WARNING, "soft tag budget crossed"},

@@ -1207,6 +1207,7 @@ static void own_destructors_detach(const test_case *at)
     pthread_join(handle, NULL);
     end(fa);
     assert_int_equal(pthread_key_delete(own_key), 0);
+    assert_reported(&to, 203, at->checked);
     destroy_quiet(fa, &to);
 }
 

@@ -191,6 +191,8 @@ static void an_old_ticket_never_fits_again(const test_case *at)
         assert_ptr_equal(got, p);
         old = ticket;
     }
+    assert_int_equal(sink_count(&to, 401), at->checked ? 1 : 0); // {0}; the others are only late
+    forget_reports(&to, 401);
     fa_pool_free(w, p);
     destroy_quiet(fa, &to);
 }
@@ -216,14 +218,17 @@ static void refused(const test_case *at)
     assert_int_equal(fa_transfer_receive(w, (fa_transfer){0}, &got), FA_ERROR_STALE);
     assert_int_equal(fa_transfer_receive(w, (fa_transfer){1}, &got), FA_ERROR_STALE);
     assert_int_equal(fa_transfer_receive(w, (fa_transfer){UINT64_MAX}, &got), FA_ERROR_STALE);
+    assert_reported(&to, 401, at->checked ? 3 : 0);
     ticket = send(w, p);
     assert_int_equal(fa_transfer_receive(NULL, ticket, &got), FA_ERROR_INVALID);
     assert_null(got);
     assert_int_equal(fa_transfer_receive(w, ticket, NULL), FA_ERROR_INVALID);
     fa_transfer wrong = {ticket.bits + ((uint64_t)1 << 16)};
     assert_int_equal(fa_transfer_receive(w, wrong, &got), FA_ERROR_STALE);
+    assert_reported(&to, 401, at->checked);
     fa_system *other = create_case(at, &to); // a ticket of one system is none of another
     assert_int_equal(fa_transfer_receive(fa_self(other), ticket, &got), FA_ERROR_STALE);
+    assert_reported(&to, 401, at->checked);
     assert_int_equal(fa_transfer_send(fa_self(other), p, &wrong), FA_ERROR_INVALID);
     destroy_quiet(other, &to);
     assert_int_equal(fa_transfer_receive(w, ticket, &got), FA_OK);

@@ -27,7 +27,8 @@
 
 #include <framealloc/worker.h>
 
-/// Names an object. {0} is dangling: it never names any. Compare with fa_handle_equal().
+/// Names an object. {0} is dangling: it never names any. Compare with fa_handle_equal(). One of another system is stale here, unless this one's slot
+/// was used some 2^24 times.
 typedef struct fa_handle {
     uint32_t index;
     uint32_t generation; // of the slot; never 0 in a handle that names an object, never used twice

@@ -28,7 +28,7 @@ typedef void fa_range_fn(fa_worker *w, uint64_t first, uint64_t last, void *arg)
 typedef struct fa_counter {
     uint64_t state;  // shared: jobs not done, and who waits
     uint32_t runner; // shared: a hint, the last run that took a job of this counter from another lane
-    uint32_t reserved;
+    uint32_t system; // checked systems: which one counts
 } fa_counter;
 
 // clang-format off
@@ -69,7 +69,7 @@ FA_API fa_status fa_submit_many(fa_worker *w, fa_counter *counter, fa_job_fn *fn
 
 /// [own] Returns when the counter is zero; see the top of this file for what runs meanwhile. Everything that the counted jobs did is
 /// then visible to the caller. Any number of lanes may wait on one counter, all of the system that its jobs are of: a lane of another one
-/// is not woken.
+/// is not woken (checked systems refuse it: FA201, FA_ERROR_INVALID, and likewise jobs of a second system on a counter that is not zero).
 /// FA_ERROR_DEADLOCK: the counted job is the caller's own job or one further down this lane's stack, so that the wait could
 /// never end (FA905 names both); in checked builds also when the cycle runs over other lanes.
 FA_API fa_status fa_wait(fa_worker *w, fa_counter *counter);
@@ -96,7 +96,9 @@ typedef struct fa_task {
 } fa_task;
 
 /// [own] Only inside a job or a frame of the main lane; the task must be joined before the job returns. FA_ERROR_STATE outside a frame
-/// (the task then counts as done).
+/// (the task then counts as done). Checked systems report a job that ends with forks not joined (FA203): those that nobody has taken run all the
+/// same, without their task. fa_frame_end(), fa_frame_drop() and fa_detach() with such a fork answer FA_ERROR_STATE there (FA203).
+/// A join of a task that was not forked, or is joined already, does nothing.
 FA_API fa_status fa_fork(fa_worker *w, fa_task *task, fa_job_fn *fn, void *arg);
 FA_API void fa_join(fa_worker *w, fa_task *task);
 

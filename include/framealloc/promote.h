@@ -30,7 +30,8 @@ static inline void *fa_cell_read(const fa_worker *w, const fa_cell *cell)
 /// [own] Makes `object` the current version (NULL empties the cell) and retires the one before. `object` must be a whole pool
 /// or heap object of this system, or NULL; it belongs to the cell from now on. With several writers the last wins and
 /// every other version is retired exactly once; publishing the current version again changes nothing. FA_ERROR_INVALID: NULL cell, or not such an object (checked systems
-/// say which: FA002 for frame memory, FA201 for others, also an object of this lane that was freed). FA_ERROR_MEMORY: the
+/// say which: FA002 for frame memory, FA201 for others, also an object of this lane that was freed), or the cell holds what is none of this
+/// system (FA201 likewise). FA_ERROR_MEMORY: the
 /// retirement could not be recorded; nothing changed. The main lane may publish and drop outside a frame as well.
 FA_API fa_status fa_cell_publish(fa_worker *w, fa_cell *cell, void *object);
 

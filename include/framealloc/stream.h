@@ -22,7 +22,8 @@
 
 #include <framealloc/worker.h>
 
-/// A stream, by number and generation. {0} is none. A number is used again, with another generation; never a generation.
+/// A stream, by number and generation. {0} is none. A call with one that the program freed, or that never was one of this system, is reported in
+/// checked systems (FA401); of one that was evicted nothing is said. A number is used again, with another generation; never a generation.
 typedef struct fa_stream {
     uint64_t bits;
 } fa_stream;

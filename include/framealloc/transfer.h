@@ -26,6 +26,6 @@ typedef struct fa_transfer {
 /// such object (one that was freed is noticed in checked systems, and reported as FA201). *out is {0} when it fails.
 FA_API FA_MUST_CHECK fa_status fa_transfer_send(fa_worker *w, void *p, fa_transfer *out);
 
-/// [own] Receives the object: exactly one of all calls with this ticket gets it. FA_ERROR_STALE: it was received already, or is no ticket of this
-/// system. FA_ERROR_INVALID: NULL. *out is NULL when it fails.
+/// [own] Receives the object: exactly one of all calls with this ticket gets it. FA_ERROR_STALE: it was received already, or never was a ticket of this
+/// system (that alone is reported in checked systems, FA401). FA_ERROR_INVALID: NULL. *out is NULL when it fails.
 FA_API FA_MUST_CHECK fa_status fa_transfer_receive(fa_worker *w, fa_transfer ticket, void **out);
