@@ -892,6 +892,18 @@ static bool compact(world *at)
     return fa_handles_compact(at->fa, SIZE_MAX, UINT32_MAX, &result) == at->wrong && result.moves == 0;
 }
 
+static bool watch_behavior(world *at)
+{
+    fa_status status = fa_behavior_watch(at->fa, NULL);
+    return status == at->wrong;
+}
+
+static bool read_behavior(world *at)
+{
+    fa_behavior behavior;
+    return fa_behavior_read(at->fa, at->tag, &behavior) == at->wrong && behavior.heap_objects == 0;
+}
+
 /// Calls that only the thread may make that created the system.
 #define MAIN_CALLS(X)                                                                                                  \
     X(frame_begin, fa_frame_begin(at->fa) == at->wrong)                                                                \
@@ -918,6 +930,10 @@ static bool compact(world *at)
     X(history_count, fa_history_count(at->fa) == 0)                                                                    \
     X(history_read, take_snapshot(at, true))                                                                           \
     X(memory_graph, draw_graph(at))                                                                                    \
+    X(behavior_watch, watch_behavior(at))                                                                              \
+    X(behavior_reset, fa_behavior_reset(at->fa) == at->wrong)                                                          \
+    X(behavior_unwatch, fa_behavior_unwatch(at->fa) == at->wrong)                                                      \
+    X(behavior_read, read_behavior(at))                                                                                \
     X(tick_install, fa_tick_install(at->fa) == at->wrong)
 
 MAIN_CALLS(CALL_FUNCTION)
@@ -1244,6 +1260,10 @@ static fa_status ignored(fa_status status)
                 fa_tag_begin_at(NULL, at->tag).worker == NULL && INVALID(fa_budget_set(NULL, at->tag, 0, 0)) &&        \
                 INVALID(fa_tag_stats_read(NULL, at->tag, NULL)) &&                                                     \
                 INVALID(fa_tag_stats_read(at->fa, at->tag, NULL)) && fa_tag_path(NULL, at->tag) == NULL)               \
+    X(behavior, INVALID(fa_behavior_watch(NULL, NULL)) && INVALID(fa_behavior_reset(NULL)) &&                          \
+                    INVALID(fa_behavior_unwatch(NULL)) && INVALID(fa_behavior_read(NULL, at->tag, NULL)) &&            \
+                    INVALID(fa_behavior_read(at->fa, at->tag, NULL)) &&                                                \
+                    INVALID(fa_behavior_watch(at->fa, &(fa_behavior_limits){.frames = 0})))                            \
     X(lane_budgets, INVALID(fa_lane_budget_set(NULL, 0, (fa_lane_use)0, 0, 0)) &&                                      \
                         INVALID(fa_lane_budget_set(at->fa, 9999, (fa_lane_use)0, 0, 0)) &&                             \
                         INVALID(fa_lane_budget_set(at->fa, 0, (fa_lane_use)99, 0, 0)) &&                               \

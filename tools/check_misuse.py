@@ -25,6 +25,9 @@ SHARED = "reads what all lanes share and never looks whose lane it is (base.h)"
 EXEMPT = {
     "fa_config_minimal": NO_INPUT,
     "fa_config_high_performance": NO_INPUT,
+    "fa_behavior_default": NO_INPUT,
+    "fa_behavior_strict": NO_INPUT,
+    "fa_behavior_relaxed": NO_INPUT,
     "fa_zero": INSIDE,
     "fa_magazine_count": INSIDE,
     "fa_magazine_pop": INSIDE,
