@@ -47,7 +47,8 @@ static bool is_reclaimed(const fa_system *fa)
 {
     fa_stats stats;
     GOOD(fa_stats_read(fa, &stats));
-    return stats.frames_alive == 0 && stats.backlog == 0 && stats.group_objects == 0 && stats.scratch_bytes == 0;
+    return stats.frames_alive == 0 && stats.backlog == 0 && stats.group_objects == 0 && stats.scratch_bytes == 0 &&
+           stats.job_memories == 0 && stats.job_memory_bytes == 0;
 }
 
 /// Frames until nothing retired is left; they must not be many.
@@ -759,6 +760,191 @@ static void arenas_scenario(void *context)
     GOOD(fa_destroy(fa));
 }
 
+// memory: children of a job use its memory on other lanes after it has returned; the last of them sends it home ------------------------
+
+#define CHILDREN 3u
+
+struct heir {
+    uint64_t *words; // of the owner's memory, one a child
+    fa_job_memory memory;
+    uint32_t index;
+    uint32_t depth;
+};
+
+/// Allocates from the memory and looks at its word again and again: what is released is filled, or somebody else's.
+static void use_memory(fa_worker *w, void *arg)
+{
+    struct heir heir = *(struct heir *)arg; // the copy lies in a record
+    uint64_t *word = &heir.words[heir.index];
+    SCHEDULE_CHECK(*word == heir.memory.id);
+    uint64_t *object = fa_job_memory_alloc(w, heir.memory, 48, 16);
+    SCHEDULE_CHECK(object != NULL);
+    fill(object);
+    if (heir.depth > 0) {
+        struct heir below = heir;
+        below.depth--;
+        if (schedule_random(2) != 0) { // memory of its own in between
+            fill(object = fa_job_alloc(w, 48, 16));
+            SCHEDULE_CHECK(fa_job_memory_current(w).id != heir.memory.id);
+        }
+        fa_counter counter = FA_COUNTER_INIT;
+        bool wait = schedule_random(2) != 0;
+        GOOD(fa_submit_copy(w, wait ? &counter : NULL, use_memory, &below, sizeof below));
+        if (wait) GOOD(fa_wait(w, &counter));
+    }
+    check_version(object);
+    SCHEDULE_CHECK(*word == heir.memory.id);
+}
+
+static void use_range(fa_worker *w, uint64_t first, uint64_t last, void *arg)
+{
+    struct heir heir = *(struct heir *)arg;
+    for (uint64_t i = first; i < last; i++) use_memory(w, &heir);
+}
+
+static void begin_memory(fa_worker *w, void *sum)
+{
+    struct heir heir = {.words = fa_job_array(w, uint64_t, CHILDREN), .memory = fa_job_memory_current(w), .depth = 1};
+    SCHEDULE_CHECK(heir.words != NULL);
+    for (uint32_t i = 0; i < CHILDREN; i++) heir.words[i] = heir.memory.id;
+    fa_task task;
+    struct heir forked = heir;
+    bool fork = schedule_random(2) != 0;
+    if (fork) GOOD(fa_fork(w, &task, use_memory, &forked));
+    for (; heir.index < CHILDREN; heir.index++) {
+        const fa_job job = {.fn = use_memory, .arg = &heir, .arg_size = sizeof heir, .flags = FA_JOB_MAIN};
+        if (schedule_random(4) == 0)
+            GOOD(fa_submit_job(w, &job));
+        else
+            GOOD(fa_submit_copy(w, NULL, use_memory, &heir, sizeof heir));
+    }
+    if (fork) fa_join(w, &task);
+    if (schedule_random(4) == 0) GOOD(fa_parallel_for(w, 0, 4, 1, use_range, &forked));
+    (void)add(sum, 1);
+}
+
+static void memory_scenario(void *context)
+{
+    (void)context;
+    fa_config config = small_config(schedule_random(4));
+    config.frames_in_flight = 1 + schedule_random(3);
+    fa_system *fa = create(&config);
+    uint32_t sum = 0;
+    for (int frame = 0; frame < 3; frame++) {
+        GOOD(fa_frame_begin(fa));
+        for (int i = 0; i < 2; i++) GOOD(fa_submit(fa_self(fa), begin_memory, &sum));
+        GOOD(fa_frame_end(fa, NULL));
+    }
+    if (schedule_random(4) != 0) {
+        reclaim_all(fa);
+        SCHEDULE_CHECK(sum == 6);
+    }
+    GOOD(fa_destroy(fa));
+    SCHEDULE_CHECK(sum == 6);
+}
+
+// budgets: of lanes, lowered and raised while the lanes allocate and free each other's objects ----------------------------------------
+
+#define SLOTS 8u
+#define SHARE 12u // objects that a lane may have in the end
+
+struct budgets {
+    fa_system *fa;
+    uint64_t *slots[SLOTS];
+    uint32_t quiet;
+};
+
+static void refused_is_fine(const fa_diagnostic *diagnostic, void *context)
+{
+    if (strcmp(diagnostic->code, "FA304") != 0 && strcmp(diagnostic->code, "FA305") != 0)
+        on_diagnostic(diagnostic, context);
+}
+
+static void exchange_object(fa_worker *w, void *arg)
+{
+    uint64_t **slot = *(uint64_t ***)arg;
+    uint64_t *objects[2] = {fa_pool_alloc(w, 512), fa_heap_alloc(w, 512, 0)}, *in_frame = fa_frame_alloc(w, 48);
+    fill(objects[0]);
+    fill(objects[1]);
+    fill(in_frame);
+    objects[0] = __atomic_exchange_n(slot, objects[0], __ATOMIC_ACQ_REL);
+    for (int i = 0; i < 2; i++)
+        if (objects[i] != NULL) check_version(objects[i]);
+    fa_pool_free(w, objects[0]); // another lane's, mostly
+    fa_heap_free(w, objects[1]);
+    if (in_frame != NULL) check_version(in_frame);
+}
+
+static void set_budgets(fa_system *fa, uint64_t objects, uint64_t frame)
+{
+    for (uint32_t lane = 0; lane <= fa_worker_count(fa); lane++) {
+        GOOD(fa_lane_budget_set(fa, lane, FA_LANE_USE_OBJECTS, objects / 2, objects));
+        GOOD(fa_lane_budget_set(fa, lane, FA_LANE_USE_FRAME, frame / 2, frame));
+    }
+}
+
+static void budget_setter(void *context)
+{
+    struct budgets *b = context;
+    for (int i = 0; i < 6; i++) set_budgets(b->fa, schedule_random(4) * 512, schedule_random(4) * 48);
+}
+
+/// Everything is home: exactly what the budget says can be had, on whatever lane.
+static void use_share(fa_worker *w, void *arg)
+{
+    struct budgets *b = arg;
+    uint64_t *objects[SHARE + 1];
+    uint32_t count = 0;
+    SCHEDULE_CHECK(fa_heap_alloc(w, SHARE * 512 + 1, 0) == NULL); // and magazines, filled before, are empty
+    while (count <= SHARE && (objects[count] = fa_pool_alloc(w, 512)) != NULL) count++;
+    SCHEDULE_CHECK(count == SHARE);
+    while (count-- > 0) fa_pool_free(w, objects[count]);
+    uint32_t frames = 0;
+    while (frames <= SHARE && fa_frame_alloc(w, 48) != NULL) frames++;
+    SCHEDULE_CHECK(frames <= SHARE); // jobs of this lane before have used some
+    (void)add(&b->quiet, 1);
+}
+
+static bool is_home(const struct budgets *b)
+{
+    fa_stats stats;
+    GOOD(fa_stats_read(b->fa, &stats));
+    return stats.pool_live == 0 && stats.heap_live == 0 && stats.frames_alive == 0;
+}
+
+static void budgets_scenario(void *context)
+{
+    (void)context;
+    fa_config config = small_config(schedule_random(4));
+    config.report = refused_is_fine;
+    fa_system *fa = create(&config);
+    fa_worker *w = fa_self(fa);
+    struct budgets b = {.fa = fa};
+    uint32_t setter = schedule_spawn(budget_setter, &b);
+    for (int frame = 0; frame < 3; frame++) {
+        GOOD(fa_frame_begin(fa));
+        for (uint32_t i = 0; i < 2 * SLOTS; i++) {
+            uint64_t **slot = &b.slots[i % SLOTS];
+            GOOD(fa_submit_copy(w, NULL, exchange_object, &slot, sizeof slot));
+        }
+        GOOD(fa_frame_end(fa, NULL));
+    }
+    schedule_join(setter);
+    set_budgets(fa, 0, 0);
+    for (uint32_t i = 0; i < SLOTS; i++) fa_pool_free(w, b.slots[i]);
+    for (int i = 0; i < 200 && !is_home(&b); i++) {
+        GOOD(fa_frame_begin(fa));
+        GOOD(fa_frame_end(fa, NULL));
+    }
+    SCHEDULE_CHECK(is_home(&b));
+    set_budgets(fa, SHARE * 512, SHARE * 48);
+    GOOD(fa_frame_begin(fa));
+    for (int i = 0; i < 4; i++) GOOD(fa_submit(w, use_share, &b));
+    GOOD(fa_frame_end(fa, NULL));
+    SCHEDULE_CHECK(b.quiet == 4);
+    GOOD(fa_destroy(fa));
+}
+
 // tickets: an object changes hands exactly once ------------------------------------------------------------------------------------
 
 struct tickets {
@@ -913,6 +1099,8 @@ const scenario scenarios[] = {
     {"streams", "loaders, readers, pins and evictors of one budget", streams_scenario, false},
     {"handles", "resolved, pinned and written while the main lane compacts", handles_scenario, false},
     {"arenas", "groups and scratch pools ended while others allocate from them", arenas_scenario, false},
+    {"memory", "of jobs, used by their children on other lanes, gone with the last", memory_scenario, false},
+    {"budgets", "of lanes, set while the lanes allocate and free each other's objects", budgets_scenario, false},
     {"tickets", "three receivers, four tickets", tickets_scenario, false},
     {"shutdown", "destroyed with frames open, work queued, versions retired", shutdown_scenario, false},
     {"lost-wakeup", "planted: no look between announcing sleep and sleeping", lost_wakeup_scenario, true},
