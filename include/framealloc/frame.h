@@ -52,7 +52,7 @@ FA_API void *fa_frame_alloc_slow(fa_worker *w, size_t size, size_t align);
 FA_API void *fa_scope_alloc_slow(fa_worker *w, size_t size, size_t align);
 
 /// [own] `size` bytes of frame memory, 16-byte aligned. NULL outside a frame (FA001), when the frame's or the system's
-/// limit refuses (FA003, once a frame and lane) or size is 0.
+/// limit refuses (FA003, once a frame and lane), the budget of the tag or lane (FA302, FA304), or size is 0.
 static inline void *fa_frame_alloc(fa_worker *w, size_t size)
 {
     unsigned char *p = w->frame_cursor;

@@ -15,7 +15,8 @@ FA_API void fa_pool_free_slow(fa_worker *w, void *p);
 
 /// [own] `size` bytes, uninitialised. Alignment: the largest power of two that divides the size rounded up to its class,
 /// at least 16, at most 4096. Above FA_CLASS_SIZE_MAX the object comes from the heap's large spans and is still
-/// freed with fa_pool_free(). NULL when a limit or the system refuses (FA301, once a frame and lane; FA302 a tag's budget), or size is 0.
+/// freed with fa_pool_free(). NULL when a limit or the system refuses (FA301, once a frame and lane), the budget of the tag or lane (FA302, FA304),
+/// or size is 0.
 static inline void *fa_pool_alloc(fa_worker *w, size_t size)
 {
     if (FA_UNLIKELY(size - 1 >= FA_CLASS_SIZE_MAX)) return fa_pool_alloc_slow(w, size, FA_ALIGN_DEFAULT);
