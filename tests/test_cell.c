@@ -297,11 +297,13 @@ static void a_waiting_reader_blocks_reclamation(const test_case *at)
         end(fa);
         for (double until = seconds_now() + 0.003; seconds_now() < until;) sched_yield();
     }
-    assert_int_equal(fa_frame_number(fa), 17);
-    assert_true(stats_of(fa).backlog >= 1);
-    assert_true(fa_usable_size(fa, old) > 0 && is_whole(old));
-    atomic_store(&reader.may_end, true);
+    uint64_t number = fa_frame_number(fa), backlog = stats_of(fa).backlog;
+    bool lives = fa_usable_size(fa, old) > 0 && is_whole(old);
+    atomic_store(&reader.may_end, true); // whatever comes of it: the job reads from this stack
     reclaim_all(fa);
+    assert_int_equal(number, 17);
+    assert_true(backlog >= 1);
+    assert_true(lives);
     assert_int_equal(atomic_load(&reader.ended), 1);
     drop_cells(fa, &all);
     destroy_quiet(fa, &to);

@@ -185,7 +185,8 @@ class Tree:
     def command(self, words, timeout):
         status, output = self.execute(words, timeout)
         if status != 0:
-            raise RuntimeError(f"{' '.join(words)}: {'did not end' if status is None else 'failed'}\n{output[-4000:]}")
+            errors = "\n".join(re.findall(r"^.*error: .*$", output, re.M)) or output[-2000:]
+            raise RuntimeError(f"{' '.join(words)}: {'did not end' if status is None else 'failed'}\n{errors}")
 
     def execute(self, words, timeout):
         """(exit status, None if it did not end; output)."""
