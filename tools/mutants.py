@@ -140,6 +140,8 @@ def check(root, table, mutants, rows):
 # --- A tree of our own ----------------------------------------------------------------------------------------------------
 
 def files_of(root):
+    if shutil.which("git") is None:
+        return walk(root)
     listed = subprocess.run(["git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
                             capture_output=True, check=False)
     if listed.returncode == 0:
