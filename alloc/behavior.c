@@ -91,12 +91,15 @@ static void look_at_pools(fai_memory *memory)
     uint64_t made[FAI_NAMES_MAX], live[FAI_NAMES_MAX], seen[FAI_NAME_WORDS] = {0}; // the first two of tags in the third
     for (uint32_t i = 0; i < fai_memory_lanes_used(memory); i++) {
         const fai_lane *lane = fai_memory_lane(memory, i);
-        uint32_t count = fai_load_relaxed(&lane->tags_published);
-        for (uint32_t n = 0; n < count; n++) {
+        // [behavior.tags] acquire: the entries as they were published.
+        uint64_t published = fai_load_acquire(&lane->tags_published);
+        if (published >> 32 != fai_load_relaxed(&memory->watch)) continue; // nothing since this watch began
+        for (uint32_t n = 0; n < (uint32_t)published; n++) {
             const fai_tag_pool *from = &lane->tag_pools[n];
             uint32_t tag = (uint32_t)fai_load_relaxed(&from->tag);
             bool first = (seen[tag / 64] >> tag % 64 & 1) == 0;
-            made[tag] = (first ? 0 : made[tag]) + fai_load_relaxed(&from->made);
+            // [behavior.made] acquire: those that live, see publish_tag_pools().
+            made[tag] = (first ? 0 : made[tag]) + fai_load_acquire(&from->made);
             live[tag] = (first ? 0 : live[tag]) + fai_load_relaxed(&from->live);
             seen[tag / 64] |= UINT64_C(1) << tag % 64;
         }
@@ -230,6 +233,7 @@ fa_status fa_behavior_watch(fa_system *fa, const fa_behavior_limits *limits)
         fai_behavior *made = fai_store_take(fai_memory_lane(memory, 0), sizeof *made, _Alignof(fai_behavior));
         if (made == NULL) return FA_ERROR_MEMORY;
         memory->behavior = made;
+        fai_store_relaxed(&memory->watch, fai_load_relaxed(&memory->watch) + 1);
     }
     memory->behavior->limits = limits != NULL ? *limits : fa_behavior_default();
     restart(memory->behavior);

@@ -120,6 +120,7 @@ typedef struct fai_purse {
     int64_t taken[FAI_STATISTICAL(FA_CLASS_COUNT)];    // objects out of the slabs
     uint64_t counted[FAI_STATISTICAL(FA_CLASS_COUNT)]; // handed out by the magazine when the label was last settled
     uint64_t classes;                                  // bit per class ever used
+    uint64_t made_before;                              // objects made before behaviour was watched
 } fai_purse;
 
 /// An open phase.
@@ -246,7 +247,7 @@ typedef struct fai_lane {
     fai_lane_stats published;                    // each field: relaxed, written by whoever services
     FAI_ATOMIC(uint64_t) at_hand[FAI_NAMES_MAX]; // by tag: bytes in magazines; relaxed, likewise
     fai_class_stats published_classes[FAI_STATISTICAL(FA_CLASS_COUNT)]; // likewise, while it is wanted
-    FAI_ATOMIC(uint32_t) tags_published; // likewise: length of the next, whose entries go by purse
+    FAI_ATOMIC(uint64_t) tags_published; // likewise: whose watch << 32 | length of the next, whose entries go by purse
     fai_tag_pool tag_pools[FAI_NAMES_MAX];
     FAI_ATOMIC(fai_event_ring *) ring;   // made by the main lane, stays until the end
     FAI_ATOMIC(uint64_t) events_dropped; // written by the lane's thread
@@ -326,6 +327,7 @@ typedef struct fai_memory {
     FAI_ATOMIC(uint32_t) hooks;      // FAI_HOOKS_…, written by the main lane
     FAI_ATOMIC(uint32_t) frame_open; // slot of the open frame, FAI_NO_SLOT if none
     FAI_ATOMIC(uint32_t) wanted;     // what lanes publish too: FAI_WANT_…
+    FAI_ATOMIC(uint32_t) watch;      // number of the last watch of behaviour
     FAI_ATOMIC(uint32_t)
     loose_counters; // 1: streams, shared arenas or rings of events: no lane publishes what they count
 } fai_memory;

@@ -51,17 +51,24 @@ static void publish_class(fai_lane *lane, uint32_t size_class)
     fai_store_relaxed(&to->refills, now.refills);
 }
 
+/// What a lane made before it first published for this watch does not count: it may have been at work when that began.
 static void publish_tag_pools(fai_lane *lane)
 {
+    uint64_t watch = fai_load_relaxed(&lane->memory->watch);
+    bool first = fai_load_relaxed(&lane->tags_published) >> 32 != watch;
     for (uint32_t i = 1; i < lane->purse_count; i++) {
         fai_lane_stats of_tag = {0};
-        (void)add_purse(fai_lane_purse(lane, lane->purses[i]), &of_tag);
+        fai_purse *purse = fai_lane_purse(lane, lane->purses[i]);
+        (void)add_purse(purse, &of_tag);
+        if (first) purse->made_before = of_tag.pool_allocs;
         fai_tag_pool *to = &lane->tag_pools[i - 1];
         fai_store_relaxed(&to->tag, (uint64_t)lane->purses[i]);
-        fai_store_relaxed(&to->made, of_tag.pool_allocs);
         fai_store_relaxed(&to->live, (uint64_t)of_tag.pool_live);
+        // [behavior.made] release: who sees that objects were made sees those that live: others it would take for freed.
+        fai_store_release(&to->made, of_tag.pool_allocs - purse->made_before);
     }
-    fai_store_relaxed(&lane->tags_published, lane->purse_count - 1);
+    // [behavior.tags] release: the entries.
+    fai_store_release(&lane->tags_published, watch << 32 | (lane->purse_count - 1));
 }
 
 void fai_lane_publish(fai_lane *lane)

@@ -3,6 +3,8 @@
 // How tags use memory: each pattern is found, figures are exact or the bounds that they say, each crossing is told once.
 #include "support.h"
 
+#include <pthread.h>
+
 enum { WINDOW = 5 };
 
 static fa_tag tag_of(fa_system *fa, const char *path)
@@ -422,6 +424,53 @@ static void no_memory_to_watch_with(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+typedef struct visitor {
+    fa_system *fa;
+    atomic_uint step; // odd: the visitor's turn
+} visitor;
+
+static void *visit(void *arg)
+{
+    visitor *v = arg;
+    fa_worker *w;
+    EXPECT(fa_attach(v->fa, &w) == FA_OK);
+    make_temporaries(w, NULL);
+    for (unsigned step = 0; step < 6; step += 2) {
+        atomic_store(&v->step, step + 1);
+        while (atomic_load(&v->step) != step + 2) sched_yield();
+        EXPECT(fa_idle_begin(w) == FA_OK && fa_idle_end(w) == FA_OK); // publishes
+        if (step < 4) make_temporaries(w, NULL);                      // not yet seen when it is watched anew
+    }
+    atomic_store(&v->step, 7u);
+    EXPECT(fa_detach(w) == FA_OK);
+    return NULL;
+}
+
+/// A lane at work when the watch begins says what it has only later: what it made before is not of the watch.
+static void what_others_made_before_is_not_counted(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    const fa_behavior_limits limits = {1, 1, {-1, -1, 0.5, -1, -1}};
+    visitor v = {.fa = fa};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, visit, &v), 0);
+    for (unsigned step = 0; step < 6; step += 2) {
+        while (atomic_load(&v.step) != step + 1) sched_yield();
+        assert_int_equal(fa_behavior_watch(fa, &limits), FA_OK);
+        begin(fa);
+        end(fa);
+        atomic_store(&v.step, step + 2);
+        while (atomic_load(&v.step) != step + 3) sched_yield();
+        begin(fa);
+        end(fa);
+        assert_int_equal(behavior_of(fa, "temporary").pool_objects, 0);
+        assert_int_equal(fa_behavior_unwatch(fa), FA_OK);
+    }
+    pthread_join(thread, NULL);
+    destroy_quiet(fa, &to);
+}
+
 static void without_statistics_it_is_unsupported(const test_case *at)
 {
     sink to;
@@ -449,6 +498,7 @@ int main(int argc, char **argv)
         EACH_OF(frame_memory_that_is_held, "02", "ny"),
         EACH_OF(few_samples_are_not_judged, "02", "ny"),
         EACH(what_was_before_is_not_counted),
+        EACH_OF(what_others_made_before_is_not_counted, "02", "ny"),
         EACH_OF(a_sink_may_end_it, "02", "ny"),
         EACH(switching),
         EACH_OF(no_memory_to_watch_with, "0", "ny"),
