@@ -65,12 +65,12 @@ static bool read_palette(const struct builder *build)
 {
     struct source source;
     if (!read_source(build, "PLAYPAL", &source)) return false;
+    bool there = source.size >= PALETTE_BYTES;
     for (size_t i = 0; i < 256; i++) {
-        const uint8_t *colour = source.bytes + 3 * i;
-        bool there = source.size >= PALETTE_BYTES;
         // Without colours pictures are grey.
-        build->art->palette[i] = there ? (struct texel){colour[0], colour[1], colour[2], 255}
-                                       : (struct texel){(uint8_t)i, (uint8_t)i, (uint8_t)i, 255};
+        const uint8_t grey[3] = {(uint8_t)i, (uint8_t)i, (uint8_t)i};
+        const uint8_t *colour = there ? source.bytes + 3 * i : grey;
+        build->art->palette[i] = (struct texel){colour[0], colour[1], colour[2], 255};
     }
     return true;
 }
