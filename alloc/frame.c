@@ -294,7 +294,7 @@ fa_checkpoint fa_checkpoint_take(fa_worker *w)
         .frame_number = lane->slot == FAI_NO_SLOT ? 0 : lane->frame_number,
         .serial = lane->serial,
         .taken = ++lane->checkpoints,
-        .retained = lane->slot == FAI_NO_SLOT ? 0 : lane->frames[lane->slot].retained.count,
+        .retained = lane->slot == FAI_NO_SLOT ? 0 : lane->frames[lane->slot].retained.made,
         .lane = w->index,
     };
 }
@@ -320,7 +320,7 @@ static void reserve_stale(fai_lane *lane)
     void *stale = lane->stale;
     if (fai_lane_grow(lane, &stale, lane->stale_count, &lane->stale_capacity, sizeof *lane->stale))
         lane->stale = stale;
-    else if (lane->stale_count > 0)
+    else
         lane->stale_count--;
 }
 
@@ -332,8 +332,8 @@ static void make_stale(fai_lane *lane, uint64_t after)
     uint32_t before = lane->stale_count;
     reserve_stale(lane);
     if (lane->stale_count < before) after = lane->stale[lane->stale_count].after;
-    if (lane->stale_count < lane->stale_capacity)
-        lane->stale[lane->stale_count++] = (fai_stale){after, lane->checkpoints};
+    FA_ASSERT(lane->stale_count < lane->stale_capacity);
+    lane->stale[lane->stale_count++] = (fai_stale){after, lane->checkpoints};
 }
 
 fa_status fa_checkpoint_rollback(fa_worker *w, fa_checkpoint checkpoint)

@@ -63,6 +63,8 @@ static void init_lane(fai_memory *memory, uint32_t index)
     lane->slabs.verify = lane->checked;
     fai_handle_lane_init(lane);
     init_magazines(lane);
+    lane->stale = &lane->stale_first;
+    lane->stale_capacity = 1;
     lane->retired = (fai_retired_list){lane->retired_first[0], 0, FAI_RETIRED_FIRST};
     lane->offered = (fai_retired_list){lane->retired_first[1], 0, FAI_RETIRED_FIRST};
     unsigned char *outbox = memory->outboxes + index * outbox_bytes(memory->lane_count);

@@ -71,12 +71,14 @@ typedef struct fai_retained {
     uint64_t serial;    // of the job on its lane
     uint32_t sequence;  // within the job
     uint32_t label;
+    uint32_t number; // within the lane's frame, rising along the list
 } fai_retained;
 
 typedef struct fai_retained_list {
     fai_retained *items;
     uint32_t count;
     uint32_t capacity;
+    uint32_t made; // number given last
 } fai_retained_list;
 
 /// Records that every list of retired versions has room for from the beginning: so that memory can be freed when none is left.
@@ -204,6 +206,7 @@ typedef struct fai_lane {
     fai_stale *stale;           // which checkpoints were rolled back past, rising
     uint32_t stale_count;
     uint32_t stale_capacity;
+    fai_stale stale_first;      // where they begin: one range needs no memory
     uint64_t label_bytes;    // of the frame's arena when the label was last settled
     uint64_t label_start;    // of the frame's arena when it became current
     uint64_t denials;        // by budgets, since creation
@@ -718,8 +721,8 @@ bool fai_lane_extend_scope(fai_lane *lane, void *p, size_t old_size, size_t new_
 
 /// [main] Promotes what the frame retained.
 void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_frame_result *result, bool listed);
-/// [own] Forgets what the current job retained since the list had `count` entries.
-void fai_lane_forget_retained(fai_lane *lane, uint32_t count);
+/// [own] Forgets what the current job retained in this frame after number `after`.
+void fai_lane_forget_retained(fai_lane *lane, uint32_t after);
 
 /// [owner] Makes room for one more record. False: no memory.
 bool fai_lane_reserve_retired(fai_lane *lane);

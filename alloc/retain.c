@@ -38,7 +38,7 @@ void *fa_frame_retained(fa_worker *w, size_t size, size_t align, const fa_retain
         list->items = items;
     }
     memset(p, 0, size);
-    uint32_t nth = lane->order != NULL ? lane->order->retained++ : list->count;
+    uint32_t number = ++list->made, nth = lane->order != NULL ? lane->order->retained++ : number;
     list->items[list->count++] = (fai_retained){
         .object = p,
         .size = size,
@@ -49,15 +49,17 @@ void *fa_frame_retained(fa_worker *w, size_t size, size_t align, const fa_retain
         .serial = lane->serial,
         .label = fai_lane_label(lane),
         .sequence = nth,
+        .number = number,
     };
     return p;
 }
 
-void fai_lane_forget_retained(fai_lane *lane, uint32_t count)
+void fai_lane_forget_retained(fai_lane *lane, uint32_t after)
 {
     fai_retained_list *list = &lane->frames[lane->slot].retained;
-    uint32_t kept = count;
-    for (uint32_t i = count; i < list->count; i++) // other jobs' entries, run meanwhile, stay
+    uint32_t kept = list->count;
+    while (kept > 0 && list->items[kept - 1].number > after) kept--;
+    for (uint32_t i = kept; i < list->count; i++) // other jobs' entries, run meanwhile, stay
         if (list->items[i].serial != lane->serial) list->items[kept++] = list->items[i];
     list->count = kept;
 }
@@ -468,8 +470,10 @@ void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_f
         memory->merged.promoted_bytes += promoted_bytes(result) - promoted_bytes(&before);
         memory->merged.promotion_failed += result->failed - before.failed;
     }
-    for (uint32_t i = 0; i < fai_memory_lanes_used(memory); i++)
-        fai_memory_lane(memory, i)->frames[slot].retained.count = 0;
+    for (uint32_t i = 0; i < fai_memory_lanes_used(memory); i++) {
+        fai_retained_list *list = &fai_memory_lane(memory, i)->frames[slot].retained;
+        list->count = list->made = 0;
+    }
     if (result->failed > before.failed) report_lost(memory, result->failed - before.failed, number);
 }
 

@@ -66,6 +66,49 @@ static void from_nothing(const test_case *at)
 
 // Refused checkpoints -------------------------------------------------------------------------------------------------
 
+/// What was abandoned does not come back with a checkpoint that knew it, nor does what was retained in its place stay.
+static void abandoned_stay_abandoned(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    begin(fa);
+    fa_retain retain = {.to = FA_RETAIN_POOL, .user = 1};
+    assert_non_null(fa_frame_retained(w, 100, 16, &retain));
+    fa_checkpoint checkpoint = fa_checkpoint_take(w);
+    assert_int_equal(fa_retained_abandon(w), 1);
+    assert_int_equal(fa_checkpoint_rollback(w, checkpoint), FA_OK);
+    assert_int_equal(fa_retained_count(w), 0);
+    assert_non_null(fa_frame_retained(w, 100, 16, &retain));
+    assert_int_equal(fa_checkpoint_rollback(w, checkpoint), FA_OK);
+    assert_int_equal(fa_retained_count(w), 0);
+    fa_frame_result result;
+    assert_int_equal(fa_frame_end(fa, &result), FA_OK);
+    assert_int_equal(result.count, 0);
+    destroy_quiet(fa, &to);
+}
+
+/// A rollback that finds no memory to note what it made stale notes it all the same.
+static void stale_without_memory(const test_case *at)
+{
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.attached_max = 0;
+    config.memory_max = 2 * MIB;
+    fa_system *fa = create(&config);
+    fa_worker *w = fa_self(fa);
+    fa_checkpoint first = fa_checkpoint_take(w);
+    while (fa_scope_alloc(w, 4 * KIB) != NULL) {
+    }
+    fa_checkpoint second = fa_checkpoint_take(w);
+    assert_int_equal(fa_checkpoint_rollback(w, first), FA_OK);
+    while (fa_scope_alloc(w, 4 * KIB) != NULL) {
+    }
+    assert_int_equal(fa_checkpoint_rollback(w, second), FA_ERROR_STALE);
+    assert_int_equal(fa_checkpoint_rollback(w, first), FA_OK);
+    assert_int_equal(fa_destroy(fa), FA_OK);
+}
+
 static void rolled_back_past(const test_case *at)
 {
     sink to;
@@ -565,6 +608,8 @@ int main(int argc, char **argv)
         EACH_OF(of_another_job_lane_or_frame, COUNTED("0124"), "ny"),
         EACH(random_sequences),
         EACH(retained_go_with_it),
+        EACH_OF(abandoned_stay_abandoned, "01", "ny"),
+        EACH_OF(stale_without_memory, "0", "ny"),
         EACH(scopes_end_on_every_way_out),
         EACH(jobs_free_their_scopes),
         EACH(inner_jobs_keep_their_memory),

@@ -146,7 +146,7 @@ typedef struct fa_checkpoint {
     uint64_t frame_number;
     uint64_t serial;   // of the job on this lane, 0 outside jobs
     uint64_t taken;    // how many checkpoints this lane took before
-    uint32_t retained; // retained allocations pending on this lane
+    uint32_t retained; // retained allocations that this lane made in the frame
     uint32_t lane;
 } fa_checkpoint;
 
