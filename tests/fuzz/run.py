@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Searches with the fuzz targets of a build made with the preset `fuzz`, one after the other, and says in the last line how many inputs ran
+and how many edges of the code they reached. Exit status 1 if a target failed; its input is then in FOLDER/found.
+
+usage: run.py [--seconds N] [--planted] [--merge] FOLDER
+
+FOLDER holds the programs fuzz_NOUN. --seconds is for all targets together. --planted lets the model of fuzz_api forget rollbacks, starts from
+nothing, and succeeds if that is found. --merge then makes the corpora in the tree the smallest ones that reach what was reached.
+"""
+import argparse
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SIZE_MAX = 2048  # bytes of an input
+
+
+def corpus_of(noun):
+    return os.path.join(HERE, "corpus", noun)
+
+
+def search(program, folders, seconds, found, environment=None):
+    """(exit status, output) of one target"""
+    os.makedirs(found, exist_ok=True)
+    words = [program, f"-max_total_time={seconds}", f"-max_len={SIZE_MAX}", "-len_control=0", "-print_final_stats=1",
+             f"-artifact_prefix={found}/", *folders]
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
+                          errors="replace", env=os.environ | (environment or {}), check=False)
+    return done.returncode, done.stdout
+
+
+def figures(output):
+    runs = re.findall(r"^stat::number_of_executed_units: (\d+)", output, re.M)
+    edges = re.findall(r"\bcov: (\d+)", output)
+    return int(runs[-1]) if runs else 0, int(edges[-1]) if edges else 0
+
+
+def search_all(programs, folder, seconds, merge):
+    failed, parts = [], []
+    for program in programs:
+        noun = os.path.basename(program).removeprefix("fuzz_")
+        fresh = os.path.join(folder, "corpus", noun)
+        os.makedirs(fresh, exist_ok=True)
+        status, output = search(program, [fresh, corpus_of(noun)], max(1, seconds // len(programs)), os.path.join(folder, "found", noun))
+        runs, edges = figures(output)
+        parts.append(f"{noun} {runs} runs, {edges} edges")
+        if status != 0:
+            print(output)
+            failed.append(noun)
+        elif merge:
+            minimise(program, noun, fresh)
+    print("; ".join(parts) + (f"; FAILED: {', '.join(failed)}" if failed else ""))
+    return 1 if failed else 0
+
+
+def minimise(program, noun, fresh):
+    with tempfile.TemporaryDirectory() as smallest:
+        subprocess.run([program, "-merge=1", "-use_counters=0", smallest, fresh, corpus_of(noun)], stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL, check=True)
+        for old in glob.glob(os.path.join(corpus_of(noun), "*")):
+            os.remove(old)
+        for kept in os.listdir(smallest):
+            shutil.copyfile(os.path.join(smallest, kept), os.path.join(corpus_of(noun), kept[:12]))
+
+
+def find_planted(folder, seconds):
+    with tempfile.TemporaryDirectory() as found:
+        status, output = search(os.path.join(folder, "fuzz_api"), [], seconds, found, {"FUZZ_PLANTED": "1"})
+    seen = status != 0 and ("not so: " in output or "ERROR: AddressSanitizer" in output)
+    print(f"planted: {'found' if seen else 'NOT found'} after {figures(output)[0]} runs")
+    return 0 if seen else 1
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__.split("usage: ")[1].split("\n")[0])
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--planted", action="store_true")
+    parser.add_argument("--merge", action="store_true")
+    parser.add_argument("folder")
+    arguments = parser.parse_args()
+    programs = sorted(p for p in glob.glob(os.path.join(arguments.folder, "fuzz_*")) if os.access(p, os.X_OK) and os.path.isfile(p))
+    if not programs:
+        print(f"{arguments.folder}: no program fuzz_NOUN")
+        return 1
+    if arguments.planted:
+        return find_planted(arguments.folder, arguments.seconds)
+    return search_all(programs, arguments.folder, arguments.seconds, arguments.merge)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
