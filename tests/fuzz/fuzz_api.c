@@ -816,6 +816,7 @@ static void stream_free(void)
     if (streamed->state == FA_STREAM_NONE || streamed->pins > 0) return;
     check_stream(streamed);
     FUZZ_CHECK(fa_stream_free(m.w, streamed->stream) == FA_OK);
+    if (m.checked) permit(401);
     FUZZ_CHECK(fa_stream_free(m.w, streamed->stream) == FA_ERROR_STALE);
     streamed->state = FA_STREAM_NONE;
 }
