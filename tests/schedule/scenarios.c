@@ -622,7 +622,7 @@ static void streams_scenario(void *context)
 
 // handles: resolved, pinned and freed while they are compacted ------------------------------------------------------------------
 
-#define HANDLES 12u
+#define HANDLES 20u
 
 struct handles {
     fa_handle handles[HANDLES];
@@ -642,7 +642,7 @@ static void use_handle(fa_worker *w, void *arg)
 
 static fa_handle make_handle(fa_worker *w)
 {
-    fa_handle handle = fa_handle_alloc(w, 12000, 16, NULL); // few fit in a block of 64 KiB
+    fa_handle handle = fa_handle_alloc(w, 8000, 16, NULL); // eight fit in a block of 64 KiB
     uint64_t *object = fa_handle_peek(w, handle);
     if (object == NULL) schedule_fail("no handle");
     for (int i = 0; i < 6; i++) object[i] = MAGIC;
@@ -658,32 +658,38 @@ static void handles_scenario(void *context)
     config.frames_in_flight = 3; // so that jobs run beside the compaction, which comes between frames
     fa_system *fa = create(&config);
     fa_worker *w = fa_self(fa);
-    struct handles h;
+    struct handles h = {0};
     fa_counter used = FA_COUNTER_INIT;
     uint64_t uses[HANDLES] = {0};
-    for (uint32_t i = 0; i < HANDLES; i++) h.handles[i] = make_handle(w);
-    for (int frame = 0; frame < 3; frame++) {
-        GOOD(fa_frame_begin(fa));
+    for (uint32_t frame = 0; frame < 3; frame++) {
         for (uint32_t i = 0; i < HANDLES; i++) {
-            GOOD(fa_submit_copy(w, &used, use_handle, &h.handles[i], sizeof h.handles[i]));
-            uses[i]++;
+            if (!fa_handle_is_none(h.handles[i])) continue;
+            h.handles[i] = make_handle(w);
+            uses[i] = 0;
+        }
+        for (uint32_t i = 0; i < HANDLES; i++) { // few are left in each block
+            if (i % 3 == frame) continue;
+            GOOD(fa_handle_free(w, h.handles[i]));
+            SCHEDULE_CHECK(fa_handle_peek(w, h.handles[i]) == NULL);
+            h.handles[i] = (fa_handle){0, 0};
+        }
+        GOOD(fa_frame_begin(fa));
+        for (uint32_t i = frame; i < HANDLES; i += 3) {
+            for (int k = 0; k < 2; k++) GOOD(fa_submit_copy(w, &used, use_handle, &h.handles[i], sizeof h.handles[i]));
+            uses[i] += 2;
         }
         GOOD(fa_frame_end(fa, NULL));
         fa_handle_compaction done;
         GOOD(fa_handles_compact(fa, 1 << 20, 64, &done));
         GOOD(fa_wait(w, &used));
-        for (uint32_t i = 0; i < HANDLES; i++) {
+        for (uint32_t i = frame; i < HANDLES; i += 3) {
             const uint64_t *object = fa_handle_peek(w, h.handles[i]);
             SCHEDULE_CHECK(object != NULL && object[6] == uses[i]);
         }
-        for (uint32_t i = (uint32_t)frame; i < HANDLES; i += 3) { // holes
-            GOOD(fa_handle_free(w, h.handles[i]));
-            SCHEDULE_CHECK(fa_handle_peek(w, h.handles[i]) == NULL);
-            h.handles[i] = make_handle(w);
-            uses[i] = 0;
-        }
     }
-    for (uint32_t i = 0; i < HANDLES; i++) GOOD(fa_handle_free(w, h.handles[i]));
+    for (uint32_t i = 0; i < HANDLES; i++) {
+        if (!fa_handle_is_none(h.handles[i])) GOOD(fa_handle_free(w, h.handles[i]));
+    }
     GOOD(fa_destroy(fa));
 }
 
