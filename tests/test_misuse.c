@@ -68,7 +68,7 @@ static void must_not_run(fa_worker *w, void *arg)
 {
     (void)w;
     (void)arg;
-    EXPECT(!"a refused job has run");
+    expect_failed("a refused job has run", __FILE__, __LINE__);
 }
 
 static int must_not_try(fa_worker *w, void *arg)
@@ -464,7 +464,7 @@ static bool attempt(world *at)
 {
     fa_speculation result;
     fa_attempt one = fa_attempt_begin(at->w, &result);
-    while (fa_attempt_once(&one)) EXPECT(!"a refused attempt was entered");
+    while (fa_attempt_once(&one)) expect_failed("a refused attempt was entered", __FILE__, __LINE__);
     fa_attempt_end(&one);
     return result.outcome == FA_OUTCOME_NOT_RUN && result.status == at->wrong;
 }
@@ -806,7 +806,7 @@ static bool write_nothing(const void *bytes, size_t size, void *context)
     (void)bytes;
     (void)size;
     (void)context;
-    EXPECT(!"a refused call has written");
+    expect_failed("a refused call has written", __FILE__, __LINE__);
     return false;
 }
 
@@ -814,7 +814,7 @@ static void tell_line(const char *line, void *context)
 {
     (void)line;
     (void)context;
-    EXPECT(!"a refused call has written");
+    expect_failed("a refused call has written", __FILE__, __LINE__);
 }
 
 static void hear(const fa_event *event, void *context)
