@@ -147,6 +147,7 @@ struct meeting {
     uint32_t wanted;
     uint32_t arrived;
     uint32_t kind;
+    bool taken;
     const fa_worker *main;
 };
 
@@ -169,6 +170,8 @@ static void arrive_and_wait(fa_worker *w, void *arg)
 static void call_and_wait(fa_worker *w, void *arg)
 {
     struct meeting *m = arg;
+    __atomic_store_n(&m->taken, true, __ATOMIC_RELAXED);
+    for (uint32_t n = schedule_random(40); n > 0; n--) schedule_yield(); // the other lane comes to where it sleeps
     switch (w == m->main ? 0 : m->kind) { // the main lane cannot run another's job while it is blocked
         case 0: GOOD(fa_submit(w, arrive, m)); break;
         case 1: GOOD(fa_submit_counted(w, &m->counter, arrive, m)); break;
@@ -184,8 +187,9 @@ static void block_for_job_of_other(fa_system *fa, fa_worker *w)
 {
     struct meeting m = {.counter = FA_COUNTER_INIT, .kind = schedule_random(3), .main = w};
     GOOD(fa_submit_counted(w, &m.counter, call_and_wait, &m));
-    while (fa_worker_count(fa) == 1 && schedule_random(2) != 0)
-        schedule_yield(); // the worker may take it before this lane does
+    // Often a worker has taken it before this lane would.
+    for (uint32_t n = schedule_random(300); n > 0 && !__atomic_load_n(&m.taken, __ATOMIC_RELAXED); n--)
+        schedule_yield();
     // A lane that sleeps in a wait is not woken for what the counter does not count; then another must be there.
     bool may_wait = m.kind != 0 || fa_worker_count(fa) > 1;
     if (schedule_random(2) != 0 && may_wait) GOOD(fa_wait(w, &m.counter));
