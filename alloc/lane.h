@@ -206,7 +206,7 @@ typedef struct fai_lane {
     fai_stale *stale;           // which checkpoints were rolled back past, rising
     uint32_t stale_count;
     uint32_t stale_capacity;
-    fai_stale stale_first;      // where they begin: one range needs no memory
+    fai_stale stale_first;   // where they begin: one range needs no memory
     uint64_t label_bytes;    // of the frame's arena when the label was last settled
     uint64_t label_start;    // of the frame's arena when it became current
     uint64_t denials;        // by budgets, since creation

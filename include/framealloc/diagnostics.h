@@ -37,7 +37,7 @@ typedef enum fa_severity {
       "an object was freed that is not live or not of this kind, or a lane was used on another's thread")              \
     X(FA202, FA_SEVERITY_ERROR, "lane used while it is nobody's",                                                      \
       "the context belongs to a thread that is not attached, not any more, or idle")                                   \
-    X(FA203, FA_SEVERITY_ERROR, "fork not joined", "a job, a frame or a lane ended although a task was not joined")     \
+    X(FA203, FA_SEVERITY_ERROR, "fork not joined", "a job, a frame or a lane ended although a task was not joined")    \
     X(FA301, FA_SEVERITY_WARNING, "global memory limit reached",                                                       \
       "an allocation was refused because memory_max or the address range is used up")                                  \
     X(FA302, FA_SEVERITY_WARNING, "tag budget exceeded",                                                               \
