@@ -496,7 +496,8 @@ void fai_memory_want(fai_memory *memory, uint32_t details)
     if ((before & details) == details) return;
     fai_store_relaxed(&memory->wanted, before | details);
     fai_lane_publish(fai_memory_lane(memory, 0));
-    for (uint32_t i = 1; i < fai_memory_lanes_used(memory); i++) {
+    // All lanes: what one first used later makes is made after this.
+    for (uint32_t i = 1; i < memory->lane_count; i++) {
         fai_lane *lane = fai_memory_lane(memory, i);
         if (!claim(lane, FAI_LANE_PROXY, &fai_memory_lane(memory, 0)->contention)) {
             fai_store_relaxed(&lane->service_due, 1u);

@@ -471,6 +471,35 @@ static void what_others_made_before_is_not_counted(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+static void *visit_late(void *arg)
+{
+    visitor *v = arg;
+    fa_worker *w;
+    EXPECT(fa_attach(v->fa, &w) == FA_OK);
+    make_temporaries(w, NULL);
+    EXPECT(fa_detach(w) == FA_OK);
+    return NULL;
+}
+
+/// A lane that nobody had used when the watch began owes nothing to the time before, so its first objects count.
+static void what_newcomers_make_is_counted(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    const fa_behavior_limits limits = {2, 1, {-1, -1, -1, -1, -1}};
+    assert_int_equal(fa_behavior_watch(fa, &limits), FA_OK);
+    begin(fa);
+    end(fa); // says where pools stand
+    begin(fa);
+    visitor v = {.fa = fa};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, visit_late, &v), 0);
+    pthread_join(thread, NULL);
+    end(fa);
+    assert_int_equal(behavior_of(fa, "temporary").pool_objects, 100);
+    destroy_quiet(fa, &to);
+}
+
 static void without_statistics_it_is_unsupported(const test_case *at)
 {
     sink to;
@@ -499,6 +528,7 @@ int main(int argc, char **argv)
         EACH_OF(few_samples_are_not_judged, "02", "ny"),
         EACH(what_was_before_is_not_counted),
         EACH_OF(what_others_made_before_is_not_counted, "02", "ny"),
+        EACH_OF(what_newcomers_make_is_counted, "02", "ny"),
         EACH_OF(a_sink_may_end_it, "02", "ny"),
         EACH(switching),
         EACH_OF(no_memory_to_watch_with, "0", "ny"),
