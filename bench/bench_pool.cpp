@@ -12,14 +12,24 @@ namespace {
 
 constexpr size_t pairs_per_frame = 65536;
 
+/// What the timed loop holds: a lane, which users have in a register, or nothing.
+struct lane_pool {
+    fa_worker *w;
+    void *alloc(size_t size) const { return fa_pool_alloc(w, size); }
+    void free(void *p) const { fa_pool_free(w, p); }
+};
+
+template <class Peer> struct peer_pool {
+    void *alloc(size_t size) const { return Peer::alloc(size); }
+    void free(void *p) const { Peer::free(p); }
+};
+
 class pool_contender {
 public:
     explicit pool_contender(benchmark::State &state) : library_(state, 0), main_(library_.main()) {}
     bool begin() { return library_.check(fa_frame_begin(library_.system())); }
     bool end() { return library_.check(fa_frame_end(library_.system(), nullptr)); }
-    fa_worker *lane() const { return main_; } // users have it in a register
-    static void *alloc(fa_worker *lane, size_t size) { return fa_pool_alloc(lane, size); }
-    static void free(fa_worker *lane, void *p) { fa_pool_free(lane, p); }
+    lane_pool pool() const { return {main_}; }
     explicit operator bool() const { return main_ != nullptr; }
 
 private:
@@ -36,9 +46,7 @@ public:
         return library_.check(fa_frame_begin(library_.system())) && labels_.begin(library_.system(), main_);
     }
     bool end() { return labels_.end() && library_.check(fa_frame_end(library_.system(), nullptr)); }
-    fa_worker *lane() const { return main_; }
-    static void *alloc(fa_worker *lane, size_t size) { return fa_pool_alloc(lane, size); }
-    static void free(fa_worker *lane, void *p) { fa_pool_free(lane, p); }
+    lane_pool pool() const { return {main_}; }
     explicit operator bool() const { return main_ != nullptr; }
 
 private:
@@ -52,9 +60,7 @@ public:
     explicit peer_contender(benchmark::State &) {}
     bool begin() { return true; }
     bool end() { return true; }
-    std::nullptr_t lane() const { return nullptr; }
-    static void *alloc(std::nullptr_t, size_t size) { return Peer::alloc(size); }
-    static void free(std::nullptr_t, void *p) { Peer::free(p); }
+    peer_pool<Peer> pool() const { return {}; }
     explicit operator bool() const { return true; }
 };
 
@@ -63,23 +69,27 @@ template <class Contender> bool memory_is_sound(Contender &contender, size_t siz
     std::vector<void *> kept;
     if (!contender.begin()) return false;
     bool sound = bench::memory_is_sound(
-        10000, size, [&](size_t bytes) { return contender.alloc(contender.lane(), bytes); }, kept);
-    for (void *p : kept) contender.free(contender.lane(), p);
+        10000, size, [&](size_t bytes) { return contender.pool().alloc(bytes); }, kept);
+    for (void *p : kept) contender.pool().free(p);
     return contender.end() && sound;
 }
 
-template <class Contender, size_t Size> bool run_pairs(Contender &contender)
+/// One function with labels and without, so that none of the two lies better.
+template <class Pool, size_t Size> [[gnu::noinline]] bool run_pairs(Pool pool)
 {
-    if (!contender.begin()) return false;
-    auto lane = contender.lane();
     for (size_t i = 0; i < pairs_per_frame; i++) {
-        void *p = Contender::alloc(lane, Size);
+        void *p = pool.alloc(Size);
         if (FA_UNLIKELY(!p)) return false;
         *static_cast<uint64_t *>(p) = i;
         bench::escape(p);
-        Contender::free(lane, p);
+        pool.free(p);
     }
-    return contender.end();
+    return true;
+}
+
+template <class Contender, size_t Size> bool run_frame(Contender &contender)
+{
+    return contender.begin() && run_pairs<decltype(contender.pool()), Size>(contender.pool()) && contender.end();
 }
 
 template <class Contender, size_t Size> void run_pool(benchmark::State &state)
@@ -89,7 +99,7 @@ template <class Contender, size_t Size> void run_pool(benchmark::State &state)
     bool sound = memory_is_sound(contender, Size);
     if (!sound) state.SkipWithError("memory is not sound before the run");
     for (auto _ : state) {
-        if (FA_UNLIKELY(!(run_pairs<Contender, Size>(contender)))) {
+        if (FA_UNLIKELY(!(run_frame<Contender, Size>(contender)))) {
             sound = false;
             state.SkipWithError("an allocation failed");
             break;
