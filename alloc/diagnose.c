@@ -435,6 +435,5 @@ fa_strict_scope fa_strict_begin(fa_system *fa, fa_strict mode)
 void fa_strict_end(fa_strict_scope *scope)
 {
     if (scope == NULL || scope->system == NULL) return;
-    (void)fa_strict_set(scope->system, scope->before);
-    scope->system = NULL;
+    if (fa_strict_set(scope->system, scope->before) == FA_OK) scope->system = NULL;
 }

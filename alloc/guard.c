@@ -28,7 +28,8 @@ void fa_auto_end(fa_auto *guard)
 {
     if (guard == NULL || guard->object == NULL) return;
     FA_ASSERT(guard->worker != NULL && guard->give != NULL);
-    void *object = fa_auto_take(guard); // first: once is enough, whatever `drop` does
+    if (!fai_lane_may_use(fai_lane_of(guard->worker))) return; // before `drop` runs
+    void *object = fa_auto_take(guard);                        // first: once is enough, whatever `drop` does
     if (guard->drop != NULL) guard->drop(object, guard->context);
     guard->give(guard->worker, object);
 }
@@ -42,7 +43,8 @@ fa_checkpoint_guard fa_checkpoint_guard_begin(fa_worker *w)
 
 void fa_checkpoint_guard_end(fa_checkpoint_guard *guard)
 {
-    if (guard == NULL || guard->committed) return;
+    if (guard == NULL || guard->committed || guard->worker == NULL) return;
+    if (!fai_lane_may_use(fai_lane_of(guard->worker))) return;
     guard->committed = true;
     (void)fa_checkpoint_rollback(guard->worker, guard->checkpoint); // stale: its memory is gone already
 }

@@ -82,7 +82,7 @@ fa_phase_scope fa_phase_scope_begin(fa_worker *w, const char *name)
 
 void fa_phase_scope_end(fa_phase_scope *scope)
 {
-    if (scope == NULL || scope->worker == NULL) return;
+    if (scope == NULL || scope->worker == NULL || !fai_lane_may_use(fai_lane_of(scope->worker))) return;
     (void)fa_phase_end(scope->worker);
     scope->worker = NULL;
 }
@@ -90,7 +90,6 @@ void fa_phase_scope_end(fa_phase_scope *scope)
 static fa_status list_phases(const fai_ledger *ledger, const fai_name *names, fa_phase_stats *out, uint32_t max,
                              uint32_t *count)
 {
-    *count = 0;
     for (uint32_t phase = 1; phase < FAI_NAMES_MAX; phase++) {
         if ((ledger->touched[FAI_BY_PHASE][phase / 64] >> phase % 64 & 1) == 0) continue;
         const fai_counts *counts = &ledger->counts[FAI_BY_PHASE][phase];
@@ -124,6 +123,7 @@ static fa_status list_phases(const fai_ledger *ledger, const fai_name *names, fa
 
 fa_status fa_phase_stats_read(const fa_system *fa, fa_phase_stats *out, uint32_t max, uint32_t *count)
 {
+    if (count != NULL) *count = 0;
     if (fa == NULL || count == NULL || (out == NULL && max > 0)) return FA_ERROR_INVALID;
     fa_status status = fai_memory_check_main((const fai_memory *)(const void *)fa);
     if (status != FA_OK) return status;
@@ -133,6 +133,7 @@ fa_status fa_phase_stats_read(const fa_system *fa, fa_phase_stats *out, uint32_t
 
 fa_status fa_phase_totals_read(const fa_system *fa, fa_phase_stats *out, uint32_t max, uint32_t *count)
 {
+    if (count != NULL) *count = 0;
     if (fa == NULL || count == NULL || (out == NULL && max > 0)) return FA_ERROR_INVALID;
     fa_status status = fai_memory_check_main((const fai_memory *)(const void *)fa);
     if (status != FA_OK) return status;

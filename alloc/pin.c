@@ -97,7 +97,10 @@ fa_stream_pinned fa_stream_pinned_begin(fa_worker *w, fa_stream stream)
 
 void fa_stream_pinned_end(fa_stream_pinned *pinned)
 {
-    if (pinned != NULL && pinned->status == FA_OK) (void)fa_stream_unpin(pinned->worker, pinned->stream);
+    if (pinned == NULL || pinned->status != FA_OK) return;
+    if (fa_stream_unpin(pinned->worker, pinned->stream) != FA_OK) return;
+    pinned->status = FA_ERROR_STATE; // not pinned
+    pinned->data = NULL;
 }
 
 fa_status fa_stream_touch(fa_worker *w, fa_stream stream)

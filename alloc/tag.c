@@ -401,17 +401,27 @@ static bool is_node(const fai_names *names, uint32_t node)
     return node > 0 && node < FAI_NAMES_MAX && fai_load_acquire(&names->is_listed[node]) != 0;
 }
 
+/// Names between "::", none of them empty. Asked before the first of them is made.
+static bool is_path(const char *path)
+{
+    if (strlen(path) > FA_PATH_MAX) return false;
+    for (const char *name = path, *end;; name = end + 2) {
+        end = strstr(name, "::");
+        if (end == name || *name == '\0') return false;
+        if (end == NULL) return true;
+    }
+}
+
 fa_status fa_tag_find(fa_system *fa, const char *path, fa_tag *out)
 {
     if (out == NULL) return FA_ERROR_INVALID;
     *out = (fa_tag){0};
-    if (fa == NULL || path == NULL || strlen(path) > FA_PATH_MAX) return FA_ERROR_INVALID;
+    if (fa == NULL || path == NULL || !is_path(path)) return FA_ERROR_INVALID;
     fai_names *names = &labels_of(fa)->tags;
     uint32_t node = 0;
     for (const char *name = path;; name += 2) {
         const char *end = strstr(name, "::");
         size_t length = end != NULL ? (size_t)(end - name) : strlen(name);
-        if (length == 0) return FA_ERROR_INVALID;
         node = fai_names_child_any(names, node, name, length);
         if (node == FAI_INDEX_NONE) return FA_ERROR_FULL;
         if (end == NULL) break;
@@ -492,8 +502,8 @@ void fa_tag_end(fa_tag_scope *scope)
 {
     if (scope == NULL || scope->worker == NULL) return;
     fai_lane *lane = fai_lane_of(scope->worker);
-    scope->worker = NULL;
     if (!fai_lane_may_use(lane)) return;
+    scope->worker = NULL;
     if (fai_label_tag(lane->label) != scope->inside)
         fai_report(lane->memory, lane, "FA913", "tags end in the reverse order of their beginning", "use FA_TAG",
                    "tag %s was left open", lane->memory->labels->tags.nodes[fai_label_tag(lane->label)].path);

@@ -14,8 +14,8 @@ static fa_status may_count(const fa_system *fa)
 
 fa_status fa_leaks_read(fa_system *fa, fa_leak *out, uint32_t capacity, uint32_t *count)
 {
+    if (count != NULL) *count = 0;
     if (fa == NULL || count == NULL || (out == NULL && capacity > 0)) return FA_ERROR_INVALID;
-    *count = 0;
     fa_status status = may_count(fa);
     if (status == FA_OK) *count = fai_leaks_collect(&fa->memory, out, capacity);
     return status;

@@ -315,7 +315,7 @@ static bool unpin_pinned(world *at)
 {
     fa_handle_pinned pinned = {at->w, at->pinned, at};
     fa_handle_pinned_end(&pinned);
-    return pinned.object == NULL;
+    return pinned.object == at; // still to be taken off
 }
 
 static bool create_group(world *at)
@@ -384,7 +384,7 @@ static bool end_stream_pinned(world *at)
 {
     fa_stream_pinned pinned = {at->w, at->ready, at, 1, FA_OK};
     fa_stream_pinned_end(&pinned);
-    return true;
+    return pinned.data == at && pinned.status == FA_OK;
 }
 
 static bool send(world *at)
@@ -430,28 +430,35 @@ static bool end_tag(world *at)
 {
     fa_tag_scope scope = {at->w, 0, at->tag.id};
     fa_tag_end(&scope);
-    return true;
+    return scope.worker == at->w; // still to be ended
 }
 
 static bool end_phase(world *at)
 {
     fa_phase_scope scope = {at->w};
     fa_phase_scope_end(&scope);
-    return scope.worker == NULL;
+    return scope.worker == at->w;
+}
+
+static void must_not_drop(void *object, void *context)
+{
+    (void)object;
+    (void)context;
+    expect_failed("a refused end has dropped its object", __FILE__, __LINE__);
 }
 
 static bool end_auto(world *at)
 {
-    fa_auto guard = {.worker = at->w, .object = at->heap, .give = fa_heap_free};
+    fa_auto guard = {.worker = at->w, .object = at->heap, .give = fa_heap_free, .drop = must_not_drop};
     fa_auto_end(&guard);
-    return true;
+    return guard.object == at->heap;
 }
 
 static bool end_checkpoint_guard(world *at)
 {
     fa_checkpoint_guard guard = {.worker = at->w, .checkpoint = at->checkpoint};
     fa_checkpoint_guard_end(&guard);
-    return guard.committed;
+    return !guard.committed;
 }
 
 static bool speculate(world *at)
@@ -841,7 +848,7 @@ static bool end_strict(world *at)
 {
     fa_strict_scope scope = {at->fa, FA_STRICT_STOP_ON_ERROR};
     fa_strict_end(&scope);
-    return fa_strict_mode(at->fa) == FA_STRICT_WARN;
+    return fa_strict_mode(at->fa) == FA_STRICT_WARN && scope.system == at->fa;
 }
 
 static bool set_sink(world *at)
@@ -852,8 +859,8 @@ static bool set_sink(world *at)
 
 static bool read_phases(world *at, bool totals)
 {
-    uint32_t count;
-    return (totals ? fa_phase_totals_read : fa_phase_stats_read)(at->fa, NULL, 0, &count) == at->wrong;
+    uint32_t count = 7;
+    return (totals ? fa_phase_totals_read : fa_phase_stats_read)(at->fa, NULL, 0, &count) == at->wrong && count == 0;
 }
 
 static bool end_frame(world *at, bool summary)
@@ -1147,6 +1154,7 @@ static bool end_nulls(void)
     fa_handle_pinned handle = {NULL, {0, 0}, NULL};
     fa_handle_pinned_end(&handle);
     fa_stream_pinned_end(NULL);
+    fa_checkpoint_guard_end(&(fa_checkpoint_guard){0});
     fa_scope_end(NULL);
     fa_scope_end(&(fa_scope){0});
     fa_tag_end(NULL);
@@ -1255,10 +1263,12 @@ static fa_status ignored(fa_status status)
                    !fa_storage_check(NULL, &at->storage) && !fa_storage_check(at->own, NULL))                          \
     X(map, INVALID(fa_map_init(at->own, NULL, FA_HOME_POOL, 1, 1, 1)))                                                 \
     X(tags, INVALID(fa_tag_find(NULL, "x", &at->tag_out)) && INVALID(fa_tag_find(at->fa, NULL, &at->tag_out)) &&       \
-                INVALID(fa_tag_find(at->fa, "x", NULL)) && fa_tag_current(NULL).id == 0 &&                             \
-                fa_tag_at(NULL, 0).id == 0 && fa_tag_begin(NULL, "x").worker == NULL &&                                \
-                fa_tag_begin_at(NULL, at->tag).worker == NULL && INVALID(fa_budget_set(NULL, at->tag, 0, 0)) &&        \
-                INVALID(fa_tag_stats_read(NULL, at->tag, NULL)) &&                                                     \
+                INVALID(fa_tag_find(at->fa, "x", NULL)) && INVALID(fa_tag_find(at->fa, "", &at->tag_out)) &&           \
+                INVALID(fa_tag_find(at->fa, "half::", &at->tag_out)) &&                                                \
+                INVALID(fa_tag_find(at->fa, "half::::made", &at->tag_out)) && fa_tag_at(at->fa, 1).id == 0 &&          \
+                fa_tag_current(NULL).id == 0 && fa_tag_at(NULL, 0).id == 0 &&                                          \
+                fa_tag_begin(NULL, "x").worker == NULL && fa_tag_begin_at(NULL, at->tag).worker == NULL &&             \
+                INVALID(fa_budget_set(NULL, at->tag, 0, 0)) && INVALID(fa_tag_stats_read(NULL, at->tag, NULL)) &&      \
                 INVALID(fa_tag_stats_read(at->fa, at->tag, NULL)) && fa_tag_path(NULL, at->tag) == NULL)               \
     X(behavior, INVALID(fa_behavior_watch(NULL, NULL)) && INVALID(fa_behavior_reset(NULL)) &&                          \
                     INVALID(fa_behavior_unwatch(NULL)) && INVALID(fa_behavior_read(NULL, at->tag, NULL)) &&            \
@@ -1272,7 +1282,7 @@ static fa_status ignored(fa_status status)
     X(phases, INVALID(fa_phase_begin(NULL, "x")) && INVALID(fa_phase_begin(at->own, NULL)) &&                          \
                   INVALID(fa_phase_end(NULL)) && fa_phase_current(NULL)[0] == '\0' &&                                  \
                   fa_phase_scope_begin(NULL, "x").worker == NULL &&                                                    \
-                  INVALID(fa_phase_stats_read(at->fa, NULL, 1, &at->count)) &&                                         \
+                  (at->count = 7, INVALID(fa_phase_stats_read(at->fa, NULL, 1, &at->count))) && at->count == 0 &&      \
                   INVALID(fa_phase_totals_read(at->fa, NULL, 0, NULL)))                                                \
     X(jobs, INVALID(fa_submit(NULL, nothing, NULL)) && INVALID(fa_submit(at->own, NULL, NULL)) &&                      \
                 INVALID(fa_submit_job(NULL, NULL)) && INVALID(fa_submit_job(at->own, NULL)) &&                         \
@@ -1293,7 +1303,7 @@ static fa_status ignored(fa_status status)
     X(debug, !fa_is_poisoned(NULL, 1) && !fa_is_poisoned(at->pool, 0) && INVALID(fa_check(NULL, at->pool, 1)) &&       \
                  INVALID(fa_check(at->fa, NULL, 1)) && INVALID(fa_check(at->fa, at->pool, 0)) &&                       \
                  INVALID(fa_leaks_read(NULL, NULL, 0, &at->count)) &&                                                  \
-                 INVALID(fa_leaks_read(at->fa, NULL, 1, &at->count)) &&                                                \
+                 (at->count = 7, INVALID(fa_leaks_read(at->fa, NULL, 1, &at->count))) && at->count == 0 &&             \
                  INVALID(fa_leaks_write(NULL, tell_line, NULL)) && INVALID(fa_leaks_write(at->fa, NULL, NULL)))        \
     X(stats, INVALID(fa_stats_read(NULL, NULL)) && INVALID(fa_stats_read(at->fa, NULL)) &&                             \
                  INVALID(fa_contention_read(NULL, NULL)) && INVALID(fa_contention_read(at->fa, NULL)))                 \

@@ -401,7 +401,6 @@ static void jobs_load_in_steps(const test_case *at)
         if (((const unsigned char *)all.data)[i] != (unsigned char)i) fail();
     assert_int_equal(fa_stream_free(w, load.stream), FA_OK);
     fa_stream_pinned_end(&all); // by hand, before the system goes
-    all.status = FA_ERROR_STALE;
     assert_no_streams(fa);
     destroy_quiet(fa, &to);
 }
@@ -791,6 +790,12 @@ static void pinned_streams_stay(const test_case *at)
         FA_STREAM_PINNED(w, c, other);
         assert_refused(w, 100, FA_STREAM_CRITICAL, FA_ERROR_FULL);
     }
+    assert_int_equal(fa_stream_pin(w, a, NULL, NULL), FA_OK);
+    fa_stream_pinned guard = fa_stream_pinned_begin(w, a);
+    fa_stream_pinned_end(&guard);
+    assert_null(guard.data);
+    fa_stream_pinned_end(&guard); // the second time: nothing
+    assert_int_equal(fa_stream_unpin(w, a), FA_OK);
     fa_stream e = reserve(w, 200, FA_STREAM_CRITICAL); // the guards are gone
     assert_true(!is_ready(fa, a) && !is_ready(fa, c));
     free_all(w, (fa_stream[]){d, e}, 2);

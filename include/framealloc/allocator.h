@@ -2,6 +2,8 @@
 //
 // Allocator tables: frame, scope, pool, heap, group and scratch memory for code that is written against a table of functions (parsers, scripting languages,
 // containers). The same four functions serve tables of one's own. C++ has fa::resource in framealloc.hpp.
+//
+// What [own], [main] and [any] mean, and what a wrong thread, NULL, size or alignment is answered: base.h. A refused call changes nothing.
 #pragma once
 
 #include <framealloc/group.h>
@@ -23,8 +25,8 @@ typedef struct fa_allocator {
 
 /// [own] Tables over the lane's memory, for use on this lane only. Frame and scope memory: free does nothing (it goes with the frame or scope);
 /// realloc grows in place at the arena's top, shrinks in place always, and otherwise moves. Pool and heap memory (up to the alignments of
-/// fa_pool_alloc_aligned() and fa_heap_alloc()): realloc stays in place while the object is large enough and not twice as large as needed, old_size only
-/// bounds what is copied, and a p that is no such object is refused (FA201). A NULL worker makes a table that refuses everything.
+/// fa_pool_alloc_aligned() and fa_heap_alloc()): realloc stays in place while the object is large enough and not twice as large as needed,
+/// old_size only bounds what is copied, and a p that is no such object is refused (FA201). A NULL worker makes a table that refuses everything.
 FA_API fa_allocator fa_allocator_frame(fa_worker *w);
 FA_API fa_allocator fa_allocator_scope(fa_worker *w);
 FA_API fa_allocator fa_allocator_pool(fa_worker *w);
@@ -46,17 +48,20 @@ typedef struct fa_scratch_source {
 FA_API fa_allocator fa_allocator_group(fa_group_source *source);
 FA_API fa_allocator fa_allocator_scratch(fa_scratch_source *source);
 
-/// [own] The calls of a table. A NULL table, or one without the function, is answered with NULL.
+/// [own] The table's alloc: `size` bytes at `align`. NULL: refused, size 0, a NULL table or one without the function.
 static inline void *fa_alloc_with(const fa_allocator *a, size_t size, size_t align)
 {
     return a != NULL && a->alloc != NULL ? a->alloc(a->ctx, size, align) : NULL;
 }
 
+/// [own] The table's realloc, see fa_allocator. NULL: refused, new_size 0, a NULL table or one without the function (p is as it was). `align` as
+/// in fa_alloc_with().
 static inline void *fa_realloc_with(const fa_allocator *a, void *p, size_t old_size, size_t new_size, size_t align)
 {
     return a != NULL && a->realloc != NULL ? a->realloc(a->ctx, p, old_size, new_size, align) : NULL;
 }
 
+/// [own] The table's free. p may be NULL; nothing happens with a NULL table or one without the function.
 static inline void fa_free_with(const fa_allocator *a, void *p, size_t size)
 {
     if (a != NULL && a->free != NULL) a->free(a->ctx, p, size);

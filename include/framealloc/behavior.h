@@ -8,6 +8,8 @@
 //
 // Cost: none per allocation and free. Off, a branch a frame end; on, 80 KiB, and by callgrind 170 instructions a frame end and 150 more for each
 // tag that did something.
+//
+// What [own], [main] and [any] mean, and what a wrong thread, NULL, size or alignment is answered: base.h. A refused call changes nothing.
 #pragma once
 
 #include <framealloc/tag.h>
@@ -35,7 +37,8 @@ typedef struct fa_behavior_limits {
     double most[FA_BEHAVIOR_KINDS]; // a value above this is diagnosed; negative: never
 } fa_behavior_limits;
 
-/// [any] Windows of 60 frames, 10 samples: ages above 8 frames, half promoted, 80 % of pool objects, 0.5 replacements and 100 / 60 heap objects a frame.
+/// [any] Windows of 60 frames, 10 samples: ages above 8 frames, half promoted, 80 % of pool objects, 0.5 replacements and 100 / 60 heap objects a
+/// frame.
 FA_API fa_behavior_limits fa_behavior_default(void);
 /// [any] For tests: windows of 10 frames, 3 samples; 2 frames, 25 %, 50 %, 0.1 and 0.5 a frame.
 FA_API fa_behavior_limits fa_behavior_strict(void);
@@ -47,10 +50,12 @@ FA_API fa_behavior_limits fa_behavior_relaxed(void);
 /// FA_ERROR_WRONG_THREAD. FA_ERROR_UNSUPPORTED: a build without FA_STATISTICS.
 FA_API FA_MUST_CHECK fa_status fa_behavior_watch(fa_system *fa, const fa_behavior_limits *limits);
 
-/// [main] Forgets what was found, also which values were above their limits, and begins a new window. FA_ERROR_STATE: nothing is watched. Else as above.
+/// [main] Forgets what was found, also which values were above their limits, and begins a new window. FA_ERROR_STATE: nothing is watched.
+/// FA_ERROR_INVALID: NULL. FA_ERROR_WRONG_THREAD. FA_ERROR_UNSUPPORTED: a build without FA_STATISTICS.
 FA_API fa_status fa_behavior_reset(fa_system *fa);
 
-/// [main] The end of it; memory goes back. Nothing happens if nothing is watched. Errors as above.
+/// [main] The end of it; memory goes back. Nothing happens if nothing is watched (FA_OK). FA_ERROR_INVALID: NULL.
+/// FA_ERROR_WRONG_THREAD. FA_ERROR_UNSUPPORTED: a build without FA_STATISTICS.
 FA_API fa_status fa_behavior_unwatch(fa_system *fa);
 
 /// What a tag did in a window, by the tag alone.

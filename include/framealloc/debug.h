@@ -13,6 +13,8 @@
 //
 // An object that fills its size class has nothing behind it: an overflow of one is seen when its neighbour is free, or by AddressSanitizer.
 // Unchecked systems keep none of this and pay nothing for it.
+//
+// What [own], [main] and [any] mean, and what a wrong thread, NULL, size or alignment is answered: base.h. A refused call changes nothing.
 #pragma once
 
 #include <framealloc/base.h>
@@ -45,11 +47,12 @@ FA_API bool fa_is_poisoned(const void *p, size_t size);
 /// Memory that was freed and is in use again looks like any other; fa_config.quarantine puts that off.
 FA_API fa_status fa_check(fa_system *fa, const void *p, size_t size);
 
-/// [main] Between frames: the sites of live pool and heap objects, most bytes first; the first `capacity` of them into out, how many there are in all
-/// into *count. Objects that attached threads or jobs of overlapping frames allocate or free at this moment may or may not be counted. out may be NULL if capacity is 0.
-/// FA_ERROR_STATE: a frame is open. FA_ERROR_INVALID: NULL. FA_ERROR_UNSUPPORTED: the system is unchecked. FA_ERROR_WRONG_THREAD.
+/// [main] Between frames: the sites of live pool and heap objects, most bytes first; the first `capacity` of them into out, how many there are in
+/// all into *count. Objects that attached threads or jobs of overlapping frames allocate or free at this moment may or may not be counted. out
+/// may be NULL if capacity is 0. *count is 0 when it fails. FA_ERROR_STATE: a frame is open. FA_ERROR_INVALID: NULL. FA_ERROR_UNSUPPORTED: the
+/// system is unchecked. FA_ERROR_WRONG_THREAD.
 FA_API fa_status fa_leaks_read(fa_system *fa, fa_leak *out, uint32_t capacity, uint32_t *count);
 
-/// [main] The same as text, for the 16 sites with most bytes: what fa_destroy() adds to FA910. Writes nothing when nothing is live. Errors as
-/// fa_leaks_read().
+/// [main] The same as text, for the 16 sites with most bytes: what fa_destroy() adds to FA910. Writes nothing when nothing is live, or when
+/// it is refused. Errors as fa_leaks_read().
 FA_API fa_status fa_leaks_write(fa_system *fa, fa_leak_line_fn *write, void *context);

@@ -10,6 +10,8 @@
 // worker between two jobs). It may not begin, end or leave a frame, run main-thread jobs, attach, detach, announce a quiescent state, go idle or
 // destroy the system: these are answered FA_ERROR_STATE (0 jobs are run). What is diagnosed while it runs, on the same thread and in the
 // same system, goes to stderr and not to the sink again.
+//
+// What [own], [main] and [any] mean, and what a wrong thread, NULL, size or alignment is answered: base.h. A refused call changes nothing.
 #pragma once
 
 #include <framealloc/base.h>
@@ -137,7 +139,8 @@ FA_API const char *fa_code_text(const char *code);
 /// FA_ERROR_INVALID: NULL system. FA_ERROR_WRONG_THREAD. FA_ERROR_BUSY: calls of the last three sinks have not returned; nothing changed.
 FA_API FA_MUST_CHECK fa_status fa_sink_set(fa_system *fa, fa_diagnostic_fn *fn, void *context);
 
-/// [any] Whether no call of a sink that was replaced is running: all contexts but the current one may be freed. True for NULL.
+/// [any] Whether no call of a sink that was replaced is running: all contexts but the current one may be freed. False: one is.
+/// True for NULL.
 FA_API bool fa_sink_is_quiet(const fa_system *fa);
 
 /// [any] The text of a diagnostic:
@@ -191,23 +194,25 @@ typedef struct fa_collector {
     uint64_t arrived; // shared
 } fa_collector;
 
-/// [any] Makes an empty collector of `capacity` entries; 0, or NULL entries, gives one that only counts. Nobody may use it meanwhile. Also empties one.
+/// [any] Makes an empty collector of `capacity` entries; 0, or NULL entries, gives one that only counts. Nobody may use it meanwhile. Also
+/// empties one. Nothing happens for a NULL collector.
 FA_API void fa_collector_init(fa_collector *collector, fa_collected *items, uint32_t capacity);
 
-/// [any] The sink: fa_sink_set(fa, fa_collector_take, &collector), or config.report and config.report_context.
+/// [any] The sink: fa_sink_set(fa, fa_collector_take, &collector), or config.report and config.report_context. Nothing happens when
+/// one of the two is NULL.
 FA_API void fa_collector_take(const fa_diagnostic *diagnostic, void *collector);
 
 /// [any] How many entries have that code; NULL counts all. Those being written this moment and those that were lost are not counted. 0 for
 /// a NULL collector.
 FA_API uint32_t fa_collector_count(const fa_collector *collector, const char *code);
 
-/// [any] How many entries are errors.
+/// [any] How many entries are errors; 0 for NULL.
 FA_API uint32_t fa_collector_errors(const fa_collector *collector);
 
-/// [any] The index-th entry with that code, NULL: of all; NULL if there are not so many.
+/// [any] The index-th entry with that code, NULL: of all; NULL if there are not so many, or no collector.
 FA_API const fa_collected *fa_collector_get(const fa_collector *collector, const char *code, uint32_t index);
 
-/// [any] How many found no room.
+/// [any] How many found no room; 0 for NULL.
 FA_API uint64_t fa_collector_lost(const fa_collector *collector);
 
 // Strict mode --------------------------------------------------------------------------------------------------------
@@ -232,8 +237,8 @@ typedef struct fa_strict_scope {
     fa_strict before;
 } fa_strict_scope;
 
-/// [main] What FA_STRICT_SCOPE expands to, for use by hand: begin and end pair up like brackets. Where fa_strict_set() would refuse,
-/// nothing changes and the end restores nothing.
+/// [main] What FA_STRICT_SCOPE expands to, for use by hand: begin and end pair up like brackets. Where fa_strict_set() would refuse, nothing
+/// changes and the end restores nothing. An end that is refused (FA201 on another thread) may be made again by the main lane; NULL is allowed.
 FA_API fa_strict_scope fa_strict_begin(fa_system *fa, fa_strict mode);
 FA_API void fa_strict_end(fa_strict_scope *scope);
 
@@ -248,12 +253,13 @@ FA_API void fa_strict_end(fa_strict_scope *scope);
 
 /// [own] Emits a diagnostic of the program, with a code of 1 to FA_CODE_LENGTH_MAX characters of its own ("FA" and digits are the
 /// library's), which takes the way of all others: sink, suppression, strict mode. `note` and `help` may be NULL; the message is cut to 255
-/// bytes. FA_ERROR_INVALID: NULL lane, code or format, no severity, or a code as above. FA_ERROR_WRONG_THREAD: see fa_worker in base.h.
+/// bytes. FA_ERROR_INVALID: NULL lane, code or format, no severity, or another code than these; checked systems also refuse
+/// another thread's lane (FA_ERROR_WRONG_THREAD) and an idle one (FA_ERROR_STATE). Refused, nothing is emitted but what reports the refusal.
 FA_API __attribute__((format(printf, 6, 7))) fa_status fa_diagnose(fa_worker *w, fa_severity severity, const char *code,
                                                                    const char *note, const char *help,
                                                                    const char *format, ...);
 
-/// [any] The same from a thread that may have no lane.
+/// [any] As fa_diagnose(), from a thread that may have no lane. FA_ERROR_INVALID: NULL system, otherwise likewise.
 FA_API __attribute__((format(printf, 6, 7))) fa_status fa_diagnose_any(fa_system *fa, fa_severity severity,
                                                                        const char *code, const char *note,
                                                                        const char *help, const char *format, ...);

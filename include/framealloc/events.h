@@ -12,6 +12,8 @@
 // never the end of a zone whose beginning was recorded: begins and ends of one lane nest like brackets.
 //
 // In a build with the CMake option FA_TRACE off all functions here answer FA_ERROR_UNSUPPORTED.
+//
+// What [own], [main] and [any] mean, and what a wrong thread, NULL, size or alignment is answered: base.h. A refused call changes nothing.
 #pragma once
 
 #include <framealloc/stats.h>
@@ -66,15 +68,15 @@ typedef struct fa_event {
     uint32_t lane;    // number of the lane that it is about
 } fa_event;
 
-/// [any] The name of a kind, in static storage; "unknown" for other values.
+/// [any] The name of a kind, in static storage; "unknown" for other values, never NULL.
 FA_API const char *fa_event_name(uint32_t kind);
 
 /// Listeners that a system may have at one time.
 #define FA_LISTENERS_MAX 16u
 
 /// Receives an event, on the main lane. It may call the library as the main lane may between frames (at FA_EVENT_FRAME_BEGIN: in a frame, outside
-/// jobs), add and remove listeners, itself included, and take snapshots; fa_frame_begin(), fa_frame_end(), fa_destroy() and the
-/// functions of trace.h answer FA_ERROR_STATE meanwhile. What it causes itself is delivered with the next frame end. `event` is valid during the call.
+/// jobs), add and remove listeners, itself included, and take snapshots; fa_frame_begin(), fa_frame_end(), fa_destroy() and the functions of
+/// trace.h answer FA_ERROR_STATE meanwhile. What it causes itself is delivered with the next frame end. `event` is valid during the call.
 typedef void fa_event_fn(const fa_event *event, void *context);
 
 /// A listener. {0} is none.

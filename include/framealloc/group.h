@@ -12,6 +12,8 @@
 // cleaned up), or refused. The memory goes home at once when no other lane is at work; otherwise after a grace period at
 // a later frame boundary, so that a job that still uses it when the group is freed is safe until that job ends. On the calling lane the
 // pointers are dead when the call returns.
+//
+// What [own], [main] and [any] mean, and what a wrong thread, NULL, size or alignment is answered: base.h. A refused call changes nothing.
 #pragma once
 
 #include <framealloc/frame.h>
@@ -32,10 +34,12 @@ typedef void fa_group_cleanup_fn(fa_worker *w, void *object, void *context);
 /// FA_ERROR_INVALID: an argument. FA_ERROR_FULL: groups_max groups live. FA_ERROR_MEMORY: refused. *out is then {0}.
 FA_API FA_MUST_CHECK fa_status fa_group_create(fa_worker *w, const char *name, fa_group *out);
 
-/// [own] `size` bytes, uninitialised, at `align`: any, by address. NULL: size 0; a limit or the system refuses (FA301, once a frame and lane; fa_stats.group_refused); no such group, or it was freed (FA201 in checked systems); NULL worker.
+/// [own] `size` bytes, uninitialised, at `align`: any power of two, by address; 0 stands for 16. NULL: size 0; an alignment that is none (FA903);
+/// a limit or the system refuses (FA301, once a frame and lane; fa_stats.group_refused), or the tag's budget (FA302); no such group, or it was
+/// freed (FA201 in checked systems); NULL worker.
 FA_API void *fa_group_alloc(fa_worker *w, fa_group group, size_t size, size_t align);
 
-/// [own] `count` elements of `size` bytes; NULL also when the product overflows (FA914).
+/// [own] As fa_group_alloc(): `count` elements of `size` bytes; NULL also when the product overflows (FA914).
 FA_API void *fa_group_alloc_array(fa_worker *w, fa_group group, size_t count, size_t size, size_t align);
 
 /// [own] As fa_group_alloc(), and fn(w, object, context) is called when the group ends; NULL also when fn is NULL (FA903). Registering costs
@@ -54,12 +58,13 @@ typedef struct fa_group_info {
 } fa_group_info;
 
 /// [own] Exact when no other lane allocates meanwhile. FA_ERROR_STALE: no such group. FA_ERROR_INVALID: NULL.
+/// *out is then zero.
 FA_API fa_status fa_group_read(fa_worker *w, fa_group group, fa_group_info *out);
 
-/// [own] Whether the group lives; false for NULL.
+/// [own] Whether the group lives; false for {0}, for ids that are none and for NULL.
 FA_API bool fa_group_exists(fa_worker *w, fa_group group);
 
-/// Typed forms: a T, or n of them, uninitialised. NULL as above.
+/// Typed forms: a T, or n of them, uninitialised. NULL as their functions.
 #define fa_group_new(w, group, T) FA_CAST(T *, fa_group_alloc((w), (group), sizeof(T), FA_ALIGNOF(T)))
 #define fa_group_array(w, group, T, n) FA_CAST(T *, fa_group_alloc_array((w), (group), (n), sizeof(T), FA_ALIGNOF(T)))
 #define fa_group_new_cleaned(w, group, T, fn, context)                                                                 \

@@ -9,6 +9,8 @@
 //
 //     FA_CHECKPOINT(w, guess);                     // frame and scope memory, rolled back …
 //     if (good) fa_checkpoint_commit(&guess);      // … unless committed
+//
+// What [own], [main] and [any] mean, and what a wrong thread, NULL, size or alignment is answered: base.h. A refused call changes nothing.
 #pragma once
 
 #include <framealloc/frame.h>
@@ -28,15 +30,16 @@ typedef struct fa_auto {
     void *context;
 } fa_auto;
 
-/// [own] What the declarations below expand to, for use by hand. Without memory, and with a NULL worker, `object` is NULL. The sizes and
-/// alignments are those of fa_pool_alloc_array() and fa_heap_alloc_array().
+/// [own] What the declarations below expand to, for use by hand. `count` elements of `size` bytes at `align`, as
+/// fa_pool_alloc_array() and fa_heap_alloc_array(). Without memory, and with a NULL worker, `object` is NULL: nothing to end.
 FA_API fa_auto fa_auto_pool(fa_worker *w, size_t count, size_t size, size_t align);
 FA_API fa_auto fa_auto_heap(fa_worker *w, size_t count, size_t size, size_t align);
 
 /// [own] Calls `drop`, if there is one, and frees the object; does nothing when there is none, or the second time. NULL is allowed.
+/// Refused (another thread's or an idle lane, in checked systems), `drop` is not called and the guard keeps the object.
 FA_API void fa_auto_end(fa_auto *guard);
 
-/// [own] Takes the object out of its guard: it is the caller's to free. NULL if there is none.
+/// [own] Takes the object out of its guard: it is the caller's to free. NULL if there is none, or the second time.
 static inline void *fa_auto_take(fa_auto *guard)
 {
     void *object = guard->object;
@@ -71,7 +74,8 @@ typedef struct fa_checkpoint_guard {
 
 /// [own] What FA_CHECKPOINT expands to, for use by hand. The end rolls back unless the guard was committed or has ended; if the checkpoint is
 /// stale by then (an outer one was rolled back, or its frame has retired) its memory is gone already and nothing happens. NULL is
-/// allowed.
+/// allowed; a guard begun with a NULL worker has nothing to end. An end that is refused (another thread's or an idle lane, in checked systems)
+/// leaves the guard as it was.
 FA_API fa_checkpoint_guard fa_checkpoint_guard_begin(fa_worker *w);
 FA_API void fa_checkpoint_guard_end(fa_checkpoint_guard *guard);
 
@@ -89,7 +93,7 @@ static inline void fa_checkpoint_commit(fa_checkpoint_guard *guard)
 // Speculation -----------------------------------------------------------------------------------------------------------
 
 typedef enum fa_outcome {
-    FA_OUTCOME_NOT_RUN,     // an argument was NULL
+    FA_OUTCOME_NOT_RUN,     // an argument was NULL, or the lane was refused
     FA_OUTCOME_KEPT,        // success: what was allocated stays
     FA_OUTCOME_ROLLED_BACK, // failure: all of it is gone
     FA_OUTCOME_REFUSED,     // failure, and the rollback was refused: `status` says why
@@ -97,8 +101,9 @@ typedef enum fa_outcome {
 
 typedef struct fa_speculation {
     fa_outcome outcome;
-    int error;        // what the attempt returned: 0 means success
-    fa_status status; // of the rollback; FA_OK if there was none; FA_ERROR_INVALID when it was not run
+    int error; // what the attempt returned: 0 means success
+    fa_status
+        status; // of the rollback; FA_OK if there was none; when it was not run, why: FA_ERROR_INVALID, or what refused the lane
 } fa_speculation;
 
 /// Something that may fail. 0 keeps what it allocated, anything else rolls it back.
@@ -106,6 +111,7 @@ typedef int fa_attempt_fn(fa_worker *w, void *arg);
 
 /// [own] Runs `attempt` at once, on this lane, and rolls frame and scope memory back if it fails, retained allocations included. Nests. Pool
 /// and heap objects are not touched. FA_OUTCOME_REFUSED when the attempt itself rolled back past its own beginning or ended the frame.
+/// FA_OUTCOME_NOT_RUN when a NULL or the lane was refused (`status` says which): nothing was run and nothing changed.
 FA_API fa_speculation fa_speculate(fa_worker *w, fa_attempt_fn *attempt, void *arg);
 
 /// What FA_SPECULATE keeps.
@@ -115,9 +121,12 @@ typedef struct fa_attempt {
     bool entered;
 } fa_attempt;
 
+/// [own] What FA_SPECULATE expands to; `result` and `attempt` must not be NULL. Where the lane is refused, or NULL, the result is
+/// FA_OUTCOME_NOT_RUN with the status that says why, fa_attempt_once() answers false and the end changes nothing.
 FA_API fa_attempt fa_attempt_begin(fa_worker *w, fa_speculation *result);
 FA_API void fa_attempt_end(fa_attempt *attempt);
 
+/// [own] Whether the block is to be entered: true once, false if the begin was refused.
 static inline bool fa_attempt_once(fa_attempt *attempt)
 {
     if (attempt->entered || attempt->guard.worker == NULL) return false;
@@ -140,7 +149,7 @@ static inline bool fa_attempt_once(fa_attempt *attempt)
     for (fa_attempt fa_attempt_at_##line __attribute__((cleanup(fa_attempt_end))) = fa_attempt_begin((w), &(result));  \
          fa_attempt_once(&fa_attempt_at_##line);)
 
-/// Inside the block: its work is good. May be taken back by setting `error`.
+/// [own] Inside the block: its work is good. May be taken back by setting `error`.
 static inline void fa_speculation_keep(fa_speculation *result)
 {
     result->error = 0;

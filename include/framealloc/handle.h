@@ -23,6 +23,8 @@
 // pin found it. A pin after the second step finds the new place. Either way the pinned address is the only current one, and neither
 // ever waits for the other. A word cannot come back to an earlier value under a lane that is between its load and its compare-and-swap:
 // it would have to name the same memory again, which is not reused before that lane has passed a quiescent state.
+//
+// What [own], [main] and [any] mean, and what a wrong thread, NULL, size or alignment is answered: base.h. A refused call changes nothing.
 #pragma once
 
 #include <framealloc/worker.h>
@@ -57,25 +59,25 @@ typedef struct fa_handle_slot {
 /// Most pins of one object at a time.
 #define FA_HANDLE_PINS_MAX ((UINT32_C(1) << 26) - 1)
 
+/// [any] Whether two handles name the same object; false if not. Two dangling ones are equal.
 static inline bool fa_handle_equal(fa_handle a, fa_handle b)
 {
     return a.index == b.index && a.generation == b.generation;
 }
 
-/// Whether it is dangling, as {0} is.
+/// [any] Whether it is dangling, as {0} is; false also for one that is stale.
 static inline bool fa_handle_is_none(fa_handle handle)
 {
     return handle.generation == 0;
 }
 
-/// [own] An object of `size` bytes, uninitialised, at `align`, any. Objects above 8 KiB have memory of
-/// their own and never move: moving them would free nothing. Answers {0} when size is 0, handles_max
-/// slots are in use (FA301, once a frame and lane; a lane keeps some free ones at hand), a limit or the system refuses the memory (FA301 likewise), or a hard budget of the
-/// tag does (FA302);
-/// also for w == NULL. `options` may be NULL and is copied.
+/// [own] An object of `size` bytes, uninitialised, at `align`: any power of two, 0 stands for 16, another is refused (FA903). Objects above 8 KiB
+/// have memory of their own and never move: moving them would free nothing. Answers {0} when size is 0, handles_max slots are in use (FA301, once
+/// a frame and lane; a lane keeps some free ones at hand), a limit or the system refuses the memory (FA301 likewise), or a hard budget of the tag
+/// does (FA302); also for w == NULL. `options` may be NULL and is copied.
 FA_API fa_handle fa_handle_alloc(fa_worker *w, size_t size, size_t align, const fa_handle_options *options);
 
-/// [own] `count` elements of `size` bytes; {0} also when the product overflows (FA914).
+/// [own] As fa_handle_alloc(): `count` elements of `size` bytes; {0} also when the product overflows (FA914).
 static inline fa_handle fa_handle_alloc_array(fa_worker *w, size_t count, size_t size, size_t align,
                                               const fa_handle_options *options)
 {
@@ -117,7 +119,7 @@ static inline void *fa_handle_resolve(const fa_worker *w, fa_handle handle)
     return FA_LIKELY(p != NULL) ? p : fa_handle_refuse(w, handle);
 }
 
-/// [own] Whether the handle names an object; reports nothing.
+/// [own] Whether the handle names an object; false also for a NULL worker. Reports nothing.
 static inline bool fa_handle_is_valid(const fa_worker *w, fa_handle handle)
 {
     return fa_handle_peek(w, handle) != NULL;
@@ -127,7 +129,8 @@ static inline bool fa_handle_is_valid(const fa_worker *w, fa_handle handle)
 /// fa_handle_resolve(), and with FA_HANDLE_PINS_MAX pins (FA401). Never waits. Objects that never move are pinned the same way.
 FA_API void *fa_handle_pin(fa_worker *w, fa_handle handle);
 
-/// [own] Takes one pin off. FA_ERROR_STATE: there is none (FA401); nothing changed. FA_ERROR_STALE, FA_ERROR_INVALID as fa_handle_free().
+/// [own] Takes one pin off. FA_ERROR_STATE: there is none (FA401); nothing changed. FA_ERROR_STALE: it names no object
+/// (FA401 in checked systems). FA_ERROR_INVALID: NULL worker.
 FA_API fa_status fa_handle_unpin(fa_worker *w, fa_handle handle);
 
 /// A pin that ends with its scope.
@@ -137,16 +140,17 @@ typedef struct fa_handle_pinned {
     void *object; // NULL: it could not be pinned
 } fa_handle_pinned;
 
+/// [own] What FA_HANDLE_PINNED expands to, for use by hand: fa_handle_pin(). NULL `object`: it was refused, for a NULL worker too.
 static inline fa_handle_pinned fa_handle_pinned_begin(fa_worker *w, fa_handle handle)
 {
     fa_handle_pinned pinned = {w, handle, fa_handle_pin(w, handle)};
     return pinned;
 }
 
+/// [own] Takes that pin off; nothing happens if there is none, or the second time. `pinned` must not be NULL. One that is refused keeps its pin.
 static inline void fa_handle_pinned_end(fa_handle_pinned *pinned)
 {
-    if (pinned->object != NULL) (void)fa_handle_unpin(pinned->w, pinned->handle);
-    pinned->object = NULL;
+    if (pinned->object != NULL && fa_handle_unpin(pinned->w, pinned->handle) == FA_OK) pinned->object = NULL;
 }
 
 /// FA_HANDLE_PINNED(w, handle, agent); use agent.object, which is NULL if the handle is stale; the pin ends where `agent` goes out of scope,
@@ -164,12 +168,12 @@ typedef struct fa_handle_compaction {
     bool more;       // a budget ended it: the next call goes on
 } fa_handle_compaction;
 
-/// [main] Between frames: moves unpinned relocatable objects out of the emptiest blocks of their size into the fullest, so that there are
-/// fewer blocks, and calls their on_relocate. Moves at most `max_moves` objects of together at most `max_bytes` (UINT32_MAX,
-/// SIZE_MAX: no limit) and looks at no more than 256 blocks a size and 65 536 objects; 0 moves nothing. It begins only blocks that can be emptied, and
-/// the next call goes on where a budget ended this one. Blocks that a running attached thread allocates from are left alone. `result` may be
-/// NULL. FA_ERROR_STATE: a frame is open, or it is called from a job or from on_relocate. FA_ERROR_MEMORY: what has moved has moved, the rest
-/// found no memory to record old copies. FA_ERROR_INVALID, FA_ERROR_WRONG_THREAD.
+/// [main] Between frames: moves unpinned relocatable objects out of the emptiest blocks of their size into the fullest, so that there are fewer
+/// blocks, and calls their on_relocate. Moves at most `max_moves` objects of together at most `max_bytes` (UINT32_MAX, SIZE_MAX: no limit) and
+/// looks at no more than 256 blocks a size and 65 536 objects; 0 moves nothing. It begins only blocks that can be emptied, and the next call goes
+/// on where a budget ended this one. Blocks that a running attached thread allocates from are left alone. `result` may be NULL. FA_ERROR_STATE: a
+/// frame is open, or it is called from a job or from on_relocate. FA_ERROR_MEMORY: what has moved has moved, the rest found no memory to record
+/// old copies. FA_ERROR_INVALID: NULL system. FA_ERROR_WRONG_THREAD. *result is zero when the call is refused.
 FA_API fa_status fa_handles_compact(fa_system *fa, size_t max_bytes, uint32_t max_moves, fa_handle_compaction *result);
 
 /// Lane counters as in fa_stats: exact at a frame boundary. Bytes are what the objects occupy.

@@ -14,6 +14,8 @@
 // Cost: nothing for jobs that come from none with memory. A job that is started by one with memory costs its submitter a small record more; when
 // memory for that is refused, the job runs at once, inside the call, as when the deque is full; a job for the main thread is refused
 // (FA_ERROR_MEMORY).
+//
+// What [own], [main] and [any] mean, and what a wrong thread, NULL, size or alignment is answered: base.h. A refused call changes nothing.
 #pragma once
 
 #include <framealloc/frame.h>
@@ -28,7 +30,7 @@ typedef struct fa_job_memory {
 FA_API fa_status fa_job_memory_open(fa_worker *w, fa_job_memory *out);
 
 /// [own] The nearest memory that the running job can allocate from: its own, else that of the nearest ancestor that had one when it started the
-/// next in line. {0}: there is none, or no job runs.
+/// next in line. {0}: there is none, or no job runs, or w is NULL.
 FA_API fa_job_memory fa_job_memory_current(const fa_worker *w);
 
 /// [own] `size` bytes of the running job's memory, uninitialised, at `align`: any power of two, by address; 0 stands for 16. Charged to the
@@ -36,11 +38,11 @@ FA_API fa_job_memory fa_job_memory_current(const fa_worker *w);
 /// fa_stats.job_memory_refused); the tag's budget (FA302); outside a job (FA004); NULL worker.
 FA_API void *fa_job_alloc(fa_worker *w, size_t size, size_t align);
 
-/// [own] The same from a given memory: the running job's or that of an ancestor, on any lane. NULL also for any other, live or not (FA201 in
-/// checked systems).
+/// [own] As fa_job_alloc(), from a given memory: the running job's or that of an ancestor, on any lane. NULL also for any other, live or not
+/// (FA201 in checked systems).
 FA_API void *fa_job_memory_alloc(fa_worker *w, fa_job_memory memory, size_t size, size_t align);
 
-/// [own] `count` elements of `size` bytes; NULL also when the product overflows (FA914).
+/// [own] As fa_job_alloc(): `count` elements of `size` bytes; NULL also when the product overflows (FA914).
 static inline void *fa_job_alloc_array(fa_worker *w, size_t count, size_t size, size_t align)
 {
     size_t bytes;
@@ -48,6 +50,7 @@ static inline void *fa_job_alloc_array(fa_worker *w, size_t count, size_t size, 
     return fa_job_alloc(w, bytes, align);
 }
 
+/// [own] As fa_job_memory_alloc(): `count` elements of `size` bytes; NULL also when the product overflows (FA914).
 static inline void *fa_job_memory_alloc_array(fa_worker *w, fa_job_memory memory, size_t count, size_t size,
                                               size_t align)
 {
@@ -61,9 +64,10 @@ typedef struct fa_job_memory_info {
     uint64_t bytes;   // of them, rounded up to 16 each, with padding for alignment
 } fa_job_memory_info;
 
-/// [own] Exact when no other lane allocates meanwhile. FA_ERROR_STALE: not the running job's memory or an ancestor's. FA_ERROR_INVALID: NULL.
+/// [own] Exact when no other lane allocates meanwhile. FA_ERROR_STALE: not the running job's memory or an ancestor's (not
+/// reported). FA_ERROR_INVALID: NULL. *out is then zero.
 FA_API fa_status fa_job_memory_read(fa_worker *w, fa_job_memory memory, fa_job_memory_info *out);
 
-/// Typed forms: a T, or n of them, uninitialised, of the running job's memory. NULL as above.
+/// Typed forms: a T, or n of them, uninitialised, of the running job's memory. NULL as their functions.
 #define fa_job_new(w, T) FA_CAST(T *, fa_job_alloc((w), sizeof(T), FA_ALIGNOF(T)))
 #define fa_job_array(w, T, n) FA_CAST(T *, fa_job_alloc_array((w), (n), sizeof(T), FA_ALIGNOF(T)))

@@ -9,6 +9,8 @@
 // Waiting never runs unrelated work. fa_wait() runs, in this order: jobs of the awaited counter that nobody started
 // (wherever they are queued), descendants of such a job taken from the worker that runs it, nothing: it then looks
 // around for a short while and parks until the counter is zero.
+//
+// What [own], [main] and [any] mean, and what a wrong thread, NULL, size or alignment is answered: base.h. A refused call changes nothing.
 #pragma once
 
 #include <framealloc/worker.h>
@@ -53,11 +55,13 @@ typedef struct fa_job {
 
 /// [own] Queues a job in the lane's current frame. When the lane's deque is full the job runs at once, inside this call, and is
 /// counted (fa_stats.jobs_inline). With 0 workers jobs run in the order of submission when the main lane waits.
-/// FA_ERROR_STATE: outside a frame (FA001); an attached thread must hold one. FA_ERROR_INVALID: NULL. FA_ERROR_MEMORY: no frame
-/// memory for large arguments. In all these cases nothing was queued and the counter is unchanged.
+/// FA_ERROR_STATE: outside a frame (FA001); an attached thread must hold one. FA_ERROR_INVALID: NULL worker, job or function, unknown
+/// flags, arguments of a size without an address. FA_ERROR_MEMORY: no frame memory for large arguments, or none to queue a job for the main
+/// thread. In all these cases nothing was queued and the counter is unchanged.
 FA_API fa_status fa_submit_job(fa_worker *w, const fa_job *job);
 
-/// [own] Short forms: a job with a pointer; the same with a counter; one with `size` bytes of arguments copied.
+/// [own] Short forms: a job with a pointer; the same with a counter; one with `size` bytes of arguments copied. `counter` may be NULL. Errors as
+/// fa_submit_job().
 FA_API fa_status fa_submit(fa_worker *w, fa_job_fn *fn, void *arg);
 FA_API fa_status fa_submit_counted(fa_worker *w, fa_counter *counter, fa_job_fn *fn, void *arg);
 FA_API fa_status fa_submit_copy(fa_worker *w, fa_counter *counter, fa_job_fn *fn, const void *args, size_t size);
@@ -67,14 +71,15 @@ FA_API fa_status fa_submit_copy(fa_worker *w, fa_counter *counter, fa_job_fn *fn
 FA_API fa_status fa_submit_many(fa_worker *w, fa_counter *counter, fa_job_fn *fn, const void *args, size_t size,
                                 uint32_t count);
 
-/// [own] Returns when the counter is zero; see the top of this file for what runs meanwhile. Everything that the counted jobs did is
-/// then visible to the caller. Any number of lanes may wait on one counter, all of the system that its jobs are of: a lane of another one
-/// is not woken (checked systems refuse it: FA201, FA_ERROR_INVALID, and likewise jobs of a second system on a counter that is not zero).
-/// FA_ERROR_DEADLOCK: the counted job is the caller's own job or one further down this lane's stack, so that the wait could
-/// never end (FA905 names both); in checked builds also when the cycle runs over other lanes.
+/// [own] Returns when the counter is zero; see the top of this file for what runs meanwhile. Everything that the counted jobs did is then visible
+/// to the caller. Any number of lanes may wait on one counter, all of the system that its jobs are of: a lane of another one is not woken
+/// (checked systems refuse it: FA201, FA_ERROR_INVALID, and likewise jobs of a second system on a counter that is not zero). FA_ERROR_INVALID:
+/// NULL. FA_ERROR_STATE: the lane is idle, or between two jobs (a sink's wait). FA_ERROR_DEADLOCK: the counted job is the caller's own job or one
+/// further down this lane's stack, so that the wait could never end (FA905 names both); in checked builds also when the cycle runs over other
+/// lanes.
 FA_API fa_status fa_wait(fa_worker *w, fa_counter *counter);
 
-/// [any] Whether the counter is zero; if so, what its jobs did is visible.
+/// [any] Whether the counter, not NULL, is zero; if so, what its jobs did is visible. False: jobs are left.
 static inline bool fa_is_done(const fa_counter *counter)
 {
     // [counter.done] acquire: pairs with the release of the last job's completion.
@@ -84,7 +89,7 @@ static inline bool fa_is_done(const fa_counter *counter)
 /// [own] Runs fn over [first, last) in pieces of at least `grain` (0: chosen by the library) and returns when all are done. The
 /// caller takes part; others join as they are free. Pieces shrink towards the end (guided self-scheduling, Polychronopoulos and
 /// Kuck 1987). Where pieces begin and end depends on who helps; results must not. Small loops run on the caller alone.
-/// Errors as fa_submit_job(); an empty range is FA_OK.
+/// Errors as fa_submit_job(): then nothing was run; an empty range is FA_OK.
 FA_API fa_status fa_parallel_for(fa_worker *w, uint64_t first, uint64_t last, uint64_t grain, fa_range_fn *fn,
                                  void *arg);
 
@@ -95,16 +100,16 @@ typedef struct fa_task {
     fa_counter counter;
 } fa_task;
 
-/// [own] Only inside a job or a frame of the main lane; the task must be joined before the job returns. FA_ERROR_STATE outside a frame
-/// (the task then counts as done). Checked systems report a job that ends with forks not joined (FA203): those that nobody has taken run all the
-/// same, without their task. fa_frame_end(), fa_frame_drop() and fa_detach() with such a fork answer FA_ERROR_STATE there (FA203).
-/// A join of a task that was not forked, or is joined already, does nothing.
+/// [own] Only inside a job or a frame of the main lane; the task must be joined before the job returns. FA_ERROR_STATE outside a frame (the task
+/// then counts as done). FA_ERROR_INVALID: NULL worker, task or function. Checked systems report a job that ends with forks not joined (FA203):
+/// those that nobody has taken run all the same, without their task. fa_frame_end(), fa_frame_drop() and fa_detach() with such a fork answer
+/// FA_ERROR_STATE there (FA203). A join of a task that is {0} or joined already, or of NULL, does nothing.
 FA_API fa_status fa_fork(fa_worker *w, fa_task *task, fa_job_fn *fn, void *arg);
 FA_API void fa_join(fa_worker *w, fa_task *task);
 
-/// [main] Runs queued main-thread jobs; returns how many. Not inside a job (returns 0).
+/// [main] Runs queued main-thread jobs; returns how many. Refused with 0: NULL, on another thread, inside a job or a sink, while the lane is idle.
 FA_API uint32_t fa_run_main_jobs(fa_system *fa);
 
-/// [own] Name of the running job, NULL if none or unnamed; and its nesting depth on this lane, 0 outside jobs.
+/// [own] Name of the running job, NULL if none or unnamed; and its nesting depth on this lane, 0 outside jobs. NULL and 0 for a NULL worker.
 FA_API const char *fa_job_name(const fa_worker *w);
 FA_API uint32_t fa_job_depth(const fa_worker *w);

@@ -15,6 +15,8 @@
 // Iteration is over the entries; a removal moves the last entry into the gap. The order depends on the calls alone, not on addresses or hashes.
 //
 // Rules of lanes and lifetimes: storage.h.
+//
+// What [own], [main] and [any] mean, and what a wrong thread, NULL, size or alignment is answered: base.h. A refused call changes nothing.
 #pragma once
 
 #include <framealloc/storage.h>

@@ -5,6 +5,8 @@
 // Slabs belong to the lane that made them. A free on that lane is a few stores; a free on another lane costs no
 // atomic either: it is gathered and posted home in batches, at the latest at the frame boundary. A thread that
 // was never attached frees with fa_free_any(), one compare-and-swap.
+//
+// What [own], [main] and [any] mean, and what a wrong thread, NULL, size or alignment is answered: base.h. A refused call changes nothing.
 #pragma once
 
 #include <framealloc/worker.h>
@@ -25,14 +27,14 @@ static inline void *fa_pool_alloc(fa_worker *w, size_t size)
     return fa_pool_alloc_slow(w, size, FA_ALIGN_DEFAULT);
 }
 
-/// [own] The same at a chosen alignment of up to 4096; more gives NULL (FA903).
+/// [own] As fa_pool_alloc() at a chosen alignment: a power of two up to 4096; 0 stands for 16. NULL also for another one (FA903).
 static inline void *fa_pool_alloc_aligned(fa_worker *w, size_t size, size_t align)
 {
     if (align <= FA_ALIGN_DEFAULT && (align & (align - 1)) == 0) return fa_pool_alloc(w, size);
     return fa_pool_alloc_slow(w, size, align);
 }
 
-/// [own] `count` elements of `size` bytes, uninitialised; NULL also when the product overflows (FA914).
+/// [own] As fa_pool_alloc_aligned(): `count` elements of `size` bytes, uninitialised; NULL also when the product overflows (FA914).
 static inline void *fa_pool_alloc_array(fa_worker *w, size_t count, size_t size, size_t align)
 {
     size_t bytes;
@@ -61,23 +63,24 @@ FA_API bool fa_pool_alloc_batch(fa_worker *w, size_t n, size_t size, size_t alig
 /// happens when `w` or `objects` is NULL.
 FA_API void fa_pool_free_batch(fa_worker *w, size_t n, void *const *objects);
 
-/// [own] Large or long-lived objects: any size, any alignment. Up to 32 KiB from slabs
-/// of their own, then in units of 64 KiB, above 2 MiB in blocks of 2 MiB. NULL when a limit or the system refuses, or
-/// size is 0. Limits are diagnosed as in fa_pool_alloc().
+/// [own] Large or long-lived objects, uninitialised: `size` bytes at `align`, any power of two; 0 stands for 16. Up to 32 KiB from slabs
+/// of their own, then in units of 64 KiB, above 2 MiB in blocks of 2 MiB. NULL: size 0; an alignment that is none (FA903); a limit, a budget or
+/// the system refuses (diagnosed as in fa_pool_alloc()); NULL worker.
 FA_API void *fa_heap_alloc(fa_worker *w, size_t size, size_t align);
 
-/// [own] Frees what fa_heap_alloc() of the same system returned, on whichever lane. NULL is allowed; wrong pointers as in
-/// fa_pool_free().
+/// [own] Frees what fa_heap_alloc() of the same system returned, on whichever lane. NULL is allowed, for the worker too (nothing
+/// is freed then); wrong pointers as in fa_pool_free().
 FA_API void fa_heap_free(fa_worker *w, void *p);
 
-/// [any] Frees a pool or heap object from a thread that need not be attached. NULL is allowed; wrong pointers as in fa_pool_free().
+/// [any] Frees a pool or heap object from a thread that need not be attached. NULL is allowed, for the system too (nothing is
+/// freed then); wrong pointers as in fa_pool_free().
 FA_API void fa_free_any(fa_system *fa, void *p);
 
-/// [any] Bytes that may be used at p, at least those asked for; 0 if p is no pool or heap object of this system. Checked systems also
+/// [any] Bytes that may be used at p, at least those asked for; 0 if p is no pool or heap object of this system, or NULL. Checked systems also
 /// notice an object of the caller's own lane that was freed (FA201, 0).
 FA_API size_t fa_usable_size(const fa_system *fa, const void *p);
 
-/// [own] `count` elements of `size` bytes; NULL also when the product overflows (FA914).
+/// [own] As fa_heap_alloc(): `count` elements of `size` bytes; NULL also when the product overflows (FA914).
 static inline void *fa_heap_alloc_array(fa_worker *w, size_t count, size_t size, size_t align)
 {
     size_t bytes;
@@ -85,12 +88,13 @@ static inline void *fa_heap_alloc_array(fa_worker *w, size_t count, size_t size,
     return fa_heap_alloc(w, bytes, align);
 }
 
-/// [own] Zeroed forms of the array functions.
+/// [own] As fa_pool_alloc_array(), zeroed.
 static inline void *fa_pool_alloc_zeroed(fa_worker *w, size_t count, size_t size, size_t align)
 {
     return fa_zero(fa_pool_alloc_array(w, count, size, align), count, size);
 }
 
+/// [own] As fa_heap_alloc_array(), zeroed.
 static inline void *fa_heap_alloc_zeroed(fa_worker *w, size_t count, size_t size, size_t align)
 {
     return fa_zero(fa_heap_alloc_array(w, count, size, align), count, size);
@@ -104,7 +108,7 @@ static inline void *fa_heap_alloc_zeroed(fa_worker *w, size_t count, size_t size
 #define FA_POOL_ALIGNOF(T) _Alignof(T)
 #endif
 
-/// Typed forms: a T, or n of them, uninitialised or zeroed. NULL as above.
+/// Typed forms: a T, or n of them, uninitialised or zeroed. NULL as their functions.
 #define fa_pool_new(w, T) FA_POOL_CAST(T *, fa_pool_alloc_aligned((w), sizeof(T), FA_POOL_ALIGNOF(T)))
 #define fa_pool_array(w, T, n) FA_POOL_CAST(T *, fa_pool_alloc_array((w), (n), sizeof(T), FA_POOL_ALIGNOF(T)))
 #define fa_heap_new(w, T) FA_POOL_CAST(T *, fa_heap_alloc((w), sizeof(T), FA_POOL_ALIGNOF(T)))

@@ -6,6 +6,8 @@
 // A cell holds one pointer. Reading is one acquire load and no counter; replacing or dropping retires the old version,
 // which goes home at a later frame boundary, when every lane has passed a quiescent state (RCU, the QSBR flavour:
 // Desnoyers et al., "User-Level Implementations of Read-Copy Update", IEEE TPDS 2012).
+//
+// What [own], [main] and [any] mean, and what a wrong thread, NULL, size or alignment is answered: base.h. A refused call changes nothing.
 #pragma once
 
 #include <framealloc/scratch.h>
@@ -17,8 +19,8 @@ typedef struct fa_cell {
     void *pointer; // shared: accessed atomically only
 } fa_cell;
 
-/// [own] The current version, NULL if none. The pointer stays valid until the current job ends (on the main lane outside
-/// jobs: until fa_frame_end() or fa_idle_begin(); on an attached thread: until fa_quiescent(), fa_idle_begin() or
+/// [own] The current version, NULL if none; the cell must not be NULL, and w is not looked at. The pointer stays valid until the current job ends
+/// (on the main lane outside jobs: until fa_frame_end() or fa_idle_begin(); on an attached thread: until fa_quiescent(), fa_idle_begin() or
 /// fa_detach()). On the main lane legal between fa_frame_begin() and fa_frame_end().
 static inline void *fa_cell_read(const fa_worker *w, const fa_cell *cell)
 {
@@ -27,19 +29,20 @@ static inline void *fa_cell_read(const fa_worker *w, const fa_cell *cell)
     return __atomic_load_n(&cell->pointer, __ATOMIC_ACQUIRE);
 }
 
-/// [own] Makes `object` the current version (NULL empties the cell) and retires the one before. `object` must be a whole pool
-/// or heap object of this system, or NULL; it belongs to the cell from now on. With several writers the last wins and
-/// every other version is retired exactly once; publishing the current version again changes nothing. FA_ERROR_INVALID: NULL cell, or not such an object (checked systems
-/// say which: FA002 for frame memory, FA201 for others, also an object of this lane that was freed), or the cell holds what is none of this
-/// system (FA201 likewise). FA_ERROR_MEMORY: the
-/// retirement could not be recorded; nothing changed. The main lane may publish and drop outside a frame as well.
+/// [own] Makes `object` the current version (NULL empties the cell) and retires the one before. `object` must be a whole pool or heap object of
+/// this system, or NULL; it belongs to the cell from now on. With several writers the last wins and every other version is retired exactly once;
+/// publishing the current version again changes nothing. FA_ERROR_INVALID: NULL cell, or not such an object (checked systems say which: FA002 for
+/// frame memory, FA201 for others, also an object of this lane that was freed), or the cell holds what is none of this system (FA201 likewise).
+/// FA_ERROR_MEMORY: the retirement could not be recorded (FA301). In all these cases nothing changed, and the object stays the caller's. The main
+/// lane may publish and drop outside a frame as well.
 FA_API fa_status fa_cell_publish(fa_worker *w, fa_cell *cell, void *object);
 
-/// [own] Empties the cell and retires its version. As fa_cell_publish(w, cell, NULL).
+/// [own] Empties the cell and retires its version: fa_cell_publish() of NULL. FA_ERROR_INVALID: NULL worker or cell, or the cell holds what is
+/// none of this system (FA201 in checked systems). FA_ERROR_MEMORY likewise; the cell is then as it was.
 FA_API fa_status fa_cell_drop(fa_worker *w, fa_cell *cell);
 
 /// [own] Retires a pool or heap object that readers may still use although it is unlinked: it is freed after a grace period
-/// at a later frame boundary. Errors as fa_cell_publish().
+/// at a later frame boundary. Errors as fa_cell_publish(); FA_ERROR_INVALID also for NULL, which is not reported.
 FA_API fa_status fa_retire(fa_worker *w, void *object);
 
 typedef enum fa_retain_to {
@@ -82,12 +85,12 @@ static inline fa_retain fa_retain_for(fa_importance importance)
     return retain;
 }
 
-/// [own] `size` bytes of zeroed frame memory, to be promoted as `retain` says when the frame retires. Objects above 512 KiB
-/// that go to the heap are handed over without a copy. NULL: as fa_frame_alloc_aligned(); also when `retain` is NULL or invalid, or
-/// asks the pool for an alignment above 4096, or scratch memory for a cell (FA903).
+/// [own] `size` bytes of zeroed frame memory, to be promoted as `retain` says when the frame retires. Objects above 512 KiB that go to the heap
+/// are handed over without a copy. `retain` is copied. NULL: as fa_frame_alloc_aligned(), and for a NULL worker; also when `retain` is NULL or
+/// invalid, or asks the pool for an alignment above 4096, or scratch memory for a cell (FA903).
 FA_API void *fa_frame_retained(fa_worker *w, size_t size, size_t align, const fa_retain *retain);
 
-/// [own] The same with a type, which the result names unless `retain` names one. What fa_frame_retained_new() expands to.
+/// [own] As fa_frame_retained(), with a type, which the result names unless `retain` names one. What fa_frame_retained_new() expands to.
 static inline void *fa_frame_retained_typed(fa_worker *w, size_t size, size_t align, const fa_retain *retain,
                                             const char *type)
 {
@@ -101,11 +104,11 @@ static inline void *fa_frame_retained_typed(fa_worker *w, size_t size, size_t al
 #define fa_frame_retained_new(w, T, retain)                                                                            \
     FA_CAST(T *, fa_frame_retained_typed((w), sizeof(T), FA_ALIGNOF(T), (retain), #T))
 
-/// [own] Allocations that this lane has retained in its current frame; 0 outside a frame.
+/// [own] Allocations that this lane has retained in its current frame; 0 outside a frame, and for NULL.
 FA_API uint32_t fa_retained_count(const fa_worker *w);
 
 /// [own] Forgets those of them that the current job retained (outside jobs: what was retained outside jobs): they die with the frame and
-/// are not listed. Returns how many.
+/// are not listed. Returns how many; 0 outside a frame, and for NULL.
 FA_API uint32_t fa_retained_abandon(fa_worker *w);
 
 typedef enum fa_promotion_status {
@@ -122,7 +125,7 @@ typedef enum fa_promotion_status {
     FA_PROMOTION_STATUSES
 } fa_promotion_status;
 
-/// [any] A short text for a status, static.
+/// [any] A short text for a status, static; never NULL, also for values that are no status.
 FA_API const char *fa_promotion_text(fa_promotion_status status);
 
 typedef struct fa_promotion {
@@ -183,5 +186,5 @@ static inline double fa_promotion_rate(const fa_frame_result *result)
 }
 
 /// [main] As fa_frame_end() with a result, but without the list of items: what has no cell is dropped, because nobody would learn its
-/// address. FA_ERROR_INVALID: NULL.
+/// address. FA_ERROR_INVALID: NULL. Other errors as fa_frame_end().
 FA_API fa_status fa_frame_end_summary(fa_system *fa, fa_frame_result *result);

@@ -3,6 +3,8 @@
 // Snapshots: the state of memory and scheduler at a frame boundary, a history of them, graphs of it, and JSON.
 //
 // In a build with the CMake option FA_STATISTICS off there are none: functions answer FA_ERROR_UNSUPPORTED, or 0.
+//
+// What [own], [main] and [any] mean, and what a wrong thread, NULL, size or alignment is answered: base.h. A refused call changes nothing.
 #pragma once
 
 #include <framealloc/events.h>
@@ -59,10 +61,12 @@ typedef struct fa_snapshot {
 
 /// [main] The state as of the last boundary; allocates nothing. What classes say is exact if no lane was at work during the boundary; a lane
 /// that is shows what it published last. FA_ERROR_INVALID: NULL. FA_ERROR_WRONG_THREAD.
+/// Refused, *out is not touched.
 FA_API fa_status fa_snapshot_take(fa_system *fa, fa_snapshot *out);
 
-/// [main] Keeps the snapshots of the last `count` frames (0: fa_config.history_length) from the next fa_frame_end() on; what was kept is forgotten. All memory for it is
-/// taken here: about 15 KiB + 32 bytes a lane for each. FA_ERROR_INVALID: NULL, or more than 65536. FA_ERROR_MEMORY: refused; there is no history then. FA_ERROR_WRONG_THREAD.
+/// [main] Keeps the snapshots of the last `count` frames (0: fa_config.history_length) from the next fa_frame_end() on; what was kept is
+/// forgotten. All memory for it is taken here: about 15 KiB + 32 bytes a lane for each. FA_ERROR_INVALID: NULL, or more than 65536.
+/// FA_ERROR_MEMORY: refused; there is no history then. FA_ERROR_WRONG_THREAD.
 FA_API FA_MUST_CHECK fa_status fa_history_enable(fa_system *fa, uint32_t count);
 
 /// [main] Forgets the history and gives its memory back. FA_ERROR_INVALID: NULL. FA_ERROR_WRONG_THREAD.
@@ -72,6 +76,7 @@ FA_API fa_status fa_history_disable(fa_system *fa);
 FA_API uint32_t fa_history_count(fa_system *fa);
 
 /// [main] The snapshot of `age` frames ago, 0 the newest. FA_ERROR_STALE: not kept. FA_ERROR_INVALID: NULL. FA_ERROR_WRONG_THREAD.
+/// Refused, *out is not touched.
 FA_API fa_status fa_history_read(fa_system *fa, uint32_t age, fa_snapshot *out);
 
 /// A stretch of the history.
@@ -89,5 +94,6 @@ FA_API uint32_t fa_memory_graph(fa_system *fa, fa_graph_point *points, uint32_t 
 /// FA_ERROR_INVALID: NULL (context may be), or a snapshot that is none of this version. FA_ERROR_IO: `write` answered false.
 FA_API fa_status fa_snapshot_write_json(const fa_snapshot *snapshot, fa_write_fn *write, void *context);
 
-/// [any] The same to a file, which stays open.
+/// [any] The same to a file, which stays open. FA_ERROR_INVALID: NULL, or a snapshot that is none of this version. FA_ERROR_IO: it could not be
+/// written, or not all.
 FA_API fa_status fa_snapshot_write_file(const fa_snapshot *snapshot, FILE *file);

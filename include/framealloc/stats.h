@@ -4,6 +4,8 @@
 // merged values of the last boundary, exact at that moment when no attached thread or overlapping frame was at work.
 //
 // In a build with the CMake option FA_STATISTICS off nothing is counted: fa_stats_read() gives zeroes and FA_ERROR_UNSUPPORTED.
+//
+// What [own], [main] and [any] mean, and what a wrong thread, NULL, size or alignment is answered: base.h. A refused call changes nothing.
 #pragma once
 
 #include <framealloc/base.h>
@@ -82,7 +84,7 @@ typedef struct fa_stats {
     uint64_t events_dropped; // since creation: records that found their lane's ring full, or none (events.h)
 } fa_stats;
 
-/// [any] Copies the statistics of the last boundary. FA_ERROR_INVALID: NULL.
+/// [any] Copies the statistics of the last boundary. FA_ERROR_INVALID: NULL. FA_ERROR_UNSUPPORTED, and zeroes: a build without FA_STATISTICS.
 FA_API fa_status fa_stats_read(const fa_system *fa, fa_stats *out);
 
 /// Traffic on lines that lanes share, summed over lanes since creation. Counted only in builds with FA_CONTENTION.
@@ -111,5 +113,6 @@ typedef struct fa_contention {
     uint64_t chunk_claims; // parallel_for pieces
 } fa_contention;
 
-/// [main] Between frames. FA_ERROR_UNSUPPORTED: not counted in this build (*out is zero). FA_ERROR_INVALID: NULL.
+/// [main] Sums up; exact between frames. FA_ERROR_UNSUPPORTED: not counted in this build. FA_ERROR_WRONG_THREAD. *out is zero in both cases.
+/// FA_ERROR_INVALID: NULL.
 FA_API fa_status fa_contention_read(const fa_system *fa, fa_contention *out);

@@ -7,6 +7,8 @@
 // by Clang with -Wthread-safety and FA_THREAD_SAFETY are warned of calls with another lane's context. Reading is another matter: jobs of the
 // same frame may read a collection on any lane through the functions whose name says `read`, once whoever filled it is known to be done (a
 // counter waited for), and while nobody changes it.
+//
+// What [own], [main] and [any] mean, and what a wrong thread, NULL, size or alignment is answered: base.h. A refused call changes nothing.
 #pragma once
 
 #include <framealloc/frame.h>
@@ -34,20 +36,22 @@ typedef struct fa_storage {
     fa_home home;
 } fa_storage;
 
-/// [own] `count` elements of `size` bytes at `align`, uninitialised; *elements is NULL when count is 0, which is granted. FA_ERROR_INVALID: NULL,
-/// an unknown home, size 0, an alignment that is none (FA903), count above FA_CAPACITY_MAX or a product that overflows (FA914). FA_ERROR_STATE: frame memory outside a frame (FA001).
-/// FA_ERROR_MEMORY: refused as by the home's own functions. *out and *elements are empty then.
+/// [own] `count` elements of `size` bytes at `align` (0: 16), uninitialised, which *out owns until fa_storage_give(); *elements is NULL when
+/// count is 0, which is granted. FA_ERROR_INVALID: NULL, an unknown home, size 0, an alignment that is none (FA903), count above FA_CAPACITY_MAX
+/// or a product that overflows (FA914). FA_ERROR_STATE: frame memory outside a frame (FA001). FA_ERROR_MEMORY: refused as by the home's own
+/// functions. *out and *elements are empty then.
 FA_API FA_MUST_CHECK fa_status fa_storage_take(fa_worker *w, fa_home home, size_t count, size_t size, size_t align,
                                                fa_storage *out, void **elements);
 
-/// [own] Gives pool and heap memory back; frame and scope memory goes by itself. *storage is empty afterwards.
+/// [own] Gives pool and heap memory back; frame and scope memory goes by itself. *storage is empty afterwards. Nothing happens with a NULL, nor
+/// when it is refused (another thread's or an idle lane, in checked systems).
 FA_API void fa_storage_give(fa_worker *w, fa_storage *storage);
 
-/// [own] The check of checked systems: whether this lane may use the storage now. False and FA201 on another lane, false and FA002 when its
-/// memory has ended.
+/// [own] The check of checked systems: whether this lane may use the storage now. False: for NULL; and FA201 on another lane, false and FA002
+/// when its memory has ended.
 FA_API bool fa_storage_check(fa_worker *w, const fa_storage *storage);
 
-/// [own] Whether the storage may be used; in unchecked systems without a look.
+/// [own] Whether the storage, not NULL, may be used: false as fa_storage_check(); in unchecked systems true without a look.
 static inline bool fa_storage_may_use(fa_worker *w, const fa_storage *storage)
 {
     return FA_LIKELY(storage->stamp == 0) || fa_storage_check(w, storage);

@@ -18,6 +18,8 @@
 // "Used" is: its load ended, it was pinned or touched, each with its place in the frame, or it was read (fa_stream_read), which
 // counts once a frame, so that the order does not depend on which worker reads first. What several lanes pin or touch in one frame is in
 // order for each of them.
+//
+// What [own], [main] and [any] mean, and what a wrong thread, NULL, size or alignment is answered: base.h. A refused call changes nothing.
 #pragma once
 
 #include <framealloc/worker.h>
@@ -61,27 +63,28 @@ typedef struct fa_stream_options {
     const char *name;          // static storage, or NULL
     void *user;                // handed to `evict`
     fa_stream_evict_fn *evict; // may be NULL; not called for streams that are freed
-    size_t align;              // of the memory, any
+    size_t align;              // of the memory, bytes: any power of two; 0 stands for 16
 } fa_stream_options;
 
-/// [own] Counts `size` bytes against the budget and makes a stream, RESERVED, in *out. Evicts if it must. Costs one
-/// compare-and-swap when there is room, else a look at all streams. `options` may be NULL. On failure *out is {0} and nothing was evicted.
-/// FA_ERROR_INVALID: NULL, size 0, no such priority, or an alignment that is none (FA903). FA_ERROR_FULL: the budget has no room that
-/// this priority may make, or streams_max are in use (FA402, when refusals are a power of two), or the hard budget of the lane's tag, which pays until the
-/// stream is gone, refuses (FA302), also if an eviction would have made room there. FA_ERROR_BUSY: other lanes that are
-/// reserving hold what this one would need, and may give it back: try again.
+/// [own] Counts `size` bytes against the budget and makes a stream, RESERVED, in *out. Evicts if it must. Costs one compare-and-swap when there
+/// is room, else a look at all streams. `options` may be NULL. On failure *out is {0} and nothing was evicted. FA_ERROR_INVALID: NULL, size 0, no
+/// such priority, or an alignment that is none (FA903). FA_ERROR_FULL: the budget has no room that this priority may make, or streams_max are in
+/// use (FA402, when refusals are a power of two), or the hard budget of the lane's tag, which pays until the stream is gone, refuses (FA302),
+/// also if an eviction would have made room there. FA_ERROR_BUSY: other lanes that are reserving hold what this one would need, and may give it
+/// back: try again.
 FA_API FA_MUST_CHECK fa_status fa_stream_reserve(fa_worker *w, size_t size, fa_stream_priority priority,
                                                  const fa_stream_options *options, fa_stream *out);
 
-/// [own] RESERVED: takes the memory (uninitialised; not zeroed) and begins to load. LOADING: gives the same memory again, for the next
-/// step. The memory is the loader's until fa_stream_load_end(), fa_stream_load_abort() or a load call that answers FA_ERROR_STALE, over jobs, frames and
-/// fa_idle_begin(). One lane drives a load at a time; the load belongs to the lane that called this last.
-/// FA_ERROR_MEMORY: memory_max or the system refuses; still RESERVED. (Memory of evicted streams comes back at a later frame boundary.)
-/// FA_ERROR_STATE: ready already. FA_ERROR_BUSY: another lane begins, ends or aborts the load this moment. FA_ERROR_STALE: gone, or freed by another lane meanwhile; its
-/// memory is no longer the loader's. FA_ERROR_INVALID: NULL, or never was a stream. *memory is NULL on failure.
+/// [own] RESERVED: takes the memory (uninitialised; not zeroed) and begins to load. LOADING: gives the same memory again, for the next step. The
+/// memory is the loader's until fa_stream_load_end(), fa_stream_load_abort() or a load call that answers FA_ERROR_STALE, over jobs, frames and
+/// fa_idle_begin(). One lane drives a load at a time; the load belongs to the lane that called this last. FA_ERROR_MEMORY: memory_max or the
+/// system refuses; still RESERVED. (Memory of evicted streams comes back at a later frame boundary.) FA_ERROR_STATE: ready already.
+/// FA_ERROR_BUSY: another lane begins, ends or aborts the load this moment. FA_ERROR_STALE: gone, or freed by another lane meanwhile; its memory
+/// is no longer the loader's. FA_ERROR_INVALID: NULL, or never was a stream. *memory is NULL on failure.
 FA_API FA_MUST_CHECK fa_status fa_stream_load_begin(fa_worker *w, fa_stream stream, void **memory);
 
-/// [own] `bytes` of it are loaded now: absolute, cut at the size, never backwards. FA_ERROR_STATE: not loading. Others as above.
+/// [own] `bytes` of it are loaded now: absolute, cut at the size, never backwards. FA_ERROR_STATE: not loading.
+/// FA_ERROR_BUSY, FA_ERROR_STALE, FA_ERROR_INVALID as fa_stream_load_begin().
 FA_API fa_status fa_stream_progress(fa_worker *w, fa_stream stream, size_t bytes);
 
 /// [own] All is loaded: READY. Whoever pins or reads it sees what the loader wrote before this call. Errors as fa_stream_progress().
@@ -101,13 +104,14 @@ FA_API fa_status fa_stream_unpin(fa_worker *w, fa_stream stream);
 
 /// [own] A short read without a pin: one load, no counter. The data stays valid until the current job ends (main lane
 /// outside jobs: until fa_frame_end() or fa_idle_begin(); attached thread: until fa_quiescent(), fa_idle_begin() or fa_detach()), although it may
-/// be evicted meanwhile. NULL: not ready, gone, or an argument is wrong. `size` may be NULL.
+/// be evicted meanwhile. NULL: not ready, gone, never was a stream, or a NULL worker. `size` (bytes) may be NULL; it is not touched then.
 FA_API const void *fa_stream_read(fa_worker *w, fa_stream stream, size_t *size);
 
-/// [own] Counts as a use. FA_ERROR_STALE, FA_ERROR_INVALID as above.
+/// [own] Counts as a use if it is ready, else nothing happens (FA_OK). FA_ERROR_STALE: gone, or freed. FA_ERROR_INVALID: NULL, or never was a stream.
 FA_API fa_status fa_stream_touch(fa_worker *w, fa_stream stream);
 
-/// [own] From here on it has that priority. FA_ERROR_INVALID also for no priority.
+/// [own] From here on it has that priority. FA_ERROR_INVALID: NULL, no such priority, or never was a stream. FA_ERROR_STALE: gone, freed or being
+/// evicted.
 FA_API fa_status fa_stream_set_priority(fa_worker *w, fa_stream stream, fa_stream_priority priority);
 
 /// [own] Ends a stream in any state; its handle is stale from here on. Its bytes leave the budget at once, with two exceptions:
@@ -118,7 +122,7 @@ FA_API fa_status fa_stream_free(fa_worker *w, fa_stream stream);
 /// [any] Where it stands at this moment; FA_STREAM_NONE also for NULL.
 FA_API fa_stream_state fa_stream_state_of(const fa_system *fa, fa_stream stream);
 
-/// [any] Bytes loaded so far; 0 when it is gone.
+/// [any] Bytes loaded so far; 0 when it is gone, and for NULL.
 FA_API size_t fa_stream_loaded(const fa_system *fa, fa_stream stream);
 
 /// A stream pinned for a block, by FA_STREAM_PINNED. `data` is NULL when it could not be pinned, and `status` says why.
@@ -130,7 +134,8 @@ typedef struct fa_stream_pinned {
     fa_status status;
 } fa_stream_pinned;
 
-/// [own] What FA_STREAM_PINNED expands to, for use by hand: begin and end pair up.
+/// [own] What FA_STREAM_PINNED expands to, for use by hand: begin and end pair up. Begin is fa_stream_pin(): `data` is NULL when it is refused, and
+/// there is nothing to end; the end is fa_stream_unpin(), once. NULL is allowed. An end that is refused keeps its pin.
 FA_API fa_stream_pinned fa_stream_pinned_begin(fa_worker *w, fa_stream stream);
 FA_API void fa_stream_pinned_end(fa_stream_pinned *pinned);
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // A system from creation to destruction, and the threads that belong to it.
+//
+// What [own], [main] and [any] mean, and what a wrong thread, NULL, size or alignment is answered: base.h. A refused call changes nothing.
 #pragma once
 
 #include <framealloc/base.h>
@@ -83,7 +85,7 @@ typedef struct fa_config {
         *profiler; // live hooks (events.h), copied; NULL (default): none, and so in builds without FA_TRACE
 } fa_config;
 
-/// [any] The default configuration.
+/// [any] The default configuration. fa_create() copies what it is given.
 FA_API fa_config fa_config_default(void);
 
 /// [any] For tools and small programs: no workers, 2 attached threads, 1 MiB of frame memory a lane and frame, 256 queued jobs, 1024
@@ -102,27 +104,30 @@ FA_API FA_MUST_CHECK fa_status fa_create(const fa_config *config, fa_system **ou
 
 /// [main] Runs the jobs that are still queued, stops the workers, reports what was never freed (diagnostic FA910) and
 /// releases all memory of the system, every pointer into it included. No other thread may be attached (FA_ERROR_BUSY, and FA909 says which
-/// lane), and it cannot be called from a job, a sink or a listener (FA_ERROR_STATE, FA909). An open frame is ended. NULL is allowed.
+/// lane), and it cannot be called from a job, a sink or a listener (FA_ERROR_STATE, FA909). An open frame is ended. NULL is allowed (FA_OK).
+/// FA_ERROR_WRONG_THREAD. Refused, the system lives on as it was.
 FA_API fa_status fa_destroy(fa_system *fa);
 
-/// [any] The calling thread's context in this system, NULL if it has none. Costs a look-up in thread-local storage:
+/// [any] The calling thread's context in this system, NULL if it has none, and for NULL. Costs a look-up in thread-local storage:
 /// jobs are handed theirs.
 FA_API fa_worker *fa_self(fa_system *fa);
 
 /// [any] Makes the calling thread a lane until fa_detach(); it may then allocate, free, submit and wait.
 /// An attached thread counts as a reader of shared cells: it must call fa_quiescent() now and then, or
 /// fa_idle_begin() before it blocks, and it should call fa_detach() before it ends; otherwise that is done for it, and reported (FA908).
-/// FA_ERROR_FULL: attached_max threads are attached. FA_ERROR_STATE: this thread is a lane already. FA_ERROR_INVALID: NULL.
+/// FA_ERROR_FULL: attached_max threads are attached. FA_ERROR_STATE: this thread is a lane already, or a sink calls.
+/// FA_ERROR_INVALID: NULL. *out is NULL when it fails.
 /// FA_ERROR_THREAD: the process has no thread-specific key left.
 FA_API FA_MUST_CHECK fa_status fa_attach(fa_system *fa, fa_worker **out);
 
-/// [own] Ends what fa_attach() began. Memory it allocated stays valid and is freed as ever; jobs it queued are run by
-/// others. FA_ERROR_STATE from inside a job, while it holds a frame, between fa_idle_begin()
-/// and fa_idle_end(), or when it sees a fork that was not joined. FA_ERROR_INVALID: NULL, or no attached thread (in a worker's job, too).
+/// [own] Ends what fa_attach() began. Memory it allocated stays valid and is freed as ever; jobs it queued are run by others. FA_ERROR_STATE from
+/// inside a job, while it holds a frame, between fa_idle_begin() and fa_idle_end(), inside a sink, or when it sees a fork that was not joined.
+/// FA_ERROR_WRONG_THREAD, in every system. FA_ERROR_INVALID: NULL, or no attached thread (in a worker's job, too).
 FA_API fa_status fa_detach(fa_worker *w);
 
 /// [own] Says that this attached thread holds no pointer read from a shared cell, and lets its lane be serviced: what it
-/// freed goes home, what others freed comes home. Not inside a job (FA_ERROR_STATE).
+/// freed goes home, what others freed comes home. The main lane may call it as well. FA_ERROR_STATE: inside a job
+/// or a sink, or idle. FA_ERROR_WRONG_THREAD, in every system. FA_ERROR_INVALID: NULL.
 FA_API fa_status fa_quiescent(fa_worker *w);
 
 /// [own] Around a call that may block (I/O, vsync, a host mutex): between the two an attached thread or the main lane must
@@ -131,5 +136,5 @@ FA_API fa_status fa_quiescent(fa_worker *w);
 FA_API fa_status fa_idle_begin(fa_worker *w);
 FA_API fa_status fa_idle_end(fa_worker *w);
 
-/// [any] Workers started, the main lane not counted.
+/// [any] Workers started, the main lane not counted; 0 for NULL.
 FA_API uint32_t fa_worker_count(const fa_system *fa);

@@ -18,6 +18,8 @@
 //
 // What a tick that is ended late had submitted is run, what it retained for a cell is promoted, its frame memory goes. Its result finds nobody to
 // read it: what it retained without a cell is dropped, as by fa_frame_end(fa, NULL).
+//
+// What [own], [main] and [any] mean, and what a wrong thread, NULL, size or alignment is answered: base.h. A refused call changes nothing.
 #pragma once
 
 #include <framealloc/base.h>
@@ -29,10 +31,12 @@ struct fa_frame_result; // promote.h
 FA_API fa_status fa_tick_install(fa_system *fa);
 
 /// [main] The start of a tick: begins the next frame, waiting as fa_frame_begin() does; see the table above. FA_ERROR_INVALID: NULL.
+/// FA_ERROR_STATE: inside a job, a sink or a listener. FA_ERROR_WRONG_THREAD. In both cases FA102 says so and nothing was begun or ended.
 FA_API fa_status fa_tick_begin(fa_system *fa);
 
 /// [main] The end of a tick: ends the frame on all lanes. `result` as for fa_frame_end(), NULL is allowed; it is zeroed when there was no
-/// tick to end. See the table above. FA_ERROR_INVALID: NULL system.
+/// tick to end. See the table above. FA_ERROR_INVALID: NULL system. FA_ERROR_STATE: no tick to end, or inside a job, a sink or a listener.
+/// FA_ERROR_WRONG_THREAD. In both cases FA102 says so.
 FA_API fa_status fa_tick_end(fa_system *fa, struct fa_frame_result *result);
 
 /// [any] Whether ticks come: FA_ERROR_BUSY, and FA102 once a silence, when no hook was called for tick_late_ms while jobs are not done. For

@@ -13,6 +13,8 @@
 //
 // An element is copied by assignment. What leaves the vector goes to the caller who asks for it, or to `drop` if there is one. Rules of lanes and
 // lifetimes: storage.h. [own] is the lane that initialised the vector; calls that are refused (checked systems) change nothing.
+//
+// What [own], [main] and [any] mean, and what a wrong thread, NULL, size or alignment is answered: base.h. A refused call changes nothing.
 #pragma once
 
 #include <framealloc/storage.h>

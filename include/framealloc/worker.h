@@ -12,6 +12,8 @@
 //   single #if here.
 //   fa_magazine_count(m) <= m->limit <= FA_MAGAZINE_SLOTS; slots[0..count) are free objects of the magazine's class
 //   from slabs that this lane owns.
+//
+// What [own], [main] and [any] mean, and what a wrong thread, NULL, size or alignment is answered: base.h. A refused call changes nothing.
 #pragma once
 
 #include <framealloc/base.h>
@@ -65,6 +67,7 @@ static inline void *fa_zero(void *p, size_t count, size_t size)
     return p != NULL ? memset(p, 0, count * size) : NULL;
 }
 
+/// [own] Free objects at hand.
 static inline uint32_t fa_magazine_count(const fa_magazine *magazine)
 {
     return magazine->state & 0xff;
