@@ -279,6 +279,8 @@ int stress_main(int argc, char **argv, const struct stress_program *program)
         (void)fprintf(stderr, "%s: cannot write %s\n", program->name, options->json);
         return STATUS_BAD_OPTIONS;
     }
-    printf("ok\n");
+    uint64_t operations = 0;
+    for (uint32_t i = 0; i < session.run_count; i++) operations += session.runs[i].operations;
+    printf("ok: %" PRIu64 " %s\n", operations, program->operation);
     return EXIT_SUCCESS;
 }

@@ -5,7 +5,7 @@
 //
 // A program is a stress_program: one function that works until the time is up. It says that it gets on by
 // stress_progress(), fails by stress_fail() (which does not return, from whichever thread), and leaves its figures in
-// the stress_run. stress_main() does the rest: exit status 0 and `ok`, 1 and `FAILED: why`, 2 for bad options.
+// the stress_run. stress_main() does the rest: exit status 0 and `ok: N operations`, 1 and `FAILED: why`, 2 for bad options.
 #pragma once
 
 #include <framealloc/framealloc.h>

@@ -17,6 +17,7 @@
 
 #include <argp.h>
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -306,11 +307,13 @@ static bool stop(uint32_t index, uint32_t stuck_ms)
 
 struct options {
     uint32_t stops;
+    double seconds; // 0: until the stops have been made
     uint64_t seed;
 };
 
 static const struct argp_option argp_options[] = {
     {"stops", 'n', "N", 0, "Threads stopped (200)", 0},
+    {"seconds", 't', "S", 0, "Instead, as many as fit into that time", 0},
     {"seed", 's', "N", 0, "Seed (1)", 0},
     {"planted", 'p', NULL, 0, "A spin lock around an operation: must be found; ends at the first finding", 0},
     {0},
@@ -324,6 +327,13 @@ static error_t parse(int key, char *value, struct argp_state *state)
         all.planted = true;
         return 0;
     }
+    if (key == 't') {
+        o->seconds = strtod(value, &end);
+        if (end == value || *end != '\0' || !isfinite(o->seconds) || o->seconds <= 0)
+            argp_error(state, "'%s' is no time", value);
+        o->stops = UINT32_MAX;
+        return 0;
+    }
     if (key != 'n' && key != 's') return ARGP_ERR_UNKNOWN;
     uint64_t number = strtoull(value, &end, 10);
     if (*value < '0' || *value > '9' || *end != '\0' || (key == 'n' && number > UINT32_MAX))
@@ -331,6 +341,19 @@ static error_t parse(int key, char *value, struct argp_state *state)
     if (key == 'n') o->stops = (uint32_t)number;
     if (key == 's') o->seed = number;
     return 0;
+}
+
+static double now_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static bool goes_on(const struct options *o, uint32_t stops, uint32_t stuck, double begun)
+{
+    if (all.planted && stuck > 0) return false;
+    return stops < o->stops && (o->seconds <= 0 || now_seconds() - begun < o->seconds);
 }
 
 static void await_victims(void)
@@ -358,7 +381,8 @@ int main(int argc, char **argv)
     await_victims();
     uint64_t random = o.seed * UINT64_C(0x9E3779B97F4A7C15) | 1;
     uint32_t stops = 0, stuck = 0;
-    for (; stops < o.stops && (!all.planted || stuck == 0); stops++) {
+    double begun = now_seconds();
+    for (; goes_on(&o, stops, stuck, begun); stops++) {
         sleep_us((long)(next_random(&random) % 2000));
         if (!stop((uint32_t)(next_random(&random) >> 32) % THREADS, all.planted ? STUCK_PLANTED_MS : STUCK_MS)) stuck++;
     }

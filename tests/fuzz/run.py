@@ -3,9 +3,9 @@
 """Searches with the fuzz targets of a build made with the preset `fuzz`, one after the other, and says in the last line how many inputs ran
 and how many edges of the code they reached. Exit status 1 if a target failed; its input is then in FOLDER/found.
 
-usage: run.py [--seconds N] [--planted] [--merge] FOLDER
+usage: run.py [--seconds N] [--planted] [--merge] [--list] FOLDER [NOUN…]
 
-FOLDER holds the programs fuzz_NOUN. --seconds is for all targets together. --planted lets the model of fuzz_api forget rollbacks, starts from
+FOLDER holds the programs fuzz_NOUN. --seconds is for all targets together. NOUN: only these; --list shows them. --planted lets the model of fuzz_api forget rollbacks, starts from
 nothing, and succeeds if that is found. --merge then makes the corpora in the tree the smallest ones that reach what was reached.
 """
 import argparse
@@ -82,15 +82,26 @@ def main():
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--planted", action="store_true")
     parser.add_argument("--merge", action="store_true")
+    parser.add_argument("--list", action="store_true")
     parser.add_argument("folder")
+    parser.add_argument("nouns", nargs="*")
     arguments = parser.parse_args()
     programs = sorted(p for p in glob.glob(os.path.join(arguments.folder, "fuzz_*")) if os.access(p, os.X_OK) and os.path.isfile(p))
     if not programs:
         print(f"{arguments.folder}: no program fuzz_NOUN")
         return 1
+    programs = {os.path.basename(program).removeprefix("fuzz_"): program for program in programs}
+    unknown = set(arguments.nouns) - programs.keys()
+    if unknown:
+        print(f"{arguments.folder}: no program {', '.join('fuzz_' + noun for noun in sorted(unknown))}")
+        return 1
+    if arguments.list:
+        print("\n".join(programs))
+        return 0
     if arguments.planted:
         return find_planted(arguments.folder, arguments.seconds)
-    return search_all(programs, arguments.folder, arguments.seconds, arguments.merge)
+    wanted = [program for noun, program in programs.items() if noun in (arguments.nouns or programs)]
+    return search_all(wanted, arguments.folder, arguments.seconds, arguments.merge)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ enum { MODEL_COUNT = sizeof models / sizeof *models };
 static struct {
     uint64_t iterations, seed, mutant_iterations;
     unsigned bound, part, parts; // of the mutants
-    double seconds;
+    double seconds, thorough;
     const char *survivors;
     bool list, sites, mutants, quiet, show;
     bool wanted[MODEL_COUNT];
@@ -38,13 +38,16 @@ static double now(void)
 
 // Options ---------------------------------------------------------------------------------------------------------------
 
-enum { MUTANTS = 256, SITES, LIST, SURVIVORS, PART, SHOW };
+enum { MUTANTS = 256, SITES, LIST, SURVIVORS, PART, SHOW, THOROUGH };
 
 static const struct argp_option accepted[] = {
     {"iterations", 'n', "N", 0, "random executions of each model (100000)", 0},
     {"seed", 's', "N", 0, "number of the first (1); a failure names its own", 0},
     {"bound", 'b', "N", 0, "then every execution with at most N preemptions (0: none)", 0},
     {"seconds", 't', "S", 0, "stop either search of a model after S seconds", 0},
+    {"thorough", THOROUGH, "S", 0,
+     "S seconds for each model: up to half for all executions with 2 preemptions, 3 if it is small, the rest at random",
+     0},
     {"mutants", MUTANTS, "N", OPTION_ARG_OPTIONAL,
      "weaken each ordered operation: must fail within N executions (3000)", 0},
     {"survivors", SURVIVORS, "FILE", 0, "mutants that are known to pass, and why", 0},
@@ -89,6 +92,7 @@ static error_t take_option(int key, char *text, struct argp_state *state)
         case 's': options.seed = number(state, text); break;
         case 'b': options.bound = (unsigned)number(state, text); break;
         case 't': options.seconds = seconds(state, text); break;
+        case THOROUGH: options.thorough = seconds(state, text); break;
         case SHOW: options.show = true; break;
         case 'q': options.quiet = true; break;
         case SURVIVORS: options.survivors = text; break;
@@ -115,6 +119,7 @@ static error_t take_option(int key, char *text, struct argp_state *state)
 // Models ------------------------------------------------------------------------------------------------------------------
 
 static bool set_up[MODEL_COUNT];
+static uint64_t executions;
 
 static void prepare(unsigned model)
 {
@@ -122,18 +127,19 @@ static void prepare(unsigned model)
     set_up[model] = true;
 }
 
-/// False: it fails.
-static bool check(unsigned model, unsigned bound)
+/// One search, of `limit` executions at most if it is at random. False: it fails.
+static bool check(unsigned model, unsigned bound, uint64_t limit, double seconds_max)
 {
     mc_run run = {.bound = bound,
                   .first = options.seed,
-                  .executions = bound > 0 ? UINT64_MAX : options.iterations,
-                  .seconds = options.seconds,
+                  .executions = bound > 0 ? UINT64_MAX : limit,
+                  .seconds = seconds_max,
                   .trace = options.show ? 1 : 0};
     double start = now();
     prepare(model);
     mc_check(models[model], &run);
     double seconds = now() - start;
+    executions += run.done;
     char search[40];
     if (bound > 0)
         snprintf(search, sizeof search, "bound %u%s", bound, run.exhausted ? ", all" : "");
@@ -153,6 +159,23 @@ static bool check(unsigned model, unsigned bound)
         mc_check(models[model], &run);
     }
     return !run.failed;
+}
+
+/// Both searches with what the options say of each.
+static bool check_briefly(unsigned model)
+{
+    bool right = options.iterations == 0 || check(model, 0, options.iterations, options.seconds);
+    if (right && options.bound > 0 && !models[model]->large) right = check(model, options.bound, 0, options.seconds);
+    return right;
+}
+
+/// Both searches within options.thorough seconds. What the first leaves because there are no more such executions is the second's.
+static bool check_thoroughly(unsigned model)
+{
+    double until = now() + options.thorough;
+    if (!check(model, models[model]->large ? 2 : 3, 0, options.thorough / 2)) return false;
+    double left = until - now();
+    return left <= 0 || check(model, 0, UINT64_MAX / 2, left);
 }
 
 // Mutants -------------------------------------------------------------------------------------------------------------------
@@ -331,10 +354,8 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < MODEL_COUNT; i++) {
         if (!options.wanted[i]) continue;
         ran++;
-        bool right = options.iterations == 0 || check(i, 0);
-        if (right && options.bound > 0 && !models[i]->large) right = check(i, options.bound);
-        failed += !right;
+        failed += options.thorough > 0 ? !check_thoroughly(i) : !check_briefly(i);
     }
-    printf("%u models, %u failed\n", ran, failed);
+    printf("%u models, %u failed, %" PRIu64 " executions\n", ran, failed, executions);
     return failed > 0;
 }

@@ -7,10 +7,10 @@
 
 #include <argp.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define STEPS_MAX UINT64_C(2000000)
 /// How many schedules tell how long one is.
@@ -22,6 +22,7 @@ static const uint32_t depths[] = {2, 3, 4, 6, 0};
 struct options {
     const char *scenario; // NULL: all
     uint64_t schedules;   // of each scenario, over all depths
+    double seconds;       // for all scenarios together; 0: until the schedules have run
     uint64_t seed;
     bool one; // only that seed, at `depth`
     uint32_t depth;
@@ -30,6 +31,7 @@ struct options {
 
 static const struct argp_option argp_options[] = {
     {"schedules", 'n', "N", 0, "Schedules of each scenario (10000)", 0},
+    {"seconds", 't', "S", 0, "Instead, as many as fit into that time for all scenarios together", 0},
     {"scenario", 's', "NAME", 0, "Only that scenario", 0},
     {"seed", 'S', "N", 0, "First seed (1)", 0},
     {"replay", 'r', "SEED:DEPTH:LENGTH", 0, "One schedule, as a failure names it", 0},
@@ -44,12 +46,23 @@ static bool read_number(const char *text, uint64_t *out)
     return *text >= '0' && *text <= '9' && *end == '\0';
 }
 
+static bool read_seconds(const char *text, double *out)
+{
+    char *end;
+    *out = strtod(text, &end);
+    return end != text && *end == '\0' && isfinite(*out) && *out > 0;
+}
+
 static error_t parse(int key, char *value, struct argp_state *state)
 {
     struct options *o = state->input;
     switch (key) {
         case 'n':
             if (!read_number(value, &o->schedules)) argp_error(state, "'%s' is no number", value);
+            return 0;
+        case 't':
+            if (!read_seconds(value, &o->seconds)) argp_error(state, "'%s' is no time", value);
+            o->schedules = UINT64_MAX;
             return 0;
         case 'S':
             if (!read_number(value, &o->seed)) argp_error(state, "'%s' is no number", value);
@@ -105,11 +118,11 @@ struct tally {
     uint64_t schedules, steps, switches;
 };
 
-/// False when the scenario has failed, which ends it: what it held is lost.
-static bool run_scenario(const scenario *s, const struct options *o, struct tally *t)
+/// Until the schedules have run or, unless it is 0, until that time. False when the scenario has failed, which ends it: what it held is lost.
+static bool run_scenario(const scenario *s, const struct options *o, double until, struct tally *t)
 {
     uint64_t length = measure(s, o->seed);
-    for (uint64_t i = 0; i < o->schedules; i++) {
+    for (uint64_t i = 0; i < o->schedules && (until <= 0 || platform_seconds() < until); i++) {
         uint64_t seed = o->seed + i / DEPTHS;
         uint32_t depth = depths[i % DEPTHS];
         schedule_result r = run_one(s, seed, depth, length);
@@ -127,9 +140,18 @@ static bool run_scenario(const scenario *s, const struct options *o, struct tall
     return true;
 }
 
-static double seconds(void)
+static bool is_wanted(const scenario *s, const struct options *o)
 {
-    return (double)clock() / CLOCKS_PER_SEC;
+    return o->scenario == NULL || strcmp(o->scenario, s->name) == 0;
+}
+
+/// When the scenario has to end that `s` is, so that those after it get as much; 0 when it need not.
+static double end_of(const scenario *s, const struct options *o, double end_of_all)
+{
+    uint32_t left = 0;
+    for (; s->name != NULL; s++) left += is_wanted(s, o);
+    double now = platform_seconds();
+    return o->seconds > 0 ? now + (end_of_all - now) / left : 0;
 }
 
 int main(int argc, char **argv)
@@ -141,8 +163,9 @@ int main(int argc, char **argv)
     bool good = true, any = false;
     struct tally all = {0};
     uint32_t passed_count = 0, planted_found = 0;
+    double end_of_all = platform_seconds() + o.seconds;
     for (const scenario *s = scenarios; s->name != NULL; s++) {
-        if (o.scenario != NULL && strcmp(o.scenario, s->name) != 0) continue;
+        if (!is_wanted(s, &o)) continue;
         any = true;
         if (o.one) {
             schedule_result r = run_one(s, o.seed, o.depth, o.length);
@@ -151,8 +174,8 @@ int main(int argc, char **argv)
             continue;
         }
         struct tally t = {0};
-        double begun = seconds();
-        bool passed = run_scenario(s, &o, &t);
+        double begun = platform_seconds();
+        bool passed = run_scenario(s, &o, end_of(s, &o, end_of_all), &t);
         all.schedules += t.schedules;
         all.steps += t.steps;
         passed_count += passed && !s->wrong;
@@ -163,7 +186,8 @@ int main(int argc, char **argv)
         }
         if (passed && !s->wrong)
             printf("%-16s %" PRIu64 " schedules, %.3g steps and %.3g switches each, %.1f s\n", s->name, t.schedules,
-                   (double)t.steps / (double)t.schedules, (double)t.switches / (double)t.schedules, seconds() - begun);
+                   (double)t.steps / (double)t.schedules, (double)t.switches / (double)t.schedules,
+                   platform_seconds() - begun);
         fflush(stdout);
     }
     if (!any) {

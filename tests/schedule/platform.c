@@ -111,6 +111,7 @@ void fai_assert_failed(const char *fact, const char *file, int line)
 
 long __wrap_syscall(long number, ...);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *out);
+int __real_clock_gettime(clockid_t clock, struct timespec *out);
 int __wrap_madvise(void *address, size_t size, int advice);
 int __real_madvise(void *address, size_t size, int advice);
 
@@ -149,6 +150,13 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *out)
     uint64_t now = schedule_now_ns();
     *out = (struct timespec){(time_t)(now / 1000000000u), (long)(now % 1000000000u)};
     return 0;
+}
+
+double platform_seconds(void)
+{
+    struct timespec now;
+    (void)__real_clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
 /// Memory that is asked for ahead comes when it is touched: whole blocks would take longer than the schedule.

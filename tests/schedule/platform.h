@@ -6,3 +6,6 @@
 
 /// Before each schedule: nothing of the one before is left.
 void platform_reset(void);
+
+/// Of a clock that the schedules do not stand still.
+double platform_seconds(void);
