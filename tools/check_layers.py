@@ -9,7 +9,7 @@
     programs (adapters, examples, tests, stress, bench) use the public headers, and files of their own folder;
     tests/test_NOUN.c may also include the internal header of that NOUN, and tests those of the adapters and examples
     they test
-    tests/schedule and tests/model run the library's own sources and stand in for what is below them: they may include anything
+    tests/schedule, tests/model and tests/race run the library's own sources and stand in for what is below them: they may include anything
 
 usage: check_layers.py [ROOT] | --self-test
 """
@@ -25,7 +25,7 @@ BELOW = {  # folder -> folders whose headers it may include
     "jobs": {"include", "concurrent", "alloc", "jobs"},
 }
 WAIST = "alloc/lane.h"
-STAND_INS = ("tests/schedule/", "tests/model/")
+STAND_INS = ("tests/schedule/", "tests/model/", "tests/race/")
 PROGRAMS = ("adapters", "examples", "tests", "stress", "bench")
 SUBSTRATE = re.compile(r"ck_\w+\.h|urcu\b.*|stdatomic\.h|threads\.h|semaphore\.h|pthread\.h|linux/futex\.h")
 FOREIGN = re.compile(r"ck_\w+\.h|urcu\b.*")  # of these, what programs may not use either
