@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// liburcu-qsbr, out of line (without _LGPL_SOURCE), with what ThreadSanitizer must be told: all that a reader did before a
-// quiescent state happens before the end of a grace period that began earlier.
+// liburcu-qsbr, with what ThreadSanitizer must be told: all that a reader did before a quiescent state happens before the end of a grace
+// period that began earlier. Quiescent states, online and offline are inlined where CMake defines _LGPL_SOURCE: a call into liburcu touches ten
+// more lines, each found by the one before, which is half of a frame end whose lines are in no cache. Their header says of each of them that it is
+// meant to be used so from code that is not under the LGPL.
 #include "concurrent/rcu.h"
 
 #include "concurrent/annotate.h"
@@ -63,8 +65,10 @@ FAI_FRAME_END void fai_rcu_offline(void)
 
 FAI_FRAME_END void fai_rcu_fetch(void)
 {
-    fai_fetch_line((const void *)(uintptr_t)urcu_qsbr_quiescent_state);
-    fai_fetch_line((const void *)(uintptr_t)urcu_qsbr_thread_offline);
+    fai_fetch_line(&reader);
+#ifdef _LGPL_SOURCE
+    fai_fetch_line(&URCU_TLS(urcu_qsbr_reader));
+#endif
 }
 
 FAI_FRAME_END void fai_rcu_quiescent(void)

@@ -200,6 +200,7 @@ static void park(fai_worker *w, awaited *frame)
 FAI_APART static void wait_longer(fai_worker *w, awaited *frame)
 {
     const fa_system *fa = fai_worker_system(w);
+    fai_rcu_quiescent(); // what was read outside jobs is not used any more; without a wait the boundary says so
     for (;;) {
         run_jobs(w, frame, UINT32_MAX);
         if (is_reached(fa, frame)) return;
@@ -373,9 +374,6 @@ FAI_FRAME_END static fa_status end(fa_system *fa, fa_frame_result *result, bool 
     if (!fa->open || w->context != NULL || w->lane.idle || fai_is_reporting(&fa->memory)) return FA_ERROR_STATE;
     if (FA_UNLIKELY(fa->memory.observed) && fai_observe_delivers(fa)) return FA_ERROR_STATE;
     if (FA_UNLIKELY(w->forks > 0) && fai_forks_are_left(w)) return FA_ERROR_STATE;
-    // What was read outside jobs is not used any more. And liburcu's code and data, some ten lines that each name the next, are on their
-    // way while the others come.
-    fai_rcu_quiescent();
     bool over = close_frame(w);
     if (!listed && fa->gathered.count > 0) fai_memory_drop_unclaimed(&fa->memory, &fa->gathered);
     if (FA_LIKELY(over && fa->oldest == fa->newest))
