@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Checks that tests/test_misuse.c calls every public function with bad input.
+"""Checks that tests/test_misuse.c calls every public function with bad input, and tests/test_cpp_misuse.cpp all that is public in C++.
 
     each function that a header of include/framealloc declares (FA_API or static inline) is called there, or is exempt with a reason
     a function is exempt only while it is declared, and not called there
     each [own] function is called there through `at->w`, as another thread's, an idle or nobody's lane, or is exempt from that
+    each class, alias and function of namespace fa in the .hpp headers is named there as fa::NAME, and each public member, or override of a
+    std::pmr::memory_resource, is called there on something, or is exempt with a reason
 
 usage: check_misuse.py [ROOT] | --self-test
 """
@@ -15,6 +17,7 @@ import tempfile
 
 HEADERS = "include/framealloc"
 TEST = "tests/test_misuse.c"
+TEST_CXX = "tests/test_cpp_misuse.cpp"
 DECLARED = re.compile(r"^(?:FA_API|static inline)\b[^;{(]*?(?:__attribute__\(\(.*?\)\)\)?[^;{(]*?)?\b(fa_\w+)\s*\(([^;{]*)", re.M | re.S)
 
 NO_INPUT = "has no input that could be wrong"
@@ -57,6 +60,13 @@ EXEMPT_LANE = {
     "fa_handle_is_valid": SHARED,
 }
 
+EXEMPT_CXX = {
+    "frame_ptr": "what make_frame() gives",
+    "scope_ptr": "what make_scope() gives",
+    "heap_ptr": "what make_heap() gives",
+    "deleter": "the deleter of the pointers; pool_ptr has one that knows no system",
+}
+
 
 def read(root, path):
     with open(os.path.join(root, path), encoding="utf-8") as file:
@@ -77,7 +87,46 @@ def declared(root):
     return functions
 
 
-def check(root, exempt=None, exempt_lane=None):
+CXX_NAME = re.compile(r"^(?:template <.*> )?(?:class (\w+)|using (\w+) =|[\w:<>,*& ]*?\b(\w+)\(fa_worker)", re.M)
+CXX_MEMBER = re.compile(r"^    (?!explicit\b|return\b|static_assert\b)(?:[\w:]+[ *&]+)+(?:do_)?([a-z]\w*)\([^;\n]*\)[^;\n]*$", re.M)
+
+
+def declared_cxx(root):
+    """Names in namespace fa, and members: of a class what is public, and overrides wherever they stand."""
+    names, members = set(), set()
+    for name in sorted(os.listdir(os.path.join(root, HEADERS))):
+        if not name.endswith(".hpp"):
+            continue
+        text = re.sub(r"^namespace detail \{.*?^\} // namespace detail$", "", read(root, f"{HEADERS}/{name}"), flags=re.M | re.S)
+        text = re.sub(r"//[^\n]*", "", text)
+        names |= {next(filter(None, found)) for found in CXX_NAME.findall(text)}
+        for body in re.findall(r"^(?:template <[^\n]*> )?class \w+[^;]*?\{\n(.*?)^\};", text, re.M | re.S):
+            public, _, private = body.partition("  private:\n")
+            members |= set(CXX_MEMBER.findall(public))
+            members |= {found for found in CXX_MEMBER.findall(private) if re.search(rf"\bdo_{found}\(", private)}
+    return names, members
+
+
+def check_cxx(root, exempt):
+    """Names and members, errors."""
+    names, members = declared_cxx(root)
+    if not names:
+        return 0, []
+    test = read(root, TEST_CXX) if os.path.exists(os.path.join(root, TEST_CXX)) else ""
+    errors = []
+    for name in sorted(names):
+        named = re.search(rf"\bfa::{name}\b", test)
+        if name in exempt and named:
+            errors.append(f"{TEST_CXX}: fa::{name} is named, and is exempt all the same")
+        elif name not in exempt and not named:
+            errors.append(f"{TEST_CXX}: fa::{name} is not driven with bad input")
+    errors += [f"{TEST_CXX}: .{name}() is not called" for name in sorted(members)
+               if name not in exempt and not re.search(rf"(?:\.|->){name}\(", test)]
+    errors += [f"tools/check_misuse.py: {name} is exempt, and nothing public of C++" for name in exempt if name not in names | members]
+    return len(names) + len(members), errors
+
+
+def check(root, exempt=None, exempt_lane=None, exempt_cxx=None):
     """Functions, errors."""
     exempt = EXEMPT if exempt is None else exempt
     exempt_lane = EXEMPT_LANE if exempt_lane is None else exempt_lane
@@ -98,7 +147,7 @@ def check(root, exempt=None, exempt_lane=None):
     for name in (*exempt, *exempt_lane):
         if name not in functions:
             errors.append(f"tools/check_misuse.py: {name} is exempt, and no public function")
-    return functions, errors
+    return functions, errors + check_cxx(root, EXEMPT_CXX if exempt_cxx is None else exempt_cxx)[1]
 
 
 HEADER = "/// [own] One.\nFA_API fa_status fa_one(fa_worker *w, int x);\n// FA_API void fa_ghost(void);\n#define fa_macro(w) \\\n fa_one(w, 1)\n"
@@ -114,20 +163,105 @@ CASES = [  # header, test, exempt, words of the one expected message (None: righ
     ("FA_API __attribute__((format(printf, 2, 3))) fa_status fa_say(fa_worker *w,\n const char *f, ...);\n", "", {}, "fa_say is not called"),
     ("FA_API FA_MUST_CHECK fa_status fa_four(fa_system *fa);\n", "", {}, "fa_four is not called"),
 ]
+HPP = """namespace fa {
+namespace detail {
+inline int helper(fa_worker *w)
+{
+    return w != nullptr;
+}
+
+inline int another(fa_worker *w)
+{
+    return w != nullptr;
+}
+} // namespace detail
+
+class source {
+  public:
+    source(fa_worker *w) noexcept : worker_(w)
+    {
+    }
+
+    fa_worker *worker() const noexcept
+    {
+        return worker_;
+    }
+
+  private:
+    bool hidden() const
+    {
+        return true;
+    }
+};
+
+template <fa_home Home> class resource final : public std::pmr::memory_resource {
+  public:
+    explicit resource(source from) noexcept;
+
+  private:
+    void *do_allocate(std::size_t bytes, std::size_t align) override
+    {
+        return from_.worker();
+    }
+};
+
+using pool_resource = resource<FA_HOME_POOL>;
+
+template <class T, fa_home Home = FA_HOME_FRAME> class allocator {
+  public:
+    T *reserve(std::size_t n)
+    {
+        return nullptr;
+    }
+};
+
+template <class T> T *make_pool(fa_worker *w, int x)
+{
+    return nullptr;
+}
+} // namespace fa
+"""
+CXX_TEST = "fa::source s(nullptr); s.worker(); fa::resource<H> r(s); r.allocate(1); fa::pool_resource p; fa::make_pool<int>(nullptr, 1); " \
+           "fa::allocator<int>(s).reserve(1);"
+CXX_CASES = [  # test, exempt, words of the one expected message (None: right)
+    (CXX_TEST, {}, None),
+    (CXX_TEST.replace("fa::source", "source"), {}, "fa::source is not driven"),
+    (CXX_TEST.replace("s.worker()", "worker()"), {}, ".worker() is not called"),
+    (CXX_TEST.replace("r.allocate", "allocate"), {}, ".allocate() is not called"),
+    (CXX_TEST.replace("fa::pool_resource", ""), {}, "fa::pool_resource is not driven"),
+    (CXX_TEST.replace("fa::pool_resource", ""), {"pool_resource": "x"}, None),
+    (CXX_TEST.replace("fa::make_pool", ""), {}, "fa::make_pool is not driven"),
+    (CXX_TEST, {"source": "x"}, "exempt all the same"),
+    (CXX_TEST, {"ghost": "x"}, "nothing public of C++"),
+]
+
+
+def self_test_cxx():
+    failures = []
+    for test, exempt, words in CXX_CASES:
+        with tempfile.TemporaryDirectory() as root:
+            for path, text in ((f"{HEADERS}/x.hpp", HPP), (TEST_CXX, test)):
+                os.makedirs(os.path.join(root, os.path.dirname(path)), exist_ok=True)
+                with open(os.path.join(root, path), "w", encoding="utf-8") as file:
+                    file.write(text)
+            count, errors = check_cxx(root, exempt)
+        if count != 8 or (errors if words is None else len(errors) != 1 or words not in errors[0]):
+            failures.append(f"{test!r}: expected {words}, got {count} names, {errors}")
+    return failures
 
 
 def self_test():
-    failures = []
+    failures = self_test_cxx()
     for header, test, exempt, words in CASES:
         with tempfile.TemporaryDirectory() as root:
             for path, text in ((f"{HEADERS}/x.h", header), (TEST, test)):
                 os.makedirs(os.path.join(root, os.path.dirname(path)), exist_ok=True)
                 with open(os.path.join(root, path), "w", encoding="utf-8") as file:
                     file.write(text)
-            errors = check(root, exempt, {})[1]
+            errors = check(root, exempt, {}, {})[1]
         if errors if words is None else not any(words in error for error in errors):
             failures.append(f"{header!r}, {test!r}: expected {words}, got {errors}")
-    planted = sum(1 for case in CASES if case[3])
+    planted = sum(1 for case in CASES if case[3]) + sum(1 for case in CXX_CASES if case[2])
     print(*failures, f"check_misuse: {planted} planted violations, {len(failures)} failures", sep="\n")
     return bool(failures)
 
@@ -136,9 +270,11 @@ def main():
     arguments = sys.argv[1:]
     if arguments == ["--self-test"]:
         return self_test()
-    functions, errors = check(arguments[0] if arguments else os.path.join(os.path.dirname(__file__), ".."))
-    print(*errors, f"check_misuse: {len(functions)} functions, {len(errors)} violations", sep="\n")
-    return bool(errors) or not functions
+    root = arguments[0] if arguments else os.path.join(os.path.dirname(__file__), "..")
+    functions, errors = check(root)
+    names = check_cxx(root, EXEMPT_CXX)[0]
+    print(*errors, f"check_misuse: {len(functions)} functions, {names} names and members of C++, {len(errors)} violations", sep="\n")
+    return bool(errors) or not functions or not names
 
 
 if __name__ == "__main__":

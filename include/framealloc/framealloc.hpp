@@ -4,6 +4,12 @@
 //
 // Whatever frees, does so through the lane of the thread that runs it: a pool or heap object may be destroyed on another lane than the one that
 // made it, and on a thread that has none. Memory that is refused throws std::bad_alloc; nothing else here throws on its own account.
+//
+// What [own] means, and what a wrong thread, NULL, size or alignment is answered: base.h. Where a function of the C interface answers NULL, those here
+// throw, with the same diagnostic; a NULL lane or system has no memory (std::bad_alloc, no diagnostic). A refused call changes nothing. The
+// system must outlive what was allocated from it, but for frame and scope memory: giving that back looks at nothing.
+//
+// Exceptions must not leave a function that the library calls (a job, a cleanup, a sink, a listener): there is C in between. Declare jobs noexcept.
 #pragma once
 
 #include <framealloc/framealloc.h>
@@ -51,8 +57,8 @@ inline void deallocate(fa_system *system, fa_worker *w, fa_home home, void *p) n
 
 } // namespace detail
 
-/// Where a resource or allocator takes its memory: a lane, for use on that lane only and without a look-up, or a system, for use on any lane
-/// (each call finds the thread's lane). Converts from both. Not owned; must outlive what is allocated.
+/// [any] Where a resource or allocator takes its memory: a lane, for use on that lane only and without a look-up, or a system, for use on any lane
+/// (each call finds the thread's lane). Converts from both. Not owned; must outlive what is allocated. NULL is a source without memory.
 class source {
   public:
     source(fa_worker *w) noexcept : system_(w != nullptr ? w->system : nullptr), worker_(w)
@@ -63,18 +69,19 @@ class source {
     {
     }
 
-    /// The lane to use now; NULL on a thread that has none.
+    /// [any] The lane to use now; NULL on a thread that has none.
     fa_worker *worker() const noexcept
     {
         return worker_ != nullptr || system_ == nullptr ? worker_ : fa_self(system_);
     }
 
+    /// [any] The system; NULL if made from NULL.
     fa_system *system() const noexcept
     {
         return system_;
     }
 
-    /// Whether memory taken through one may be given back through the other, and lives as long: for pool and heap the same system, for frame
+    /// [any] Whether memory taken through one may be given back through the other, and lives as long: for pool and heap the same system, for frame
     /// and scope memory the same lane too.
     bool goes_with(const source &other, fa_home home) const noexcept
     {
@@ -86,8 +93,10 @@ class source {
     fa_worker *worker_;
 };
 
-/// A std::pmr resource over one kind of memory. Frame and scope memory is never given back piece by piece: a container that grows leaves its old
-/// buffers to the frame. Alignments: any power of two for frame, scope and heap, up to 4096 for the pool; else std::bad_alloc.
+/// [own] of a lane, [any] of a system. A std::pmr resource over one kind of memory. Frame and scope memory is never given back piece by piece: a
+/// container that grows leaves its old buffers to the frame. Alignments: any power of two for frame, scope and heap, up to 4096 for the pool; else
+/// std::bad_alloc (FA903). 0 bytes are given as 1. What deallocate() is told of size and alignment is not looked at; a pointer that is no such object
+/// of the system is refused (FA201, FA002 for frame and scope memory), as by fa_pool_free().
 template <fa_home Home> class resource final : public std::pmr::memory_resource {
   public:
     explicit resource(source from) noexcept : from_(from)
@@ -122,7 +131,8 @@ using pool_resource = resource<FA_HOME_POOL>;
 using heap_resource = resource<FA_HOME_HEAP>;
 
 /// A std::pmr resource over any allocator table (allocator.h), for groups and scratch pools: fa_allocator_group(), fa_allocator_scratch(), or one
-/// of your own. The table's context must outlive what is allocated.
+/// of your own; whoever may call the table. 0 bytes are given as 1; std::bad_alloc where the table answers NULL, or has no function. The table's
+/// context must outlive what is allocated.
 class table_resource final : public std::pmr::memory_resource {
   public:
     explicit table_resource(const fa_allocator &table) noexcept : table_(table)
@@ -151,7 +161,8 @@ class table_resource final : public std::pmr::memory_resource {
     fa_allocator table_;
 };
 
-/// A standard allocator over one kind of memory, without virtual calls. Travels with its container on move and swap, not on copy assignment.
+/// [own] of a lane, [any] of a system. A standard allocator over one kind of memory, without virtual calls; sizes, alignments and refusals as
+/// resource. Travels with its container on move and swap, not on copy assignment.
 template <class T, fa_home Home = FA_HOME_FRAME> class allocator {
   public:
     using value_type = T;
@@ -217,7 +228,7 @@ template <class T> using heap_allocator = allocator<T, FA_HOME_HEAP>;
 
 // Owning pointers -------------------------------------------------------------------------------------------------------
 
-/// Destroys an object and gives its memory back, on whichever lane that happens.
+/// [any] Destroys an object and gives its memory back, on whichever lane that happens. One that was made without a system destroys only.
 template <fa_home Home> class deleter {
   public:
     deleter() noexcept = default;
@@ -248,7 +259,8 @@ template <class T> using scope_ptr = std::unique_ptr<T, deleter<FA_HOME_SCOPE>>;
 template <class T> using pool_ptr = std::unique_ptr<T, deleter<FA_HOME_POOL>>;
 template <class T> using heap_ptr = std::unique_ptr<T, deleter<FA_HOME_HEAP>>;
 
-/// [own] A new T, constructed from `arguments`. std::bad_alloc when its memory is refused; if the constructor throws, the memory is given back.
+/// [own] A new T, constructed from `arguments`. std::bad_alloc when its memory is refused, for a NULL lane too: nothing is constructed. If the constructor
+/// throws, pool and heap memory is given back; frame and scope memory goes with its frame or scope.
 template <class T, fa_home Home, class... Arguments>
 std::unique_ptr<T, deleter<Home>> make(fa_worker *w, Arguments &&...arguments)
 {
@@ -267,6 +279,7 @@ std::unique_ptr<T, deleter<Home>> make(fa_worker *w, Arguments &&...arguments)
     return std::unique_ptr<T, deleter<Home>>(object, deleter<Home>(w->system));
 }
 
+/// [own] make() in each kind of memory.
 template <class T, class... Arguments> frame_ptr<T> make_frame(fa_worker *w, Arguments &&...arguments)
 {
     return make<T, FA_HOME_FRAME>(w, std::forward<Arguments>(arguments)...);
@@ -289,7 +302,8 @@ template <class T, class... Arguments> heap_ptr<T> make_heap(fa_worker *w, Argum
 
 // Guards ----------------------------------------------------------------------------------------------------------------
 
-/// [own] FA_SCOPE: scope memory allocated since is freed at the end of the block.
+/// [own] FA_SCOPE: scope memory allocated since is freed at the end of the block. Of a NULL lane: nothing. Refused elsewhere (FA201, FA202 in checked
+/// systems), its memory stays until the lane's own scope or job ends.
 class scope {
   public:
     explicit scope(fa_worker *w) noexcept : scope_(fa_scope_begin(w))
@@ -309,7 +323,7 @@ class scope {
 };
 
 /// [own] FA_CHECKPOINT: rolled back at the end of the block, by exception too, unless committed. No destructor runs for what is rolled back:
-/// let containers in that memory go first.
+/// let containers in that memory go first. Of a NULL lane: nothing. Refused elsewhere, as scope.
 class checkpoint {
   public:
     explicit checkpoint(fa_worker *w) noexcept : guard_(fa_checkpoint_guard_begin(w))
