@@ -63,11 +63,12 @@ static bool use_up_main_lane(fa_system *fa)
     if (fa_frame_begin(fa) != FA_OK) return false;
     while (fa_frame_alloc(fa_self(fa), 256) != NULL) got++;
     fa_lane_budget budget;
-    bool right = fa_frame_end(fa, NULL) == FA_OK && fa_lane_budget_read(fa, 0, FA_LANE_USE_FRAME, &budget) == FA_OK;
+    if (fa_frame_end(fa, NULL) != FA_OK) return false;
+    if (fa_lane_budget_read(fa, 0, FA_LANE_USE_FRAME, &budget) != FA_OK) return false;
     printf("main lane: %" PRIu32 " allocations, %" PRIu64 " of %" PRIu64 " bytes, %" PRIu64 " warning, %" PRIu64
            " denied\n",
            got, budget.peak, budget.hard, budget.warned, budget.denied);
-    return right && got == 128 && budget.peak == budget.hard && budget.warned == 1 && budget.denied == 1;
+    return got == 128 && budget.peak == budget.hard && budget.warned == 1 && budget.denied == 1;
 }
 
 static void print_phases(const fa_system *fa)

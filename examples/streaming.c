@@ -200,7 +200,7 @@ static fa_status run_tick(struct world *world)
     status = fa_submit(w, upload, world);
     if (status == FA_OK) status = fa_parallel_for(w, 0, world->draw_count, 1, draw, world);
     fa_status ended = fa_frame_end(world->fa, NULL);
-    fa_stream_stats stats;
+    fa_stream_stats stats = {0};
     if (status == FA_OK) status = fa_stream_stats_read(world->fa, &stats);
     if (status == FA_OK && (stats.reserved_bytes > budget_bytes || stats.reserved_peak > budget_bytes)) {
         fprintf(stderr, "streaming: %" PRIu64 " bytes reserved of %d\n", stats.reserved_bytes, budget_bytes);

@@ -64,7 +64,7 @@ static void the_top_grows_in_place(const test_case *at)
     begin(fa);
     for (size_t t = FRAME; t <= SCOPE; t++) {
         fa_allocator a = tables[t](w);
-        unsigned char *p = fa_alloc_with(&a, 10, 16), *q = p;
+        unsigned char *p = fa_alloc_with(&a, 10, 16), *q;
         fill(p, 10, 1);
         size_t size = 10;
         for (size_t wanted = 20; wanted < 200000; wanted += 1234) {

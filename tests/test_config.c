@@ -338,6 +338,7 @@ static void prefault_is_memory(const test_case *at)
     for (int i = 0; i < 80; i++) memset(fa_frame_alloc(fa_self(fa), 128 * KIB), 1, 128 * KIB);
     getrusage(RUSAGE_SELF, &after);
     // 10 MiB are 2560 pages of 4 KiB.
+    // NOLINTNEXTLINE(misc-redundant-expression): both are numbers
     if (!WITH_ASAN && !WITH_TSAN) assert_true(after.ru_minflt - before.ru_minflt < 256);
     end(fa);
     destroy_quiet(fa, &to);

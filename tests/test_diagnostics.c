@@ -273,7 +273,7 @@ static void fa201_invalid_free(const test_case *at)
 {
     scene s;
     open_case(&s, at);
-    int local;
+    int local = 0;
     unsigned char *object = fa_pool_alloc(s.w, 100);
     fa_pool_free(s.w, &local);
     assert_seen(&s, "FA201", 1, "invalid free of");
@@ -1204,7 +1204,7 @@ static void suppressed_codes_are_silent(const test_case *at)
 {
     scene s;
     open_case(&s, at);
-    int local;
+    int local = 0;
     for (int i = 0; i < 3; i++) {
         assert_int_equal(fa_suppress(s.fa, "FA001", true), FA_OK);
         assert_int_equal(fa_suppress(s.fa, "FA001", true), FA_OK); // counts once
@@ -1422,7 +1422,7 @@ static void use_everything(const fa_diagnostic *d, void *context)
 static void misuse(fa_worker *w, void *arg)
 {
     (void)arg;
-    int local;
+    int local = 0;
     fa_pool_free(w, &local);
     EXPECT(fa_pool_alloc_aligned(w, 8, 3) == NULL);
     EXPECT(fa_frame_alloc_aligned(w, 8, 3) == NULL);

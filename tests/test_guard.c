@@ -30,7 +30,7 @@ static void leave_block(fa_worker *w, enum way out, drops *pool_drops, drops *he
         FA_POOL_AUTO_ARRAY(w, uint64_t, 100, many);
         FA_HEAP_AUTO_ARRAY(w, uint64_t, 20000, big);
         EXPECT(pool != NULL && heap != NULL && many != NULL && big != NULL);
-        *pool = 5;
+        *pool = 5; // cppcheck-suppress nullPointerRedundantCheck; the line above does not return when it is not so
         *heap = 6;
         many[99] = big[19999] = 1;
         fa_auto_on_drop(pool, note_drop, pool_drops);

@@ -141,8 +141,8 @@ static void counters_count(const test_case *at)
     pthread_cond_signal(&condition);
     pthread_mutex_unlock(&mutex);
     uint32_t word = 0;
-    syscall(SYS_futex, &word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
-    syscall(SYS_futex, &word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
+    syscall(SYS_futex, &word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 1, (void *)NULL, (void *)NULL, 0);
+    syscall(SYS_futex, &word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, (void *)NULL, (void *)NULL, 0);
     is_lane = is_hot = false;
     pthread_mutex_lock(&mutex);
     pthread_mutex_unlock(&mutex);

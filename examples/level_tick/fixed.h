@@ -65,6 +65,7 @@ static inline struct point point_limit(struct point a, int32_t length)
     int64_t square = point_square(a);
     if (square <= (int64_t)length * length) return a;
     int64_t now = (int64_t)fix_sqrt((uint64_t)square);
+    // NOLINTNEXTLINE(clang-analyzer-core.DivideZero): the square is at least 1, and so is its root
     return (struct point){(int32_t)((int64_t)a.x * length / now), (int32_t)((int64_t)a.y * length / now)};
 }
 

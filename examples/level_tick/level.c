@@ -232,9 +232,9 @@ static bool read_sectors(struct loader *load)
         level->sectors[i] = (struct level_sector){
             .floor_height = wad_i16(record),
             .ceiling_height = wad_i16(record + 2),
-            .light = light < 0     ? 0
-                     : light > 255 ? 255
-                                   : light,
+            .light = (int16_t)(light < 0     ? 0
+                               : light > 255 ? 255
+                                             : light),
             .tag = wad_u16(record + 24),
             .flat = find_picture(load, record + 4, true),
             .floor = (uint8_t)floor_of(record + 4),

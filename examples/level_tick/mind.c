@@ -54,7 +54,7 @@ bool mind_pass(fa_worker *w, struct mind *mind, uint32_t cell)
     uint32_t *cells = fa_handle_peek(w, mind->trail);
     assert(cells != NULL);
     if (mind->count == TRAIL_MAX) {
-        memcpy(cells, cells + TRAIL_MAX / 2, TRAIL_MAX / 2 * sizeof *cells);
+        memmove(cells, cells + TRAIL_MAX / 2, TRAIL_MAX / 2 * sizeof *cells);
         mind->count = TRAIL_MAX / 2;
     }
     cells[mind->count++] = cell;

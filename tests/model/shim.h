@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define MC_SITE(name, success, other)                                                                                  \
-    ({                                                                                                                 \
+    __extension__({                                                                                                    \
         static mc_site mc_here = {.file = __FILE__,                                                                    \
                                   .function = __func__,                                                                \
                                   .what = name,                                                                        \

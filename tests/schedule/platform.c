@@ -38,6 +38,7 @@ extern char __start_fiber_local[], __stop_fiber_local[];
 
 static void exchange_locals(uint32_t from, uint32_t to)
 {
+    // cppcheck-suppress comparePointers; the ends of one section
     size_t size = (size_t)(__stop_fiber_local - __start_fiber_local);
     memcpy(locals[from].values, __start_fiber_local, size);
     memcpy(__start_fiber_local, locals[to].values, size);
@@ -45,6 +46,7 @@ static void exchange_locals(uint32_t from, uint32_t to)
 
 void platform_reset(void)
 {
+    // cppcheck-suppress comparePointers; the ends of one section
     size_t size = (size_t)(__stop_fiber_local - __start_fiber_local);
     if (size > sizeof locals[0].values) abort();
     memset(locals, 0, sizeof locals);

@@ -62,7 +62,7 @@ void schedule_yield(void);
 /// A new fiber; its number.
 uint32_t schedule_spawn(schedule_fn *fn, void *context);
 /// Returns when it has ended.
-void schedule_join(uint32_t fiber);
+void schedule_join(uint32_t number);
 uint32_t schedule_self(void);
 
 /// Sleeps until schedule_wake() of the same place, or until the virtual time `deadline_ns`; false when that came first.
