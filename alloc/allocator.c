@@ -36,7 +36,7 @@ static void *scope_alloc(void *ctx, size_t size, size_t align)
     return ctx != NULL ? fa_scope_alloc_aligned(ctx, size, align) : NULL;
 }
 
-static void leave_to_arena(void *ctx, void *p, size_t size)
+void fai_table_keep(void *ctx, void *p, size_t size)
 {
     (void)ctx;
     (void)p;
@@ -50,7 +50,7 @@ static void *frame_realloc(void *ctx, void *p, size_t old_size, size_t new_size,
     if (is_aligned(p, align) &&
         (new_size <= old_size || fai_lane_extend_frame(fai_lane_of(ctx), p, old_size, new_size)))
         return p;
-    fa_allocator a = {frame_alloc, frame_realloc, leave_to_arena, ctx};
+    fa_allocator a = {frame_alloc, frame_realloc, fai_table_keep, ctx};
     return move(&a, p, old_size, new_size, align);
 }
 
@@ -61,7 +61,7 @@ static void *scope_realloc(void *ctx, void *p, size_t old_size, size_t new_size,
     if (is_aligned(p, align) &&
         (new_size <= old_size || fai_lane_extend_scope(fai_lane_of(ctx), p, old_size, new_size)))
         return p;
-    fa_allocator a = {scope_alloc, scope_realloc, leave_to_arena, ctx};
+    fa_allocator a = {scope_alloc, scope_realloc, fai_table_keep, ctx};
     return move(&a, p, old_size, new_size, align);
 }
 
@@ -79,8 +79,7 @@ static void *scratch_alloc(void *ctx, size_t size, size_t align)
     return source != NULL ? fa_scratch_alloc(source->worker, source->pool, size, align) : NULL;
 }
 
-/// Of memory that has no top of its own: another lane may have allocated behind it.
-static void *shared_realloc(const fa_allocator *a, void *p, size_t old_size, size_t new_size, size_t align)
+void *fai_table_realloc(const fa_allocator *a, void *p, size_t old_size, size_t new_size, size_t align)
 {
     if (p == NULL) return a->alloc(a->ctx, new_size, align);
     if (a->ctx == NULL || new_size == 0) return NULL;
@@ -90,13 +89,13 @@ static void *shared_realloc(const fa_allocator *a, void *p, size_t old_size, siz
 static void *group_realloc(void *ctx, void *p, size_t old_size, size_t new_size, size_t align)
 {
     fa_allocator a = fa_allocator_group(ctx);
-    return shared_realloc(&a, p, old_size, new_size, align);
+    return fai_table_realloc(&a, p, old_size, new_size, align);
 }
 
 static void *scratch_realloc(void *ctx, void *p, size_t old_size, size_t new_size, size_t align)
 {
     fa_allocator a = fa_allocator_scratch(ctx);
-    return shared_realloc(&a, p, old_size, new_size, align);
+    return fai_table_realloc(&a, p, old_size, new_size, align);
 }
 
 // Pool and heap ---------------------------------------------------------------------------------------------------------
@@ -167,12 +166,12 @@ static void *heap_realloc(void *ctx, void *p, size_t old_size, size_t new_size, 
 
 fa_allocator fa_allocator_frame(fa_worker *w)
 {
-    return (fa_allocator){frame_alloc, frame_realloc, leave_to_arena, w};
+    return (fa_allocator){frame_alloc, frame_realloc, fai_table_keep, w};
 }
 
 fa_allocator fa_allocator_scope(fa_worker *w)
 {
-    return (fa_allocator){scope_alloc, scope_realloc, leave_to_arena, w};
+    return (fa_allocator){scope_alloc, scope_realloc, fai_table_keep, w};
 }
 
 fa_allocator fa_allocator_pool(fa_worker *w)
@@ -187,10 +186,10 @@ fa_allocator fa_allocator_heap(fa_worker *w)
 
 fa_allocator fa_allocator_group(fa_group_source *source)
 {
-    return (fa_allocator){group_alloc, group_realloc, leave_to_arena, source};
+    return (fa_allocator){group_alloc, group_realloc, fai_table_keep, source};
 }
 
 fa_allocator fa_allocator_scratch(fa_scratch_source *source)
 {
-    return (fa_allocator){scratch_alloc, scratch_realloc, leave_to_arena, source};
+    return (fa_allocator){scratch_alloc, scratch_realloc, fai_table_keep, source};
 }

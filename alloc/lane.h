@@ -719,6 +719,11 @@ void fai_lane_load_frame(fai_lane *lane);
 bool fai_lane_extend_frame(fai_lane *lane, void *p, size_t old_size, size_t new_size);
 bool fai_lane_extend_scope(fai_lane *lane, void *p, size_t old_size, size_t new_size);
 
+/// [own] realloc and free of a table over memory whose pieces nobody gives back and that has no top of its own: another lane may have
+/// allocated behind a piece.
+void *fai_table_realloc(const fa_allocator *a, void *p, size_t old_size, size_t new_size, size_t align);
+void fai_table_keep(void *ctx, void *p, size_t size);
+
 /// [main] Promotes what the frame retained.
 void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_frame_result *result, bool listed);
 /// [own] Forgets what the current job retained in this frame after number `after`.

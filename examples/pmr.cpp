@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
 // An engine in C++: standard containers in frame memory inside jobs, a world in pool memory that all lanes use, components that own
-// themselves.
+// themselves, and a list that one job makes for the jobs that it starts.
 #include <framealloc/framealloc.hpp>
 
+#include <atomic>
 #include <cstdio>
 #include <memory_resource>
 #include <string>
@@ -56,6 +57,46 @@ void think(fa_worker *w, std::uint64_t first, std::uint64_t last, void *arg)
     }
 }
 
+// A part of a roll: the numbers of actors, in the memory of the job that called it.
+struct roll {
+    const world *here;
+    fa_job_memory memory;
+    const std::uint64_t *actors;
+    std::size_t count;
+    std::atomic<std::size_t> *letters;
+};
+
+void answer(fa_worker *w, void *arg) noexcept
+{
+    const auto *r = static_cast<const roll *>(arg);
+    fa::job_resource memory(w->system, r->memory); // on whichever lane this runs
+    std::pmr::string all(&memory);
+    for (std::size_t i = 0; i < r->count; i++) all += r->here->sprites[r->actors[i]]->name;
+    *r->letters += all.size();
+}
+
+// Returns before they answer: the memory stays until the last of them has, and is then released, long before the frame ends.
+void call_roll(fa_worker *w, void *arg) noexcept
+{
+    roll r = *static_cast<const roll *>(arg);
+    fa::job_resource memory(w);
+    r.memory = memory.memory();
+    auto *list = static_cast<std::uint64_t *>(memory.allocate(actors * sizeof(std::uint64_t), alignof(std::uint64_t)));
+    for (std::uint64_t i = 0; i < actors; i++) list[i] = actors - 1 - i;
+    r.count = actors / 10;
+    for (r.actors = list; r.actors < list + actors; r.actors += r.count)
+        if (fa_submit_copy(w, nullptr, answer, &r, sizeof r) != FA_OK) return;
+}
+
+// Letters in all names, as the actors count them.
+std::size_t count_letters(fa_system *fa, const world &here)
+{
+    std::atomic<std::size_t> letters{0};
+    roll r = {&here, {}, nullptr, 0, &letters};
+    bool done = fa_frame_begin(fa) == FA_OK && fa_submit_copy(fa_self(fa), nullptr, call_roll, &r, sizeof r) == FA_OK;
+    return fa_frame_end(fa, nullptr) == FA_OK && done ? letters.load() : 0;
+}
+
 bool run(fa_system *fa)
 {
     fa_worker *w = fa_self(fa);
@@ -66,7 +107,9 @@ bool run(fa_system *fa)
         bool done = fa_parallel_for(w, 0, actors, 0, think, &here) == FA_OK;
         if (fa_frame_end(fa, nullptr) != FA_OK || !done) return false;
     }
-    bool right = true;
+    std::size_t letters = 0;
+    for (const auto &each : here.sprites) letters += each->name.size();
+    bool right = count_letters(fa, here) == letters;
     for (std::uint64_t i = 0; i < actors; i++) {
         right &= here.seen[i] == ticks * 40;
         right &= here.sprites[i]->frame == (i % 10 == 0 ? 0 : ticks);

@@ -161,3 +161,22 @@ fa_status fa_job_memory_read(fa_worker *worker, fa_job_memory memory, fa_job_mem
     fai_arena_sum(&w->lane, &found->arena, &out->objects, &out->bytes, &own_window);
     return FA_OK;
 }
+
+// As a table (allocator.h) ----------------------------------------------------------------------------------------------
+
+static void *table_alloc(void *ctx, size_t size, size_t align)
+{
+    const fa_job_source *source = ctx;
+    return source != NULL ? fa_job_memory_alloc(source->worker, source->memory, size, align) : NULL;
+}
+
+static void *table_realloc(void *ctx, void *p, size_t old_size, size_t new_size, size_t align)
+{
+    fa_allocator a = fa_allocator_job(ctx);
+    return fai_table_realloc(&a, p, old_size, new_size, align);
+}
+
+fa_allocator fa_allocator_job(fa_job_source *source)
+{
+    return (fa_allocator){table_alloc, table_realloc, fai_table_keep, source};
+}

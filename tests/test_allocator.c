@@ -232,29 +232,33 @@ typedef struct shared_arenas {
     fa_scratch pool;
 } shared_arenas;
 
+/// Seven allocations.
+static void grow_where_nothing_is_freed(fa_allocator a, uint64_t key)
+{
+    unsigned char *p = fa_realloc_with(&a, NULL, 0, 10, 0);
+    EXPECT(p != NULL && (uintptr_t)p % 16 == 0);
+    if (p == NULL) return;
+    fill(p, 10, key);
+    for (size_t size = 10; size < 3000; size *= 3) {
+        unsigned char *q = fa_realloc_with(&a, p, size, size * 3, 64);
+        EXPECT(q != NULL && (uintptr_t)q % 64 == 0 && is_filled(q, 10, key));
+        EXPECT(is_filled(p, 10, key)); // still there: free does nothing
+        if (q != NULL) p = q;
+    }
+    EXPECT(fa_realloc_with(&a, p, 7290, 20, 64) == p); // smaller: in place
+    EXPECT(fa_realloc_with(&a, p, 20, 0, 64) == NULL);
+    fa_free_with(&a, p, 20);
+    EXPECT(is_filled(p, 10, key));
+    EXPECT(fa_alloc_with(&a, 0, 16) == NULL);
+}
+
 static void grow_in_shared_memory(fa_worker *w, void *arg)
 {
     const shared_arenas *all = arg;
     fa_group_source group = {w, all->group};
     fa_scratch_source scratch = {w, all->pool};
-    fa_allocator tables_of_lane[] = {fa_allocator_group(&group), fa_allocator_scratch(&scratch)};
-    for (size_t t = 0; t < 2; t++) {
-        fa_allocator a = tables_of_lane[t];
-        unsigned char *p = fa_realloc_with(&a, NULL, 0, 10, 0);
-        EXPECT(p != NULL && (uintptr_t)p % 16 == 0);
-        fill(p, 10, w->index);
-        for (size_t size = 10; size < 3000; size *= 3) {
-            unsigned char *q = fa_realloc_with(&a, p, size, size * 3, 64);
-            EXPECT(q != NULL && (uintptr_t)q % 64 == 0 && is_filled(q, 10, w->index));
-            EXPECT(is_filled(p, 10, w->index)); // still there: free does nothing
-            if (q != NULL) p = q;
-        }
-        EXPECT(fa_realloc_with(&a, p, 7290, 20, 64) == p); // smaller: in place
-        EXPECT(fa_realloc_with(&a, p, 20, 0, 64) == NULL);
-        EXPECT(is_filled(p, 10, w->index));
-        fa_free_with(&a, p, 20);
-        EXPECT(fa_alloc_with(&a, 0, 16) == NULL);
-    }
+    grow_where_nothing_is_freed(fa_allocator_group(&group), w->index);
+    grow_where_nothing_is_freed(fa_allocator_scratch(&scratch), w->index);
 }
 
 static void groups_and_scratch_pools_have_tables(const test_case *at)
@@ -285,6 +289,84 @@ static void groups_and_scratch_pools_have_tables(const test_case *at)
     assert_null(fa_alloc_with(&a, 16, 16));
     assert_null(fa_realloc_with(&b, &to, 16, 32, 16));
     fa_free_with(&b, &to, 16);
+    destroy_quiet(fa, &to);
+}
+
+// Memory of jobs --------------------------------------------------------------------------------------------------------
+
+typedef struct job_table {
+    fa_job_memory memory;
+    fa_job_source source; // of the owner
+    unsigned char *text;  // its first piece
+    atomic_uint grown;
+    bool is_heir;
+} job_table;
+
+static void grow_in_the_owners_memory(fa_worker *w, void *arg)
+{
+    job_table *of = *(job_table **)arg;
+    fa_job_source source = {w, of->memory};
+    fa_allocator a = fa_allocator_job(&source);
+    fa_job_memory_info info;
+    EXPECT(is_filled(of->text, 100, 3));
+    if (of->is_heir) {
+        grow_where_nothing_is_freed(a, atomic_fetch_add(&of->grown, 1u));
+        EXPECT(fa_job_memory_read(w, of->memory, &info) == FA_OK);
+    } else {
+        EXPECT(fa_alloc_with(&a, 16, 16) == NULL);
+    }
+    EXPECT(fa_job_memory_current(w).id == (of->is_heir ? of->memory.id : 0)); // it has none of its own
+}
+
+static void own_a_table(fa_worker *w, void *arg)
+{
+    job_table *of = arg;
+    EXPECT(fa_job_memory_open(w, &of->memory) == FA_OK);
+    of->source = (fa_job_source){w, of->memory};
+    fa_allocator a = fa_allocator_job(&of->source);
+    of->text = fa_alloc_with(&a, 100, 16);
+    EXPECT(of->text != NULL);
+    if (of->text == NULL) return;
+    fill(of->text, 100, 3);
+    of->is_heir = true;
+    fa_counter counter = FA_COUNTER_INIT;
+    for (int i = 0; i < 20; i++)
+        EXPECT(fa_submit_copy(w, &counter, grow_in_the_owners_memory, &arg, sizeof arg) == FA_OK);
+    EXPECT(fa_wait(w, &counter) == FA_OK);
+    fa_job_memory_info info;
+    EXPECT(fa_job_memory_read(w, of->memory, &info) == FA_OK && info.objects == 1 + 20 * 7);
+}
+
+/// A job's memory as a table, in jobs that come from its owner, on whatever lanes; in others it refuses.
+static void memory_of_jobs_has_a_table(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    job_table of = {0}, *pointer = &of;
+    for (int round = 0; round < 3; round++) {
+        begin(fa);
+        assert_int_equal(fa_submit(w, own_a_table, &of), FA_OK);
+        end(fa);
+        assert_int_equal(stats_of(fa).job_memories, 0);
+        assert_int_equal(atomic_exchange(&of.grown, 0u), 20);
+    }
+    unsigned char text[100];
+    fill(of.text = text, 100, 3); // the owner's has ended
+    of.is_heir = false;
+    begin(fa);
+    assert_int_equal(fa_submit_copy(w, NULL, grow_in_the_owners_memory, &pointer, sizeof pointer), FA_OK);
+    end(fa);
+    assert_reported(&to, 201, at->checked ? 1 : 0);
+    of.source.worker = w; // any lane may have been the owner's
+    fa_allocator a = fa_allocator_job(&of.source), none = fa_allocator_job(NULL);
+    assert_null(fa_alloc_with(&a, 16, 16)); // outside a job
+    assert_reported(&to, 4, 1);
+    assert_null(fa_alloc_with(&none, 16, 16));
+    assert_null(fa_realloc_with(&none, text, 16, 32, 16));
+    fa_free_with(&none, text, 16);
+    of.source.worker = NULL;
+    assert_null(fa_alloc_with(&a, 16, 16));
     destroy_quiet(fa, &to);
 }
 
@@ -343,6 +425,7 @@ int main(int argc, char **argv)
         EACH_OF(nothing_and_strangers, "0", "ny"),
         EACH_OF(rollback_undoes_growth, "0", "ny"),
         EACH_OF(groups_and_scratch_pools_have_tables, COUNTED("0124"), "ny"),
+        EACH_OF(memory_of_jobs_has_a_table, COUNTED("0124"), "ny"),
     };
     return RUN_MATRIX("allocator", tests, argc, argv);
 }

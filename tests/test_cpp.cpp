@@ -377,6 +377,49 @@ void tables(uint32_t workers, bool checked)
     CHECK(fa_scratch_remove(here.main, pool) == FA_OK);
 }
 
+/// What the owner of a job's memory and the jobs that come from it know of each other.
+struct notes {
+    fa_system *system;
+    fa_job_memory memory;
+    std::pmr::vector<std::pmr::string> *of_owner;
+    std::atomic<int> *right;
+};
+
+void note_job(fa_worker *w, void *arg)
+{
+    auto *n = static_cast<notes *>(arg);
+    fa::job_resource memory(n->system, n->memory);
+    std::pmr::vector<std::pmr::string> own(&memory);
+    for (int i = 0; i < 50; i++) own.emplace_back("a note that is too long to be kept inside " + std::to_string(i));
+    bool is_right = n->of_owner->size() == 2 && (*n->of_owner)[1].back() == '!';
+    for (int i = 0; i < 50; i++) is_right = is_right && own[static_cast<std::size_t>(i)].back() == '0' + i % 10;
+    is_right = is_right && reinterpret_cast<std::uintptr_t>(memory.allocate(64, 256)) % 256 == 0;
+    is_right = is_right && fa_job_memory_current(w).id == n->memory.id; // nothing was allocated elsewhere
+    *n->right += is_right;
+}
+
+void notes_job(fa_worker *w, void *arg)
+{
+    fa::job_resource memory(w), same(w);
+    CHECK(memory.memory().id != 0 && memory == same);
+    // It lies in the memory itself, and stays there for the jobs; they read what it holds.
+    auto *names = std::pmr::polymorphic_allocator<std::pmr::vector<std::pmr::string>>(&memory).allocate(1);
+    ::new (names) std::pmr::vector<std::pmr::string>(&memory);
+    names->emplace_back("a name that is too long to be kept inside");
+    names->emplace_back("another name that is too long to be kept inside!");
+    notes n = {w->system, memory.memory(), names, static_cast<std::atomic<int> *>(arg)};
+    for (int i = 0; i < 8; i++) CHECK(fa_submit_copy(w, nullptr, note_job, &n, sizeof n) == FA_OK);
+} // returns; the memory stays for them
+
+void memory_of_jobs(uint32_t workers, bool checked)
+{
+    world here(workers, checked);
+    std::atomic<int> right{0};
+    here.tick(notes_job, &right, 5);
+    CHECK(right == 40);
+    CHECK(here.stats().job_memories == 0);
+}
+
 template <class Call> bool throws_bad_alloc(Call call)
 {
     try {
@@ -416,6 +459,7 @@ int main()
             pointers(workers, checked);
             pointers_travel(workers, checked);
             tables(workers, checked);
+            memory_of_jobs(workers, checked);
         }
         guards(checked);
         refusals(checked);

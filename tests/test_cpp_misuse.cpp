@@ -402,6 +402,60 @@ void strangers(std::uint32_t workers, bool checked)
     CHECK(other.told.since() == "FA201 ");
 }
 
+// Memory of jobs ----------------------------------------------------------------------------------------------------------
+
+struct foreign {
+    world *here;
+    fa_job_memory memory; // of another job
+};
+
+void open_job(fa_worker *w, void *arg) noexcept
+{
+    auto *f = static_cast<foreign *>(arg);
+    fa::job_resource memory(w);
+    f->memory = memory.memory();
+    CHECK(f->memory.id != 0);
+    CHECK(refuses([&] { (void)memory.allocate(16, 24); }));
+    CHECK(f->here->told.since() == "FA903 ");
+    CHECK(memory.allocate(0) != memory.allocate(0, 1));
+    int local = 0;
+    memory.deallocate(&local, 7, 4096); // looks at nothing
+    CHECK(!memory.is_equal(fa::job_resource(w->system, {})) && memory != fa::frame_resource(w));
+    std::thread([&] { CHECK(refuses([&] { (void)memory.allocate(16); })); }).join(); // a thread without a lane
+    CHECK(f->here->told.since().empty());
+}
+
+void use_job(fa_worker *w, void *arg) noexcept
+{
+    auto *f = static_cast<foreign *>(arg);
+    fa::job_resource memory(w->system, f->memory);
+    CHECK(refuses([&] { (void)memory.allocate(16); }));
+    CHECK(f->here->told.since() == (f->here->checked ? "FA201 " : ""));
+}
+
+void memory_of_jobs(bool checked)
+{
+    world here(0, checked); // jobs run one after the other, on this thread
+    fa::job_resource outside(here.main), of_nobody(nullptr), none(here.system, {}), nowhere(nullptr, {1});
+    CHECK(here.told.since() == "FA004 ");
+    for (fa::job_resource *memory : {&outside, &of_nobody, &none, &nowhere})
+        CHECK(refuses([&] { (void)memory->allocate(16); }));
+    CHECK(outside.memory().id == 0 && here.told.since().empty());
+    foreign f = {&here, {}};
+    fa_counter done = FA_COUNTER_INIT;
+    for (fa_job_fn *job : {static_cast<fa_job_fn *>(open_job), static_cast<fa_job_fn *>(use_job)}) {
+        CHECK(fa_submit_counted(here.main, &done, job, &f) == FA_OK);
+        CHECK(fa_wait(here.main, &done) == FA_OK);
+    }
+    fa::job_resource ended(here.system, f.memory);
+    CHECK(refuses([&] { (void)ended.allocate(16); })); // outside a job
+    CHECK(here.told.since() == "FA004 ");
+    if (checked) {
+        std::thread([&] { CHECK(fa::job_resource(here.main).memory().id == 0); }).join();
+        CHECK(here.told.since() == "FA201 ");
+    }
+}
+
 // Exceptions --------------------------------------------------------------------------------------------------------------
 
 template <fa_home Home> void with_throwing(world &here)
@@ -482,6 +536,7 @@ int main()
             exceptions(workers, checked);
         }
         sizes_and_alignments(checked);
+        memory_of_jobs(checked);
         after_the_end(checked);
     }
     another_threads_lane(0);

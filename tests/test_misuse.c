@@ -514,6 +514,12 @@ static bool scratch_table(world *at)
     return table_alloc(fa_allocator_scratch(&source));
 }
 
+static bool job_table(world *at)
+{
+    fa_job_source source = {at->w, {1}};
+    return table_alloc(fa_allocator_job(&source));
+}
+
 // Wrong thread ------------------------------------------------------------------------------------------------------------
 
 /// Calls that need the lane: refused on another thread, on a lane that is nobody's, and while it is idle.
@@ -647,6 +653,7 @@ static bool scratch_table(world *at)
     X(allocator_heap, table_alloc(fa_allocator_heap(at->w)))                                                           \
     X(allocator_group, group_table(at))                                                                                \
     X(allocator_scratch, scratch_table(at))                                                                            \
+    X(allocator_job, job_table(at))                                                                                    \
     X(realloc_with, table_realloc(at))                                                                                 \
     X(free_with, table_free(at))
 
@@ -1329,7 +1336,8 @@ static fa_status ignored(fa_status status)
     X(tables, null_alloc(fa_allocator_frame(NULL)) && null_alloc(fa_allocator_scope(NULL)) &&                          \
                   null_alloc(fa_allocator_pool(NULL)) && null_alloc(fa_allocator_heap(NULL)) &&                        \
                   null_alloc(fa_allocator_group(NULL)) && null_alloc(fa_allocator_scratch(NULL)) &&                    \
-                  fa_alloc_with(NULL, 1, 1) == NULL && fa_realloc_with(NULL, NULL, 0, 1, 1) == NULL)
+                  null_alloc(fa_allocator_job(NULL)) && fa_alloc_with(NULL, 1, 1) == NULL &&                           \
+                  fa_realloc_with(NULL, NULL, 0, 1, 1) == NULL)
 
 #define NULL_FUNCTION(name, ...)                                                                                       \
     static bool null_##name(world *at)                                                                                 \

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 //
-// Allocator tables: frame, scope, pool, heap, group and scratch memory for code that is written against a table of functions (parsers, scripting languages,
-// containers). The same four functions serve tables of one's own. C++ has fa::resource in framealloc.hpp.
+// Allocator tables: frame, scope, pool, heap, group and scratch memory, and that of jobs, for code that is written against a table of functions
+// (parsers, scripting languages, containers). The same four functions serve tables of one's own. C++ has fa::resource in framealloc.hpp.
 //
 // What [own], [main] and [any] mean, and what a wrong thread, NULL, size or alignment is answered: base.h. A refused call changes nothing.
 #pragma once
 
 #include <framealloc/group.h>
+#include <framealloc/job_memory.h>
 #include <framealloc/pool.h>
 #include <framealloc/scratch.h>
 
@@ -43,10 +44,17 @@ typedef struct fa_scratch_source {
     fa_scratch pool;
 } fa_scratch_source;
 
-/// [own] Tables over a group or scratch pool: free does nothing (it goes with the group or the next reset), realloc shrinks in place and otherwise
-/// moves. A NULL source makes a table that refuses everything; what has ended refuses as its own functions do.
+typedef struct fa_job_source {
+    fa_worker *worker;
+    fa_job_memory memory; // as fa_job_memory_open() or fa_job_memory_current() gave it
+} fa_job_source;
+
+/// [own] Tables over a group, a scratch pool or a job's memory: free does nothing (it goes with the group, with the next reset, when the job and all
+/// that it started are done), realloc shrinks in place and otherwise moves. A NULL source makes a table that refuses everything; what has ended
+/// refuses as its own functions do, and so does a job's memory in a job that does not come from it (FA201 in checked systems).
 FA_API fa_allocator fa_allocator_group(fa_group_source *source);
 FA_API fa_allocator fa_allocator_scratch(fa_scratch_source *source);
+FA_API fa_allocator fa_allocator_job(fa_job_source *source);
 
 /// [own] The table's alloc: `size` bytes at `align`. NULL: refused, size 0, a NULL table or one without the function.
 static inline void *fa_alloc_with(const fa_allocator *a, size_t size, size_t align)

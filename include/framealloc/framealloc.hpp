@@ -161,6 +161,52 @@ class table_resource final : public std::pmr::memory_resource {
     fa_allocator table_;
 };
 
+/// [any] A std::pmr resource over the memory of a job (job_memory.h), for that job and those that come from it, on whichever lane each runs. Nothing
+/// is given back piece by piece: it goes when the job and all that it started are done, and what lies in it is neither used nor destroyed by anybody
+/// else. std::bad_alloc as fa_job_memory_alloc() (FA004 outside jobs, FA201 in other jobs, in checked systems), and without a diagnostic on a
+/// thread that has no lane and for a memory that is none. 0 bytes are given as 1.
+class job_resource final : public std::pmr::memory_resource {
+  public:
+    /// [own] Of the running job, whose memory begins here if it has none. Where fa_job_memory_open() refuses, the resource has no memory.
+    explicit job_resource(fa_worker *w) noexcept : system_(w != nullptr ? w->system : nullptr), memory_{}
+    {
+        (void)fa_job_memory_open(w, &memory_);
+    }
+
+    /// [any] Of a memory that was opened before, in a job that comes from its owner.
+    job_resource(fa_system *system, fa_job_memory memory) noexcept : system_(system), memory_(memory)
+    {
+    }
+
+    /// [any] The memory, {0} if there is none; for jobs that the owner starts from now on.
+    fa_job_memory memory() const noexcept
+    {
+        return memory_;
+    }
+
+  private:
+    void *do_allocate(std::size_t bytes, std::size_t align) override
+    {
+        fa_worker *w = memory_.id != 0 ? fa_self(system_) : nullptr;
+        void *p = fa_job_memory_alloc(w, memory_, bytes != 0 ? bytes : 1, align);
+        if (p == nullptr) throw std::bad_alloc();
+        return p;
+    }
+
+    void do_deallocate(void *, std::size_t, std::size_t) override
+    {
+    }
+
+    bool do_is_equal(const std::pmr::memory_resource &other) const noexcept override
+    {
+        const auto *same = dynamic_cast<const job_resource *>(&other);
+        return same != nullptr && same->system_ == system_ && same->memory_.id == memory_.id;
+    }
+
+    fa_system *system_;
+    fa_job_memory memory_;
+};
+
 /// [own] of a lane, [any] of a system. A standard allocator over one kind of memory, without virtual calls; sizes, alignments and refusals as
 /// resource. Travels with its container on move and swap, not on copy assignment.
 template <class T, fa_home Home = FA_HOME_FRAME> class allocator {
