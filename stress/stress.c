@@ -28,9 +28,9 @@ static const uint32_t scale_workers[] = {1, 2, 4, 8, 16, 32, 64};
 struct options {
     double seconds; // 0: not given
     uint32_t threads;
-    uint64_t seed;
+    uint64_t seed, frames; // 0: not given
     const char *json;
-    bool scale, help;
+    bool scale, planted, help;
 };
 
 static struct {
@@ -96,16 +96,19 @@ fa_config stress_config(uint32_t workers)
     return config;
 }
 
-void stress_fail(const char *format, ...)
+/// The first thread that gets here ends the program; others wait for that.
+__attribute__((noreturn, format(printf, 1, 0))) static void conclude(const char *format, va_list arguments, bool found)
 {
     if (atomic_flag_test_and_set(&session.failed))
         for (;;) (void)pause(); // another thread is at it
     char why[1024];
-    va_list arguments;
-    va_start(arguments, format);
     (void)vsnprintf(why, sizeof why, format, arguments);
-    va_end(arguments);
     watch_clear();
+    if (found) {
+        printf("planted: found: %s\n", why);
+        (void)fflush(stdout);
+        _exit(EXIT_SUCCESS);
+    }
     printf("FAILED: %s\n", why);
     printf("seed %" PRIu64 "\n", session.options.seed);
     (void)fflush(stdout);
@@ -115,6 +118,20 @@ void stress_fail(const char *format, ...)
     _exit(EXIT_FAILURE); // other threads are at work: nothing is taken down
 }
 
+void stress_fail(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    conclude(format, arguments, false);
+}
+
+void stress_found(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    conclude(format, arguments, session.options.planted);
+}
+
 void stress_must_be_ok(fa_status status, const char *call)
 {
     if (status != FA_OK) stress_fail("%s answered: %s", call, fa_status_text(status));
@@ -122,7 +139,7 @@ void stress_must_be_ok(fa_status status, const char *call)
 
 // Options -----------------------------------------------------------------------------------------------------------------
 
-enum { KEY_SECONDS = 256, KEY_THREADS, KEY_SEED, KEY_JSON, KEY_SCALE, KEY_HELP };
+enum { KEY_SECONDS = 256, KEY_THREADS, KEY_SEED, KEY_JSON, KEY_SCALE, KEY_FRAMES, KEY_PLANTED, KEY_HELP };
 
 static const struct argp_option accepted[] = {
     {"seconds", KEY_SECONDS, "S", 0, "How long to run (10); with --scale, each number of workers (1)", 0},
@@ -130,6 +147,9 @@ static const struct argp_option accepted[] = {
     {"seed", KEY_SEED, "N", 0, "Start of all random numbers; 0: from the clock (0)", 0},
     {"json", KEY_JSON, "FILE", 0, "Write verdict and figures as JSON", 0},
     {"scale", KEY_SCALE, NULL, 0, "Compare contention for 1, 2, 4, 8, 16, 32 and 64 workers", 0},
+    {"frames", KEY_FRAMES, "N", 0, "End after so many frames, however long they take unless --seconds is there, too",
+     0},
+    {"planted", KEY_PLANTED, NULL, 0, "Put in a bug, which must be found", 0},
     {"help", KEY_HELP, NULL, 0, "Print this and exit", 0},
     {NULL, 0, NULL, 0, NULL, 0},
 };
@@ -190,6 +210,12 @@ static error_t take_option(int key, char *text, struct argp_state *state)
             options->json = text;
             return 0;
         case KEY_SCALE: options->scale = true; return 0;
+        case KEY_FRAMES:
+            if (!read_whole(text, &value) || value == 0)
+                return refuse(parsing, "--frames takes a number from 1 to %" PRIu64 ", not '%s'", UINT64_MAX, text);
+            options->frames = value;
+            return 0;
+        case KEY_PLANTED: options->planted = true; return 0;
         case KEY_HELP: options->help = true; return 0;
         case ARGP_KEY_ARG: return refuse(parsing, "'%s' is no option; --help lists those there are", text);
         case ARGP_KEY_ERROR:
@@ -208,6 +234,8 @@ static bool parse(int argc, char **argv, const struct stress_program *program, s
     error_t error = argp_parse(&parser, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP | ARGP_NO_EXIT, NULL, &parsing);
     if (error == 0 && parsing.why[0] == '\0' && options->scale && options->threads != 0)
         (void)refuse(&parsing, "--scale chooses the numbers of workers itself: leave --threads out");
+    if (error == 0 && options->frames != 0 && !program->counts_frames) (void)refuse(&parsing, "it counts no frames");
+    if (error == 0 && options->planted && program->planted == NULL) (void)refuse(&parsing, "it has no bug to put in");
     if (error != 0 || parsing.why[0] != '\0') {
         (void)fprintf(stderr, "%s: %s\n", program->name, parsing.why[0] != '\0' ? parsing.why : strerror(error));
         *status = STATUS_BAD_OPTIONS;
@@ -218,7 +246,11 @@ static bool parse(int argc, char **argv, const struct stress_program *program, s
         *status = EXIT_SUCCESS;
         return false;
     }
-    if (options->seconds <= 0) options->seconds = options->scale ? SCALE_SECONDS_DEFAULT : SECONDS_DEFAULT;
+    if (options->seconds <= 0)
+        options->seconds = options->frames != 0 ? SECONDS_MAX
+                           : options->scale     ? SCALE_SECONDS_DEFAULT
+                                                : SECONDS_DEFAULT;
+    if (options->frames == 0) options->frames = UINT64_MAX;
     if (options->seed == 0) {
         struct timespec now;
         (void)clock_gettime(CLOCK_REALTIME, &now);
@@ -242,8 +274,12 @@ static void run_once(uint32_t workers)
 {
     const struct options *options = &session.options;
     struct stress_run *run = &session.runs[session.run_count];
-    *run = (struct stress_run){
-        .workers = workers, .workers_used = workers, .seed = options->seed, .scaling = options->scale};
+    *run = (struct stress_run){.workers = workers,
+                               .workers_used = workers,
+                               .frames = options->frames,
+                               .planted = options->planted,
+                               .seed = options->seed,
+                               .scaling = options->scale};
     run->seconds = options->seconds;
     uint64_t began = stress_now_ns();
     run->deadline_ns = began + (uint64_t)(options->seconds * 1e9);
@@ -278,6 +314,10 @@ int stress_main(int argc, char **argv, const struct stress_program *program)
         !report_json(options->json, program, options->seed, NULL, session.runs, session.run_count)) {
         (void)fprintf(stderr, "%s: cannot write %s\n", program->name, options->json);
         return STATUS_BAD_OPTIONS;
+    }
+    if (options->planted) {
+        printf("planted: NOT found: %s\n", program->planted);
+        return EXIT_FAILURE;
     }
     uint64_t operations = 0;
     for (uint32_t i = 0; i < session.run_count; i++) operations += session.runs[i].operations;

@@ -5,7 +5,7 @@
 //
 // A program is a stress_program: one function that works until the time is up. It says that it gets on by
 // stress_progress(), fails by stress_fail() (which does not return, from whichever thread), and leaves its figures in
-// the stress_run. stress_main() does the rest: exit status 0 and `ok: N operations`, 1 and `FAILED: why`, 2 for bad options.
+// the stress_run. stress_main() does the rest: exit status 0 and `ok: N operations`, 1 and `FAILED: why`, 2 for bad options. With --planted a program puts in a bug that its own check must find.
 #pragma once
 
 #include <framealloc/framealloc.h>
@@ -45,6 +45,8 @@ struct stress_figure {
 struct stress_run {
     // immutable during the run
     uint32_t workers; // asked for; 0: the program chooses
+    uint64_t frames;  // ends after so many; UINT64_MAX: by time alone
+    bool planted;     // with the bug that the program's check must find
     bool scaling;     // one of a series with different numbers of workers: their contention is compared
     uint64_t seed;
     double seconds;
@@ -62,6 +64,8 @@ struct stress_program {
     const char *doc;       // two sentences for --help
     const char *operation; // what is counted, plural
     void (*run)(struct stress_run *run);
+    bool counts_frames;    // takes --frames
+    const char *planted;   // what --planted puts in; NULL: nothing
     void (*explain)(void); // prints to stderr what the program was at, when it hangs; from the watchdog; may be NULL
 };
 
@@ -91,6 +95,9 @@ fa_config stress_config(uint32_t workers);
 
 /// Ends the program with `FAILED: why` and status 1. Any thread; the first one wins.
 __attribute__((noreturn, format(printf, 1, 2))) void stress_fail(const char *format, ...);
+
+/// What the check says that finds what --planted puts in: then the program ends with `planted: found: why` and status 0. Otherwise it fails.
+__attribute__((noreturn, format(printf, 1, 2))) void stress_found(const char *format, ...);
 
 /// Fails unless the call answered FA_OK.
 #define stress_must(call) stress_must_be_ok((call), #call)

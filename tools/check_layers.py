@@ -7,8 +7,8 @@
     only concurrent knows Concurrency Kit, liburcu, C atomics, threads and futexes
     public headers include framealloc/ and headers of the C standard that C++ has too, .hpp those of the C++ standard as well
     programs (adapters, examples, tests, stress, bench) use the public headers, and files of their own folder;
-    tests/test_NOUN.c may also include the internal header of that NOUN, and tests those of the adapters and examples
-    they test
+    tests/test_NOUN.c may also include the internal header of that NOUN, tests those of the adapters and examples they test,
+    stress programs those of the examples they run
     tests/schedule, tests/model and tests/race run the library's own sources and stand in for what is below them: they may include anything
 
 usage: check_layers.py [ROOT] | --self-test
@@ -25,6 +25,7 @@ BELOW = {  # folder -> folders whose headers it may include
     "jobs": {"include", "concurrent", "alloc", "jobs"},
 }
 WAIST = "alloc/lane.h"
+SEEN = {"tests": {"adapters", "examples"}, "stress": {"examples"}}  # programs whose headers others may include
 STAND_INS = ("tests/schedule/", "tests/model/", "tests/race/")
 PROGRAMS = ("adapters", "examples", "tests", "stress", "bench")
 SUBSTRATE = re.compile(r"ck_\w+\.h|urcu\b.*|stdatomic\.h|threads\.h|semaphore\.h|pthread\.h|linux/futex\.h")
@@ -91,7 +92,7 @@ def judge_own(root, folder, path, name):
             return None, beside
         if not exists:
             return "no such file beside it or in the tree", None
-        if path.startswith(STAND_INS) or target == folder or (folder == "tests" and target in ("adapters", "examples")):
+        if path.startswith(STAND_INS) or target == folder or target in SEEN.get(folder, ()):
             return None, name
         noun = re.fullmatch(r"tests/test_(\w+)\.c", path)
         if noun and os.path.basename(name) == noun.group(1) + ".h":
@@ -165,6 +166,7 @@ GOOD = {
     "alloc/pool.h": '#include "alloc/lane.h"\n#include <sys/mman.h>\n',
     "jobs/deque.h": '#include "alloc/lane.h"\n',
     "examples/tick/wad.h": "",
+    "stress/stress_tick.c": '#include "examples/tick/wad.h"\n',
     "tests/test_damage.c": '#include "examples/tick/wad.h"\n',
     "tests/support.h": "#include <framealloc/b.h>\n",
     "tests/test_deque.c": '#include "jobs/deque.h"\n#include "support.h"\n#include <pthread.h>\n',
@@ -194,6 +196,7 @@ PLANTED = [  # file, text, words of the message
     ("examples/tick.c", '#include "alloc/pool.h"\n', "own folder"),
     ("bench/bench_deque.cpp", '#include "jobs/deque.h"\n', "own folder"),
     ("tests/test_pool.c", '#include "jobs/deque.h"\n', "own folder"),
+    ("stress/stress_inbox.c", '#include "tests/support.h"\n', "own folder"),
     ("stress/stress_inbox.c", "#include <ck_stack.h>\n", "substrate"),
     ("alloc/lane.h", '#include "alloc/pool.h"\n', "circle"),
 ]

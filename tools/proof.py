@@ -38,6 +38,8 @@ def problem_of(way):
     unknown, missing = way.keys() - KEYS, {"id", "what", "preset", "run", "minutes"} - way.keys()
     if unknown or missing:
         return f"unknown {sorted(unknown)}, missing {sorted(missing)}"
+    if not isinstance(way["minutes"], int):
+        return "`minutes` is a number"
     words = " ".join(way["run"] + way.get("planted", []))
     if "{seconds}" in words:
         return "only `long` is given {seconds}"
@@ -348,6 +350,9 @@ def test_long_run(folder):
     rows = re.findall(r"^\| (\w+) \| .* \| (\w+) \| own \|", table, re.M)
     if failed or seed != "77" or not 2000 < int(seconds) <= 4000:  # `parts` has left nearly all of its half
         yield f"long: status {failed}, seed {seed}, {seconds} s"
+    status, given = execute_parts(["sh", "-c", "echo {seconds}; sleep 1.1"], ["one", "two"], folder, os.path.join(folder, "x.log"), 1, 1, 20)
+    if status or not (int(given[0]) <= 10 and int(given[1]) < 19):  # one at a time, within 20 s together
+        yield f"parts: {given}"
     if rows != [("fixed", "good"), ("parts", "good"), ("shared", "good")] or "a \\| b" not in table or "3 passed, 0 failed, 0 to come" not in table:
         yield f"table: {rows}\n{table}"
 
@@ -355,7 +360,7 @@ def test_long_run(folder):
 def test_tables(folder):
     table = os.path.join(folder, "table.toml")
     whole = '[[way]]\nid = "x"\nwhat = ""\npreset = ""\nrun = ["x"]\nminutes = 1\n'
-    for more in (None, "odd = 1\n", "share = 1\n", 'long = ["{seconds}"]\n', 'long = ["x"]\nshare = 1\n', 'list = ["x"]\n',
+    for more in (None, "\n[[way]]\nid = \"y\"\nwhat = \"\"\npreset = \"\"\nrun = [\"x\"]\nminutes = [1, 2]\n", "odd = 1\n", "share = 1\n", 'long = ["{seconds}"]\n', 'long = ["x"]\nshare = 1\n', 'list = ["x"]\n',
                  'planted = ["{seconds}"]\n', 'planted = ["{part}"]\n', whole):
         with open(table, "w", encoding="utf-8") as file:
             file.write('[[way]]\nid = "x"\n' if more is None else whole + more)

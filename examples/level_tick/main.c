@@ -5,7 +5,7 @@
 // Exit status: 0, all is well; 1, the run broke; 2, the input is wrong: one sentence on stderr, nothing written.
 // 128 + n, stopped by signal n after a whole tick.
 //
-// Where to read on, in the order things happen: load.h, tick.h, stream.h, plan.h, search.h, planner.h, sense.h, mind.h,
+// Where to read on, in the order things happen: load.h, tick.h, phases.h, stream.h, plan.h, search.h, planner.h, sense.h, mind.h,
 // lead.h, move.h, events.h, render.h, report.h.
 #include "datadirs.h"
 #include "report.h"

@@ -4,12 +4,8 @@
 // nothing: samples lie in an array made before the first tick, and progress is only shown on a terminal, once a second.
 #include "tick.h"
 
-#include "audit.h"
-#include "events.h"
-#include "move.h"
-#include "plan.h"
+#include "phases.h"
 #include "progress.h"
-#include "sense.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -133,62 +129,6 @@ bool run_begin(const struct options *options, const char *wad_path, struct run *
     return good;
 }
 
-typedef bool phase_part(fa_worker *w, struct world *world, struct plan *plan);
-
-static bool sense(fa_worker *w, struct world *world, struct plan *plan)
-{
-    (void)plan;
-    return sense_run(w, world);
-}
-
-static bool move(fa_worker *w, struct world *world, struct plan *plan)
-{
-    (void)plan;
-    return move_run(w, world);
-}
-
-static bool events(fa_worker *w, struct world *world, struct plan *plan)
-{
-    (void)plan;
-    return events_run(w, world);
-}
-
-/// What the part allocates, and the jobs that it submits, is attributed to the phase; the tag has its budget.
-static bool in_phase(fa_worker *w, struct world *world, enum phase phase, struct plan *plan, phase_part *part)
-{
-    FA_PHASE(w, phase_names[phase]);
-    FA_TAG(w, phase_names[phase]);
-    return part(w, world, plan);
-}
-
-/// Its jobs load pictures beside all other phases.
-static bool stream(fa_worker *w, struct stream *stream, struct world *world)
-{
-    FA_PHASE(w, phase_names[PHASE_STREAM]);
-    FA_TAG(w, phase_names[PHASE_STREAM]);
-    return stream_run(w, stream, world);
-}
-
-/// All phases of a tick, inside its frame.
-static bool simulate(struct run *run)
-{
-    fa_worker *w = run->w;
-    struct world *world = &run->world;
-    struct plan plan;
-    if (!world_prepare(w, world) || !stream(w, &run->stream, world)) return false;
-    // Searches run beside the sense phase: it looks at neither table nor cells.
-    bool good = in_phase(w, world, PHASE_PLAN, &plan, plan_begin);
-    good = good && in_phase(w, world, PHASE_SENSE, &plan, sense);
-    good = in_phase(w, world, PHASE_PLAN, &plan, plan_end) && good;
-    if (!good) return false;
-    good = in_phase(w, world, PHASE_PLAN, &plan, plan_sweep_begin) && audit_submit(w, world);
-    good = good && in_phase(w, world, PHASE_MOVE, &plan, move);
-    good = in_phase(w, world, PHASE_PLAN, &plan, plan_sweep_end) && good;
-    if (!good || !in_phase(w, world, PHASE_EVENTS, &plan, events)) return false;
-    world_swap(world);
-    return true;
-}
-
 /// FILE-000120.png for FILE.png.
 static bool number_name(const char *path, uint32_t tick, char *out, size_t size)
 {
@@ -283,7 +223,7 @@ static bool run_tick(const struct options *options, struct run *run, struct fail
     fa_frame_result result;
     fa_status status = fa_frame_begin(run->fa);
     if (status != FA_OK) return refuse(failure, "a frame cannot begin", status);
-    bool good = simulate(run) && draw(options, run, failure);
+    bool good = phases_run(run->w, &run->world, &run->stream) && draw(options, run, failure);
     status = fa_frame_end(run->fa, &result);
     if (status != FA_OK) return refuse(failure, "a frame cannot end", status);
     check_promotions(run, &result);
@@ -347,10 +287,7 @@ static fa_status let_go(struct run *run)
 {
     fa_status status = fa_frame_begin(run->fa);
     if (status != FA_OK) return status;
-    for (uint32_t key = 0; status == FA_OK && key < run->world.paths.count; key++) {
-        status = fa_cell_drop(run->w, &run->world.paths.cells[key]);
-    }
-    events_drop(run->w, &run->world);
+    status = phases_let_go(run->w, &run->world);
     fa_status end = fa_frame_end(run->fa, NULL);
     gallery_clear(run->w, &run->stream.gallery);
     fa_status down = take_down(run);
