@@ -1189,6 +1189,46 @@ static fa_status ignored(fa_status status)
 
 #define INVALID(call) (ignored(call) == FA_ERROR_INVALID)
 
+/// A budget that is set stays as it is when another is refused, and so does what a refused look was to fill.
+static bool refuse_lane_budgets(world *at)
+{
+    fa_lane_budget budget = {.hard = 7}, now;
+    bool refused = INVALID(fa_lane_budget_set(NULL, 0, FA_LANE_USE_FRAME, 0, 0)) &&
+                   INVALID(fa_lane_budget_read(NULL, 0, FA_LANE_USE_FRAME, &budget)) &&
+                   INVALID(fa_lane_budget_read(at->fa, 0, FA_LANE_USE_FRAME, NULL));
+    uint32_t past_the_last = 1 + fa_worker_count(at->fa) + fa_config_default().attached_max;
+    for (uint32_t use = 0; use < FA_LANE_USES; use++) {
+        fa_lane_use kind = (fa_lane_use)use;
+        refused = refused && fa_lane_budget_set(at->fa, 0, kind, MIB, 64 * MIB) == FA_OK;
+        static const uint32_t lanes[] = {9999, UINT32_MAX};
+        for (size_t i = 0; i < 3; i++) {
+            uint32_t lane = i < 2 ? lanes[i] : past_the_last;
+            refused = refused && INVALID(fa_lane_budget_set(at->fa, lane, kind, 0, 1)) &&
+                      INVALID(fa_lane_budget_read(at->fa, lane, kind, &budget));
+        }
+        refused = refused && INVALID(fa_lane_budget_set(at->fa, 0, kind, 2, 1)) &&
+                  INVALID(fa_lane_budget_set(at->fa, 0, kind, UINT64_MAX, 1)) &&
+                  fa_lane_budget_read(at->fa, 0, kind, &now) == FA_OK && now.soft == MIB && now.hard == 64 * MIB &&
+                  now.denied == 0 && now.warned == 0 && fa_lane_budget_set(at->fa, 0, kind, 0, 0) == FA_OK;
+    }
+    fa_lane_use none = (fa_lane_use)FA_LANE_USES, negative = (fa_lane_use)UINT32_MAX;
+    return refused && INVALID(fa_lane_budget_set(at->fa, 0, none, 0, 1)) &&
+           INVALID(fa_lane_budget_set(at->fa, 0, negative, 0, 1)) &&
+           INVALID(fa_lane_budget_read(at->fa, 0, none, &budget)) &&
+           INVALID(fa_lane_budget_read(at->fa, 0, negative, &budget)) && budget.hard == 7;
+}
+
+static bool refuse_budgets(world *at)
+{
+    fa_tag_stats stats = {.hard = 7}, now;
+    return fa_budget_set(at->fa, at->tag, MIB, 64 * MIB) == FA_OK && INVALID(fa_budget_set(at->fa, at->tag, 2, 1)) &&
+           INVALID(fa_budget_set(at->fa, at->tag, UINT64_MAX, 1)) &&
+           INVALID(fa_budget_set(at->fa, (fa_tag){0}, 0, 1)) &&
+           INVALID(fa_tag_stats_read(at->fa, (fa_tag){UINT32_MAX}, &stats)) && stats.hard == 7 &&
+           fa_tag_stats_read(at->fa, at->tag, &now) == FA_OK && now.soft == MIB && now.hard == 64 * MIB &&
+           fa_budget_set(at->fa, at->tag, 0, 0) == FA_OK;
+}
+
 /// What is documented to refuse NULL, with NULL in the place of the lane or system, or of the result.
 #define NULL_CALLS(X)                                                                                                  \
     X(ends, end_nulls())                                                                                               \
@@ -1281,11 +1321,8 @@ static fa_status ignored(fa_status status)
                     INVALID(fa_behavior_unwatch(NULL)) && INVALID(fa_behavior_read(NULL, at->tag, NULL)) &&            \
                     INVALID(fa_behavior_read(at->fa, at->tag, NULL)) &&                                                \
                     INVALID(fa_behavior_watch(at->fa, &(fa_behavior_limits){.frames = 0})))                            \
-    X(lane_budgets, INVALID(fa_lane_budget_set(NULL, 0, (fa_lane_use)0, 0, 0)) &&                                      \
-                        INVALID(fa_lane_budget_set(at->fa, 9999, (fa_lane_use)0, 0, 0)) &&                             \
-                        INVALID(fa_lane_budget_set(at->fa, 0, (fa_lane_use)99, 0, 0)) &&                               \
-                        INVALID(fa_lane_budget_set(at->fa, 0, (fa_lane_use)0, 2, 1)) &&                                \
-                        INVALID(fa_lane_budget_read(at->fa, 0, (fa_lane_use)0, NULL)))                                 \
+    X(lane_budgets, refuse_lane_budgets(at))                                                                           \
+    X(budgets, refuse_budgets(at))                                                                                     \
     X(phases, INVALID(fa_phase_begin(NULL, "x")) && INVALID(fa_phase_begin(at->own, NULL)) &&                          \
                   INVALID(fa_phase_end(NULL)) && fa_phase_current(NULL)[0] == '\0' &&                                  \
                   fa_phase_scope_begin(NULL, "x").worker == NULL &&                                                    \
