@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // Bad input through the C++ header: no lane, another thread's, sizes and alignments that cannot be, what does not belong to the memory that it is
-// given back to, constructors that throw, and memory that has ended. As in test_misuse.c: everything is refused as the header says, reported
+// given back to, constructors that throw, and memory that has ended. As in misuse.h: everything is refused as the header says, reported
 // once or not at all, and afterwards all is as before. tools/check_misuse.py looks that nothing public is missing.
 #include <framealloc/framealloc.hpp>
 

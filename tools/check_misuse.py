@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Checks that tests/test_misuse.c calls every public function with bad input, and tests/test_cpp_misuse.cpp all that is public in C++.
+"""Checks that tests/test_misuse_*.c call every public function with bad input, and tests/test_cpp_misuse.cpp all that is public in C++.
 
     each function that a header of include/framealloc declares (FA_API or static inline) is called there, or is exempt with a reason
     a function is exempt only while it is declared, and not called there
@@ -16,7 +16,8 @@ import sys
 import tempfile
 
 HEADERS = "include/framealloc"
-TEST = "tests/test_misuse.c"
+TESTS = ("tests/misuse.h", "tests/test_misuse_lane.c", "tests/test_misuse_main.c", "tests/test_misuse_input.c")
+TEST = "tests/test_misuse_*.c"
 TEST_CXX = "tests/test_cpp_misuse.cpp"
 DECLARED = re.compile(r"^(?:FA_API|static inline)\b[^;{(]*?(?:__attribute__\(\(.*?\)\)\)?[^;{(]*?)?\b(fa_\w+)\s*\(([^;{]*)", re.M | re.S)
 
@@ -130,7 +131,8 @@ def check(root, exempt=None, exempt_lane=None, exempt_cxx=None):
     """Functions, errors."""
     exempt = EXEMPT if exempt is None else exempt
     exempt_lane = EXEMPT_LANE if exempt_lane is None else exempt_lane
-    functions, test, errors = declared(root), read(root, TEST), []
+    functions, errors = declared(root), []
+    test = "".join(read(root, path) for path in TESTS if os.path.exists(os.path.join(root, path)))
     called = set(re.findall(r"\b(fa_\w+)\b", test))
     by_lane = set(re.findall(r"\b(fa_\w+)\s*\(\s*(?:&\(\w+\)\{)?at->w\b", test))
     for name, of_lane in functions.items():
@@ -254,7 +256,7 @@ def self_test():
     failures = self_test_cxx()
     for header, test, exempt, words in CASES:
         with tempfile.TemporaryDirectory() as root:
-            for path, text in ((f"{HEADERS}/x.h", header), (TEST, test)):
+            for path, text in ((f"{HEADERS}/x.h", header), (TESTS[1], test)):
                 os.makedirs(os.path.join(root, os.path.dirname(path)), exist_ok=True)
                 with open(os.path.join(root, path), "w", encoding="utf-8") as file:
                     file.write(text)
