@@ -30,6 +30,14 @@ static void forbid(unsigned char *from, size_t bytes, bool fill)
     fai_forbid(from, bytes);
 }
 
+/// The same in a block of the chain.
+static void forbid_in_block(const fai_blocks *blocks, uint32_t block, unsigned char *from, size_t bytes, bool fill)
+{
+    forbid(from, bytes, fill);
+    uint32_t end = (uint32_t)((size_t)(from - fai_block_start(blocks, block)) + bytes);
+    if (fill && blocks->block_info[block].filled < end) blocks->block_info[block].filled = end;
+}
+
 /// Lets whoever is handed an address in the block see that it is an arena's.
 static void mark_block(fai_blocks *blocks, uint32_t block, uint32_t info)
 {
@@ -44,6 +52,17 @@ bool fai_arena_holds(const fai_blocks *blocks, const void *p)
            fai_info_kind(fai_load_relaxed(&blocks->unit_info[first])) == FAI_KIND_ARENA;
 }
 
+size_t fai_arena_filled(const fai_blocks *blocks, const void *p, size_t size)
+{
+    uint32_t unit = fai_unit_of(blocks, p), block = unit / (uint32_t)FAI_BLOCK_UNITS;
+    uint32_t info = fai_load_relaxed(&blocks->unit_info[block * FAI_BLOCK_UNITS]);
+    if (fai_info_kind(info) != FAI_KIND_ARENA) return 0; // a span
+    size_t before = (size_t)((const unsigned char *)p - fai_block_start(blocks, block));
+    size_t filled = blocks->block_info[block].filled;
+    if (filled <= before) return 0;
+    return filled - before < size ? filled - before : size;
+}
+
 /// Makes the next block of the chain current, adding one to the chain if it has no more.
 static bool open_next_block(fai_arena *arena, fai_slabs *slabs)
 {
@@ -53,6 +72,7 @@ static bool open_next_block(fai_arena *arena, fai_slabs *slabs)
         next = fai_blocks_take_any(slabs->blocks, 1, 1, slabs->contention);
         if (next == FAI_INDEX_NONE) return false;
         info[next].next = FAI_INDEX_NONE;
+        info[next].filled = 0;
         mark_block(slabs->blocks, next, fai_info_make(slabs->lane, 0, FAI_KIND_ARENA, 0));
         if (arena->ordinal == 0)
             arena->first = next;
@@ -171,11 +191,12 @@ static void rewind_spans(fai_arena *arena, fai_slabs *slabs, uint32_t count, boo
 FAI_APART static void rewind_blocks(fai_arena *arena, const fai_blocks *blocks, fa_arena_mark mark, bool fill)
 {
     if (mark.block == arena->ordinal) {
-        if (arena->ordinal != 0) forbid(mark.cursor, (size_t)(arena->cursor - mark.cursor), fill);
+        if (arena->ordinal != 0)
+            forbid_in_block(blocks, arena->current, mark.cursor, (size_t)(arena->cursor - mark.cursor), fill);
         arena->cursor = mark.cursor;
         return;
     }
-    forbid(arena->start, (size_t)(arena->cursor - arena->start), fill);
+    forbid_in_block(blocks, arena->current, arena->start, (size_t)(arena->cursor - arena->start), fill);
     uint32_t block = arena->first;
     arena->closed_bytes = 0;
     for (uint32_t ordinal = 1; ordinal < arena->ordinal; ordinal++, block = blocks->block_info[block].next) {
@@ -184,10 +205,10 @@ FAI_APART static void rewind_blocks(fai_arena *arena, const fai_blocks *blocks, 
         if (ordinal < mark.block) {
             arena->closed_bytes += info->used;
         } else if (ordinal == mark.block) {
-            forbid(mark.cursor, (size_t)(start + info->used - mark.cursor), fill);
+            forbid_in_block(blocks, block, mark.cursor, (size_t)(start + info->used - mark.cursor), fill);
             arena->current = block;
         } else {
-            forbid(start, info->used, fill);
+            forbid_in_block(blocks, block, start, info->used, fill);
         }
     }
     arena->ordinal = mark.block;

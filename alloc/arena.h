@@ -40,6 +40,9 @@ void *fai_arena_alloc(fai_arena *arena, fai_slabs *slabs, size_t size, size_t al
 /// Grows the newest allocation of the current block, p of old_size bytes, where it is; false: it is not the newest, or there is no room.
 bool fai_arena_extend(fai_arena *arena, void *p, size_t old_size, size_t new_size);
 
+/// How many of the `size` bytes at p, just allocated from an arena of the caller, were filled when they were last freed and not handed out since.
+size_t fai_arena_filled(const fai_blocks *blocks, const void *p, size_t size);
+
 fa_arena_mark fai_arena_mark(const fai_arena *arena);
 
 /// Whether `a` lies before `b`, both marks of this arena.

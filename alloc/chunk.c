@@ -8,6 +8,10 @@
 #include "concurrent/annotate.h"
 #include "concurrent/check.h"
 
+#include <string.h>
+
+#define FREED_BYTE 0xdd
+
 _Static_assert(FAI_CHUNK_WORDS * 64 * 32 == FAI_UNIT_BYTES, "a bit for each object of the smallest class");
 
 static fai_chunk *chunk_at(const fai_memory *memory, uint32_t unit)
@@ -61,6 +65,7 @@ static uint32_t chunk_make(fai_lane *lane, uint32_t kind)
     fill_bits(chunk);
     fai_store_relaxed(&chunk->state, FAI_CHUNK_OWNED);
     (void)fai_add_relaxed(&handles->chunk_count, 1u);
+    if (lane->memory->config.checked) memset(memory, FREED_BYTE, FAI_UNIT_BYTES); // as objects that come back
     fai_forbid(memory, FAI_UNIT_BYTES);
     return unit;
 }

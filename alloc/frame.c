@@ -123,6 +123,20 @@ static void fill_new(const fai_lane *lane, void *p, size_t size)
     if (p != NULL && lane->memory->config.checked) memset(p, ALLOCATED_BYTE, size);
 }
 
+/// Memory that is handed out; in checked systems it must still be as it was left when it was freed.
+static void hand_out(const fai_lane *lane, void *p, size_t size)
+{
+    if (p == NULL || !lane->memory->config.checked) return;
+    size_t filled = fai_arena_filled(&lane->memory->blocks, p, size);
+    bool intact = filled == 0 || fa_is_poisoned(p, filled);
+    fill_new(lane, p, size);
+    if (!intact)
+        fai_report(lane->memory, lane, "FA002",
+                   "a pointer outlived its frame, scope or checkpoint, or what lies before was written past its end",
+                   "drop pointers with their frame; fa_check() before a use, and AddressSanitizer, find the place",
+                   "the frame or scope memory now allocated at %p was written while it was free", p);
+}
+
 static void *alloc_frame(fai_lane *lane, size_t size, size_t align)
 {
     fai_arena *arena = fai_lane_store_frame(lane);
@@ -172,7 +186,7 @@ void *fa_frame_alloc_slow(fa_worker *w, size_t size, size_t align)
     if (p == NULL) report_exhausted(lane, size);
     if (p != NULL && lane->counts_frame) fai_lane_count(lane, FAI_USE_FRAME, 0);
     if (p != NULL) fai_lane_note_large(lane, "frame", size);
-    fill_new(lane, p, size);
+    hand_out(lane, p, size);
     if (p != NULL) fai_lane_note(lane, FA_LANE_USE_FRAME);
     return p;
 }
@@ -188,7 +202,7 @@ void *fa_scope_alloc_slow(fa_worker *w, size_t size, size_t align)
     }
     if (p == NULL) report_exhausted(lane, size);
     if (p != NULL) fai_lane_note_large(lane, "scope", size);
-    fill_new(lane, p, size);
+    hand_out(lane, p, size);
     return p;
 }
 

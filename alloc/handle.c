@@ -241,6 +241,18 @@ static void leave_object(fai_lane *lane, const fai_handle_info *info, const void
     FAI_TALLY(lane, handle_fixed, -info->fixed);
 }
 
+/// Objects of chunks are filled while they are free. The rest of the memory is the store's.
+static void verify_and_fill(const fai_lane *lane, void *p, size_t size, uint32_t kind)
+{
+    bool intact = kind == NO_KIND || fa_is_poisoned(p, size);
+    memset(p, ALLOCATED_BYTE, size);
+    if (!intact)
+        fai_report(lane->memory, lane, "FA201",
+                   "an address outlived its object, or its move, or what lies before was written past its end",
+                   "resolve the handle again after each quiescent state, or pin it",
+                   "the object now allocated behind a handle at %p was written while it was free", p);
+}
+
 static void report_full(fai_lane *lane)
 {
     const fai_memory *memory = lane->memory;
@@ -276,7 +288,7 @@ fa_handle fa_handle_alloc(fa_worker *w, size_t size, size_t align, const fa_hand
         if (lane->denials == denials) fai_lane_report_refused(lane, size);
         return dangling;
     }
-    if (lane->memory->config.checked) memset(p, ALLOCATED_BYTE, size);
+    if (lane->memory->config.checked) verify_and_fill(lane, p, size, kind);
     fai_handle_info *info = &handles->info[slot];
     fai_store_relaxed(&info->on_relocate, options->on_relocate);
     fai_store_relaxed(&info->context, options->context);

@@ -343,6 +343,68 @@ static void a_write_after_free_is_found_at_destroy(const test_case *at)
     }
 }
 
+/// The block keeps its pattern up to where it was ever used; what is new in it is not looked at.
+static void frame_memory_written_after_its_end_is_found(const test_case *at)
+{
+    static const size_t sizes[] = {16, 1000, 200000};
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    begin(fa);
+    end(fa);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        for (int turn = 0; turn < 3; turn++) { // frame, rollback, scope
+            begin(fa);
+            fa_checkpoint checkpoint = fa_checkpoint_take(w);
+            fa_scope scope = fa_scope_begin(w);
+            void *p = turn == 2 ? fa_scope_alloc(w, sizes[i]) : fa_frame_alloc(w, sizes[i]);
+            memset(p, 1, sizes[i]);
+            if (turn == 1) assert_int_equal(fa_checkpoint_rollback(w, checkpoint), FA_OK);
+            fa_scope_end(&scope);
+            if (turn == 0) {
+                end(fa);
+                begin(fa);
+            }
+            write_wrongly(p, sizes[i] - 1);
+            assert_quiet(&to);
+            void *again = turn == 2 ? fa_scope_alloc(w, sizes[i]) : fa_frame_alloc(w, sizes[i]);
+            assert_ptr_equal(again, p);
+            assert_reported(&to, 2, 1);
+            assert_int_equal(read_wrongly(again, sizes[i] - 1), 0xcd);
+            assert_non_null(fa_frame_alloc(w, 2 * sizes[i])); // beyond: used before, or not
+            end(fa);
+        }
+    }
+    destroy_quiet(fa, &to);
+}
+
+/// The chunk is kept by another object, and gives out all others before the one that came back.
+static void an_object_written_behind_its_handle_is_found(const test_case *at)
+{
+    enum { MOST = 2048 };
+    static fa_handle all[MOST];
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    fa_handle keeps = fa_handle_alloc(w, 64, 16, NULL), handle = fa_handle_alloc(w, 64, 16, NULL);
+    unsigned char *p = fa_handle_resolve(w, handle);
+    assert_int_equal(fa_handle_free(w, handle), FA_OK);
+    while (stats_of(fa).backlog > 0 || !fa_is_poisoned(p, 64)) boundary(fa);
+    write_wrongly(p, 63);
+    int count = 0;
+    for (void *got = NULL; got != p; count++) {
+        assert_quiet(&to);
+        assert_in_range(count, 0, MOST - 1);
+        all[count] = fa_handle_alloc(w, 64, 16, NULL);
+        got = fa_handle_peek(w, all[count]);
+        assert_non_null(got);
+    }
+    assert_reported(&to, 201, 1);
+    while (count > 0) assert_int_equal(fa_handle_free(w, all[--count]), FA_OK);
+    assert_int_equal(fa_handle_free(w, keeps), FA_OK);
+    destroy_quiet(fa, &to);
+}
+
 // Quarantine ------------------------------------------------------------------------------------------------------------
 
 static void quarantine_delays_reuse(const test_case *at)
@@ -808,6 +870,8 @@ int main(int argc, char **argv)
         EACH_OF(who_asks_for_the_usable_size_may_use_it, "02", "y"),
         EACH_OF(a_write_after_free_is_found_at_the_reuse, "02", "y"),
         EACH_OF(a_write_after_free_is_found_at_destroy, "0124", "y"),
+        EACH_OF(frame_memory_written_after_its_end_is_found, "02", "y"),
+        EACH_OF(an_object_written_behind_its_handle_is_found, "02", "y"),
         EACH_OF(quarantine_delays_reuse, COUNTED("02"), "y"),
         EACH_OF(a_limit_empties_the_quarantine, "0", "ny"),
         EACH_OF(leaks_are_listed_by_site, COUNTED("02"), "y"),

@@ -10,6 +10,7 @@
 //     at a reuse, when an object leaves quarantine, and at fa_destroy()
 //                          a freed object was written
 //     at a free            the object is free already, or none
+//     at an allocation     an object behind a handle was written after its grace period; as FA002: frame or scope memory after it ended
 //
 // An object that fills its size class has nothing behind it: an overflow of one is seen when its neighbour is free, or by AddressSanitizer.
 // Unchecked systems keep none of this and pay nothing for it.
