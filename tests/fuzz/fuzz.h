@@ -24,6 +24,13 @@ _Noreturn static inline void fuzz_failed(const char *fact, const char *file, int
     abort();
 }
 
+/// FUZZ_PLANTED=1: the target's own idea of what is right is wrong on purpose, which must be found.
+static inline bool fuzz_is_planted(void)
+{
+    const char *planted = getenv("FUZZ_PLANTED");
+    return planted != NULL && *planted == '1';
+}
+
 /// The input that is not read yet; zeros behind its end.
 struct fuzz_bytes {
     const uint8_t *at;

@@ -4,7 +4,7 @@
 // everything else is refused with one diagnostic, and nothing is made.
 //
 // The input is a list of field numbers and values; fields that it does not name are those of fa_config_minimal(). Values that are allowed but
-// cost seconds (hundreds of threads, gigabytes touched ahead) are made small.
+// cost seconds (hundreds of threads, gigabytes touched ahead) are made small. With FUZZ_PLANTED=1 address ranges need not be whole blocks.
 #include "fuzz.h"
 
 #include <framealloc/framealloc.h>
@@ -82,7 +82,8 @@ static bool are_sizes_allowed(const fa_config *config)
     if (workers == FA_WORKERS_AUTO) workers = 1; // see choose_fields()
     if (limit / BLOCK < workers + 1 + config->attached_max) return false;
     uint64_t most = config->reserve_bytes < limit ? config->reserve_bytes : limit;
-    if (config->reserve_bytes % BLOCK != 0 || config->prefault_bytes % BLOCK != 0) return false;
+    bool is_whole = config->reserve_bytes % BLOCK == 0 || fuzz_is_planted();
+    if (!is_whole || config->prefault_bytes % BLOCK != 0) return false;
     return config->prefault_bytes <= most && config->frame_bytes_max <= most && config->stream_bytes_max <= most &&
            config->scratch_bytes <= config->reserve_bytes;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // Command lines of the level tick: lines of the input are its arguments. Whatever they are, the answer is options within their limits, or one
-// sentence.
+// sentence. With FUZZ_PLANTED=1 nobody asks for help.
 #include "fuzz.h"
 
 #include "examples/level_tick/options.h"
@@ -16,6 +16,7 @@ static void check_options(const struct options *options)
     FUZZ_CHECK(options->hz <= 1000 && (options->workers <= 192 || options->workers == OPTIONS_WORKERS_AUTO));
     FUZZ_CHECK(options->frames_in_flight >= 1 && options->frames_in_flight <= 16);
     FUZZ_CHECK(options->art_budget <= 1 << 20 && options->png_every <= 10000000);
+    FUZZ_CHECK(!options->help || !fuzz_is_planted());
     if (options->help) return;
     FUZZ_CHECK(options->png_every == 0 || options->png != NULL);
     FUZZ_CHECK(options->png == NULL || options->json == NULL || strcmp(options->png, options->json) != 0);
