@@ -27,6 +27,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 KEYS = {"id", "what", "preset", "build", "run", "long", "share", "list", "alone", "planted", "minutes", "needs"}
 HOURS = 12.0
 BUILD_MINUTES = 120
+WORKERS_MAX = 192  # FA_WORKERS_MAX
 LEAST_SECONDS = 30  # for a long form whose time others have used up
 NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
@@ -278,7 +279,8 @@ def run_all(ways, seconds, seed, folder, what, make=build):
         if problem:
             planted, figure, good = "-", problem, False
         else:
-            values = {"source": ROOT, "seed": seed}
+            processors = os.sched_getaffinity(0)
+            values = {"source": ROOT, "seed": seed, "cpu": min(processors), "crowd": min(8 * len(processors), WORKERS_MAX)}
             planted, figure, good = run_way(way, os.path.join(ROOT, "build", way["preset"]), log, budget, values)
         rows.append((way["id"], way["what"], "good" if good else "FAILED", planted, f"{time.monotonic() - at:.0f}", figure))
         print(f"{way['id']:{width}}  {rows[-1][2]:6}  planted: {planted:9}  {rows[-1][4]:>6} s  {figure}", flush=True)
