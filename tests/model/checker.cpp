@@ -85,10 +85,11 @@ struct cell {
     } history[DEPTH];
 };
 
-/// Four bytes of memory: when each thread last accessed them in which way.
+/// Four bytes of memory, or one of four that are not always accessed together: when each thread last accessed them in which way.
 struct shadow {
     uintptr_t address;
     uint64_t epoch;
+    bool split; // the bytes have shadows of their own
     clocks read, written, atomic_read, atomic_written;
 };
 
@@ -254,12 +255,42 @@ bool after(const clocks &those, unsigned thread)
     return true;
 }
 
+shadow *shadow_of_byte(uintptr_t p)
+{
+    return shadows.find(p | uintptr_t(1) << 63, true);
+}
+
+void split(shadow *s)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        shadow *byte = shadow_of_byte(s->address + i);
+        byte->read = s->read;
+        byte->written = s->written;
+        byte->atomic_read = s->atomic_read;
+        byte->atomic_written = s->atomic_written;
+    }
+    s->split = true;
+}
+
+template <typename function> void each_shadow(uintptr_t p, size_t size, function &&f)
+{
+    for (uintptr_t at = p & ~uintptr_t(3); at < p + size; at += 4) {
+        shadow *s = shadows.find(at, true);
+        bool whole = at >= p && at + 4 <= p + size;
+        if (!whole && !s->split) split(s);
+        if (!s->split) {
+            f(s);
+            continue;
+        }
+        for (uintptr_t byte = at < p ? p : at; byte < at + 4 && byte < p + size; byte++) f(shadow_of_byte(byte));
+    }
+}
+
 void note(touch how, uintptr_t p, size_t size, const void *pc, const mc_site *site)
 {
     static const char *const words[] = {"plain read", "plain write", "atomic read", "atomic write"};
     unsigned me = self();
-    for (uintptr_t at = p & ~uintptr_t(3); at < p + size; at += 4) {
-        shadow *s = shadows.find(at, true);
+    each_shadow(p, size, [=](shadow *s) {
         const char *other = nullptr;
         if (!after(s->written, me)) other = words[PLAIN_WRITE];
         if (how != ATOMIC_READ && how != ATOMIC_WRITE && !after(s->atomic_written, me)) other = words[ATOMIC_WRITE];
@@ -279,7 +310,7 @@ void note(touch how, uintptr_t p, size_t size, const void *pc, const mc_site *si
                        : how == ATOMIC_READ ? s->atomic_read
                                             : s->atomic_written;
         mine.at[me] = now.known[me].at[me];
-    }
+    });
 }
 
 // Cells ---------------------------------------------------------------------------------------------------------------------
@@ -743,17 +774,13 @@ void fai_assert_failed(const char *fact, const char *file, int line)
 void mc_had_read(const void *p, size_t size)
 {
     unsigned me = self();
-    for (uintptr_t at = (uintptr_t)p; at < (uintptr_t)p + size; at += 4) {
-        shadow *s = shadows.find(at, true);
-        s->read.at[me] = s->atomic_read.at[me];
-    }
+    each_shadow((uintptr_t)p, size, [=](shadow *s) { s->read.at[me] = s->atomic_read.at[me]; });
 }
 
 void mc_had_written(const void *p, size_t size)
 {
     unsigned me = self();
-    for (uintptr_t at = (uintptr_t)p; at < (uintptr_t)p + size; at += 4)
-        shadows.find(at, true)->written.at[me] = now.known[me].at[me] - 1;
+    each_shadow((uintptr_t)p, size, [=](shadow *s) { s->written.at[me] = now.known[me].at[me] - 1; });
 }
 
 unsigned mc_choose(unsigned n)

@@ -48,6 +48,10 @@ long mc_syscall(long number, ...);
 void *mc_memcpy(void *to, const void *from, size_t size);
 void *mc_memmove(void *to, const void *from, size_t size);
 void *mc_memset(void *to, int byte, size_t size);
+int mc_memcmp(const void *a, const void *b, size_t size);
+int mc_strcmp(const char *a, const char *b);
+size_t mc_strlen(const char *text);
+char *mc_strncpy(char *to, const char *from, size_t size);
 
 // For models ----------------------------------------------------------------------------------------------------------
 

@@ -46,6 +46,10 @@
 #define memcpy mc_memcpy
 #define memmove mc_memmove
 #define memset mc_memset
+#define memcmp mc_memcmp
+#define strcmp mc_strcmp
+#define strlen mc_strlen
+#define strncpy mc_strncpy
 
 // The checker has a copy of this section for each thread.
 #define _Thread_local __attribute__((section("mc_thread_local")))

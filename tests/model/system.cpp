@@ -39,7 +39,7 @@ struct {
 // put back before each execution.
 
 const size_t PAGE = 4096;
-const unsigned MAPPINGS_MAX = 512, PAGES_MAX = 16384, WORLDS_MAX = 32, STARTED_MAX = 8;
+const unsigned MAPPINGS_MAX = 1024, PAGES_MAX = 32768, WORLDS_MAX = 64, STARTED_MAX = 8;
 const size_t HEAP = 16 << 20;
 
 struct world {
@@ -207,6 +207,33 @@ void *mc_memset(void *to, int byte, size_t size)
 {
     mc::plain_write(to, size, __builtin_return_address(0));
     return memset(to, byte, size);
+}
+
+int mc_memcmp(const void *a, const void *b, size_t size)
+{
+    mc::plain_read(a, size, __builtin_return_address(0));
+    mc::plain_read(b, size, __builtin_return_address(0));
+    return memcmp(a, b, size);
+}
+
+int mc_strcmp(const char *a, const char *b)
+{
+    size_t size = 0;
+    while (a[size] != '\0' && a[size] == b[size]) size++;
+    return mc_memcmp(a, b, size + 1);
+}
+
+size_t mc_strlen(const char *text)
+{
+    mc::plain_read(text, strlen(text) + 1, __builtin_return_address(0));
+    return strlen(text);
+}
+
+char *mc_strncpy(char *to, const char *from, size_t size)
+{
+    mc::plain_read(from, strnlen(from, size), __builtin_return_address(0));
+    mc::plain_write(to, size, __builtin_return_address(0));
+    return strncpy(to, from, size);
 }
 
 // Time and futexes ----------------------------------------------------------------------------------------------------------
