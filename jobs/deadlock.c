@@ -31,6 +31,8 @@ bool fai_deadlock_on_stack(const fai_worker *w, const fa_counter *counter)
 void fai_deadlock_show(fai_worker *w, const fa_counter *counter)
 {
     uint32_t count = 0;
+    // [deadlock.show] seq_cst: the wait before is over ahead of what this one shows: whoever reads of both finds that the serial has changed.
+    fai_fence_seq_cst();
     for (const fai_context *context = w->context; context != NULL && count < FAI_STACK_SHOWN;
          context = context->below) {
         fai_store_relaxed(&w->shown[count].counter, context->job->counter);
@@ -46,8 +48,7 @@ void fai_deadlock_show(fai_worker *w, const fa_counter *counter)
 
 void fai_deadlock_hide(fai_worker *w)
 {
-    // [deadlock.show] release: whoever reads what a later wait shows also sees that this one is over.
-    fai_store_release(&w->wait_serial, w->wait_serial + 1);
+    fai_store_relaxed(&w->wait_serial, w->wait_serial + 1);
     FA_ASSERT(w->wait_serial % 2 == 0);
 }
 
