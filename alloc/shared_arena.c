@@ -210,8 +210,7 @@ void fai_arenas_end(fai_memory *memory)
     for (uint32_t slot = 0; slot < registry->slot_count; slot++) {
         if (slot >= registry->scratch_count && slot - registry->scratch_count >= fai_load_relaxed(&registry->made))
             break;
-        // [arena.open] acquire: the arena as it was made.
-        fai_shared_arena *arena = fai_load_acquire(&registry->slots[slot].arena);
+        fai_shared_arena *arena = fai_load_relaxed(&registry->slots[slot].arena);
         if (arena != NULL && slot >= registry->scratch_count) end_group(memory, arena, left++ < LEAKS_NAMED);
     }
     if (left > LEAKS_NAMED)

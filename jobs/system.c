@@ -56,8 +56,7 @@ static fa_status init(fa_system *fa, const fa_config *config)
 
 static void stop_workers(fa_system *fa, uint32_t count)
 {
-    // [system.stop] release: everything is done.
-    fai_store_release(&fa->stopping, 1u);
+    fai_store_relaxed(&fa->stopping, 1u); // who sleeps sees it by being woken; it tells of nothing else
     for (uint32_t lane = 1; lane <= count; lane++) (void)fai_wake_any(&fai_system_worker(fa, lane)->parker);
     for (uint32_t lane = 1; lane <= count; lane++) fai_thread_join(&fai_system_worker(fa, lane)->thread);
 }

@@ -125,8 +125,7 @@ static void rest(fai_worker *w)
 
 static bool is_stopping(const fa_system *fa)
 {
-    // [system.stop] acquire: the main lane has run all jobs.
-    return fai_load_acquire(&fa->stopping) != 0;
+    return fai_load_relaxed(&fa->stopping) != 0;
 }
 
 /// Sleeps unless there is something to do after all. Returns whether the lane now counts as searching.

@@ -64,7 +64,7 @@ void little_worker(unsigned n)
 
 void little_stop(fa_system *fa, bool reclaimer)
 {
-    fai_store_release(&fa->stopping, 1u);
+    fai_store_relaxed(&fa->stopping, 1u);
     for (uint32_t lane = 1; lane <= fa->worker_count; lane++) (void)fai_wake_any(&fai_system_worker(fa, lane)->parker);
     for (uint32_t lane = 1; lane <= fa->worker_count; lane++) fai_thread_join(&fai_system_worker(fa, lane)->thread);
     if (reclaimer) fai_grace_close_owner(&fa->memory.grace);
