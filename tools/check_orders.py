@@ -15,10 +15,14 @@ Checked: include/ concurrent/ alloc/ jobs/, without concurrent/order.h and annot
 concurrent/tsan. An order inside a library call (ck_, urcu_, futex, …) is invisible here; such a call, and what
 ThreadSanitizer is told about it (fai_tell_…), may carry a tag with a side, and then counts as that side.
 
-usage: check_orders.py [ROOT] | --table [ROOT] | --self-test
+With --models, the program of tests/model/ is asked which ordered operations its models reach: it must be every one, so that a new operation
+comes with a model that reaches it.
+
+usage: check_orders.py [ROOT] | --table [ROOT] | --models PROGRAM [ROOT] | --self-test
 """
 import os
 import re
+import subprocess
 import sys
 import tempfile
 
@@ -36,6 +40,7 @@ OPERATION = re.compile(
 CK = {"acqrel": "acq_rel", "memory": "seq_cst", "strict_memory": "seq_cst", "load_depends": "consume"}
 CALL = re.compile(r"\b(?:fai_tell_|ck_|urcu_|rcu_|call_rcu|defer_rcu|cds_|pthread_|syscall|futex_)\w*\s*\(")
 TAG = re.compile(r"\[([a-z][a-z0-9_]*\.[a-z0-9_]+)\](?:\s+(acquire|release|acq_rel|seq_cst)\b)?")
+SITE = re.compile(r"^(\S+) .*\(line (\d+)\):", re.M)  # of model --sites
 TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.S)
 
 
@@ -82,10 +87,10 @@ def tag_comments(code, comments):
 
 
 def scan(path, text, uses, errors):
-    """Adds to uses: tag -> [(side, file:line)]."""
+    """Adds to uses: tag -> [(side, file:line)]. Returns the lines with operations."""
     code, comments = split(text)
     tags_at = tag_comments(code, comments)
-    used = set()
+    used, lines = set(), []
     for line, content in enumerate(code):
         operations = [] if content.lstrip().startswith("#") else [order_of(m) for m in OPERATION.finditer(content)]
         near = next((at for at in range(line, max(line - REACH, 0) - 1, -1) if at in tags_at), None)
@@ -98,6 +103,7 @@ def scan(path, text, uses, errors):
                 if said:
                     used.add(near)
             continue
+        lines.append(where)
         if near is None:
             errors.append(f"{where}: {operations[0]} operation without a tag comment // [noun.event] …")
             continue
@@ -112,10 +118,11 @@ def scan(path, text, uses, errors):
         for tag, side, line in tags:
             if side and at not in used:
                 errors.append(f"{path}:{line + 1}: [{tag}] {side} belongs to no operation")
+    return lines
 
 
 def check(root):
-    uses, errors, files = {}, [], 0
+    uses, errors, places, files = {}, [], [], 0
     for folder in FOLDERS:
         for directory, folders, names in os.walk(os.path.join(root, folder)):
             folders.sort()
@@ -125,13 +132,28 @@ def check(root):
                     continue
                 files += 1
                 with open(os.path.join(root, path), encoding="utf-8") as file:
-                    scan(path, file.read(), uses, errors)
+                    places += scan(path, file.read(), uses, errors)
     for tag, sides in sorted(uses.items()):
         for side in ("acquire", "release"):
             if side not in {found for found, _ in sides}:
-                places = ", ".join(sorted({where for _, where in sides}))
-                errors.append(f"{places}: [{tag}] has no {side} side")
-    return files, uses, errors
+                known = ", ".join(sorted({where for _, where in sides}))
+                errors.append(f"{known}: [{tag}] has no {side} side")
+    return files, uses, errors, places
+
+
+def unreached(places, sites):
+    """One message per operation that is not among what `model --sites` printed."""
+    reached = {f"{path}:{line}" for path, line in SITE.findall(sites)}
+    return [f"{where}: no model reaches this operation" for where in places if where not in reached]
+
+
+def check_models(program, root):
+    _, _, errors, places = check(root)
+    run = subprocess.run([program, "--sites"], stdout=subprocess.PIPE, text=True, check=True)
+    missing = unreached(places, run.stdout)
+    print(*errors, *missing, sep="\n")
+    print(f"check_orders: models reach {len(places) - len(missing)} of {len(places)} ordered operations")
+    return bool(errors) or bool(missing) or not places
 
 
 OP_R = "// [a.b] release: why.\nfai_store_release(&x, 1);\n"
@@ -164,8 +186,18 @@ CASES = [  # text, words of the one expected message (None: right)
 ]
 
 
+SITES = "alloc/x.c f load acquire (line 2): tick cell\n"
+REACHES = [  # places, sites, how many messages
+    (["alloc/x.c:2"], SITES, 0),
+    (["alloc/x.c:2", "alloc/x.c:20"], SITES, 1),
+    (["alloc/y.c:2"], SITES, 1),
+    (["alloc/x.c:2"], "", 1),
+]
+
+
 def self_test():
-    failures = []
+    failures = [f"{places} with {sites!r}: expected {count} messages"
+                for places, sites, count in REACHES if len(unreached(places, sites)) != count]
     for text, words in CASES:
         with tempfile.TemporaryDirectory() as root:
             os.makedirs(os.path.join(root, "alloc"))
@@ -174,7 +206,7 @@ def self_test():
             errors = list(dict.fromkeys(re.sub(r"^\S+: ", "", error) for error in check(root)[2]))
         if errors if words is None else not any(words in error for error in errors):
             failures.append(f"{text!r}: expected {words}, got {errors}")
-    planted = sum(1 for _, words in CASES if words)
+    planted = sum(1 for _, words in CASES if words) + sum(count for _, _, count in REACHES)
     print(*failures, f"check_orders: {planted} planted violations, {len(failures)} failures", sep="\n")
     return bool(failures)
 
@@ -183,9 +215,12 @@ def main():
     arguments = sys.argv[1:]
     if arguments == ["--self-test"]:
         return self_test()
+    here = os.path.join(os.path.dirname(__file__), "..")
+    if arguments[:1] == ["--models"] and len(arguments) > 1:
+        return check_models(arguments[1], arguments[2] if len(arguments) > 2 else here)
     table = arguments[:1] == ["--table"]
     rest = arguments[1:] if table else arguments
-    files, uses, errors = check(rest[0] if rest else os.path.join(os.path.dirname(__file__), ".."))
+    files, uses, errors, _ = check(rest[0] if rest else here)
     if table:
         for tag, sides in sorted(uses.items()):
             for side in ("release", "acquire"):

@@ -1,23 +1,27 @@
 // SPDX-License-Identifier: MIT
 //
-// Blocks: two lanes take whole blocks and give them back at the same time. A block has one owner, who sees it as its last user left it.
+// Blocks: two lanes take whole blocks and give them back at the same time. A block has one owner, who sees it as its last user left it. And the
+// boundary's account of spare blocks, which it renews only when blocks have moved, is right as soon as it does not say that it must look again.
 #include "tests/model/little_flag.h"
 #include "tests/model/little_system.h"
 
+#include "jobs/system.h"
+
 #include <string.h>
 
-extern const mc_model model_blocks;
+extern const mc_model model_blocks, model_blocks_spare;
 
-static fa_system *fa;
+static fa_system *fa, *systems[2];
 static fa_worker *other;
 
 static void setup(void)
 {
-    fa = little_system(&model_blocks, 0, NULL);
+    systems[0] = little_system(&model_blocks, 0, NULL);
 }
 
 static void before(void)
 {
+    fa = systems[0];
     other = little_attach(fa);
 }
 
@@ -43,4 +47,56 @@ const mc_model model_blocks = {
     .setup = setup,
     .before = before,
     .thread = thread,
+};
+
+// The account of spare blocks -------------------------------------------------------------------------------------------------
+
+static void setup_spare(void)
+{
+    systems[1] = little_system(&model_blocks_spare, 0, NULL);
+}
+
+static void use_block(fa_worker *w, uint32_t blocks)
+{
+    void *p = fa_heap_alloc(w, ((size_t)2 << 20) * blocks, 16);
+    MC_ASSERT(p != NULL);
+    fa_heap_free(w, p);
+}
+
+static void before_spare(void)
+{
+    fa = systems[1];
+    other = little_attach(fa);
+    use_block(fa_self(fa), 2); // spare from now on
+    (void)fai_blocks_maintain(&fa->memory.blocks);
+}
+
+static void thread_spare(unsigned self)
+{
+    mc_dawdle(60);
+    if (self == 0)
+        for (int i = 0; i < 2; i++) (void)fai_blocks_maintain(&fa->memory.blocks);
+    else
+        MC_ASSERT(fa_heap_alloc(other, (size_t)2 << 20, 16) != NULL);
+}
+
+static void after_spare(void)
+{
+    fai_blocks *blocks = &fa->memory.blocks;
+    (void)fai_blocks_maintain(blocks);
+    uint32_t spare = blocks->spare;
+    blocks->moves_seen--; // counts once more
+    (void)fai_blocks_maintain(blocks);
+    MC_ASSERT(blocks->spare == spare);
+}
+
+const mc_model model_blocks_spare = {
+    .name = "blocks_spare",
+    .claim = "the boundary counts spare blocks again when blocks have moved since it last did",
+    .threads = 2,
+    .large = true,
+    .setup = setup_spare,
+    .before = before_spare,
+    .thread = thread_spare,
+    .after = after_spare,
 };

@@ -6,14 +6,15 @@
 #include "tests/model/little_system.h"
 
 #include "alloc/lane.h"
+#include "jobs/worker.h"
 
 #include <string.h>
 
-extern const mc_model model_handle, model_handle_tick, model_handle_free, model_chunk;
+extern const mc_model model_handle, model_handle_tick, model_handle_free, model_chunk, model_chunk_give;
 
 enum { SIZE = 64, REST_FRAMES = 3 };
 
-static fa_system *fa, *systems[4];
+static fa_system *fa, *systems[5];
 static struct {
     fa_handle mains, others;
     little_flag mains_is_there, others_is_there, other_is_done;
@@ -261,6 +262,48 @@ const mc_model model_chunk = {
     .setup = setup_chunk,
     .before = before_chunk,
     .thread = thread_chunk,
+};
+
+// A chunk that its lane gives up while the last object comes back --------------------------------------------------------------
+
+static void setup_give(void)
+{
+    systems[4] = little_system(&model_chunk_give, 0, NULL);
+}
+
+/// The other lane's chunk has one object, freed.
+static void before_give(void)
+{
+    fa = systems[4];
+    other = little_attach(fa);
+    mc_act_as(1);
+    fa_handle handle = make_large(other);
+    freed[0] = fa_handle_resolve(other, handle);
+    MC_ASSERT(fa_handle_free(other, handle) == FA_OK);
+    mc_act_as(0);
+}
+
+static void thread_give(unsigned self)
+{
+    mc_dawdle(20);
+    if (self == 0) {
+        *(uint64_t *)freed[0] = 0;
+        fai_handle_reclaim(memory_of(fa), freed[0]);
+        if (mc_choose(2) == 0) (void)make_large(fa_self(fa)); // perhaps from that chunk
+        return;
+    }
+    fai_handle_lane_trim(&fai_worker_of(other)->lane);
+    (void)make_large(other); // perhaps in the memory that the chunk had
+}
+
+const mc_model model_chunk_give = {
+    .name = "chunk_give",
+    .claim = "an empty chunk is given back once, by its lane or by the last free",
+    .threads = 2,
+    .large = true,
+    .setup = setup_give,
+    .before = before_give,
+    .thread = thread_give,
 };
 
 // A free, and the next object in the same memory ------------------------------------------------------------------------------

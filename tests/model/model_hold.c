@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: MIT
 //
 // Frames that are held: an attached thread keeps the frame that it found, allocates and submits jobs in it while the main lane ends it and goes
-// on, and drops it. Its memory is used again only then.
+// on, and drops it. Its memory is used again only then; and a lane that gives back what it does not need has what a dead frame left it.
 #include "tests/model/little_flag.h"
 #include "tests/model/little_system.h"
 
+#include "jobs/worker.h"
+
 #include <string.h>
 
-extern const mc_model model_hold;
+extern const mc_model model_hold, model_trim;
 
 enum { FRAMES = 4 };
 
-static fa_system *fa;
+static fa_system *fa, *systems[2];
 static struct {
     uint64_t payload;
     uint64_t ran;
-    little_flag holder_is_done;
+    little_flag holder_is_done, first_is_open, second_is_open, holder_was_in, holder_is_in;
 } world;
 
 static void adjust(fa_config *config)
@@ -25,11 +27,12 @@ static void adjust(fa_config *config)
 
 static void setup(void)
 {
-    fa = little_system(&model_hold, 1, adjust);
+    systems[0] = little_system(&model_hold, 1, adjust);
 }
 
 static void before(void)
 {
+    fa = systems[0];
     memset(&world, 0, sizeof world);
 }
 
@@ -94,4 +97,78 @@ const mc_model model_hold = {
     .setup = setup,
     .before = before,
     .thread = thread,
+};
+
+// A lane that gives back memory -----------------------------------------------------------------------------------------------
+
+static fa_worker *other;
+
+static void setup_trim(void)
+{
+    systems[1] = little_system(&model_trim, 0, adjust);
+}
+
+static void before_trim(void)
+{
+    fa = systems[1];
+    memset(&world, 0, sizeof world);
+    other = little_attach(fa);
+}
+
+/// The other lane, which was in the first frame and is in the second, gives back memory while the main lane retires the first.
+static void in_frame(bool trims)
+{
+    fa_frame frame;
+    MC_ASSERT(fa_frame_hold(other, &frame) == FA_OK);
+    MC_ASSERT(fa_frame_alloc(other, 64) != NULL);
+    if (trims) {
+        little_raise(&world.holder_is_in);
+        mc_dawdle(60);
+        fai_lane_trim(&fai_worker_of(other)->lane);
+        MC_ASSERT(fa_frame_alloc(other, 64) != NULL);
+    }
+    MC_ASSERT(fa_frame_drop(fa, frame) == FA_OK);
+}
+
+static void main_lane_trim(void)
+{
+    fa_frame first;
+    MC_ASSERT(fa_frame_begin(fa) == FA_OK);
+    MC_ASSERT(fa_frame_hold(fa_self(fa), &first) == FA_OK);
+    little_raise(&world.first_is_open);
+    little_wait_for(&world.holder_was_in);
+    MC_ASSERT(fa_frame_end(fa, NULL) == FA_OK); // held
+    MC_ASSERT(fa_frame_begin(fa) == FA_OK);
+    little_raise(&world.second_is_open);
+    little_wait_for(&world.holder_is_in);
+    MC_ASSERT(fa_frame_drop(fa, first) == FA_OK);
+    MC_ASSERT(fa_frame_end(fa, NULL) == FA_OK); // retires the first
+    MC_ASSERT(fa_frame_begin(fa) == FA_OK);
+    MC_ASSERT(fa_frame_end(fa, NULL) == FA_OK);
+}
+
+static void thread_trim(unsigned self)
+{
+    if (self == 0) {
+        main_lane_trim();
+        return;
+    }
+    little_wait_for(&world.first_is_open);
+    in_frame(false);
+    little_raise(&world.holder_was_in);
+    little_wait_for(&world.second_is_open);
+    in_frame(true);
+    mc_dawdle(60);
+    fai_lane_trim(
+        &fai_worker_of(other)->lane); // outside frames, as when memory runs out there: then frames are not touched
+}
+
+const mc_model model_trim = {
+    .name = "trim",
+    .claim = "a lane that gives back the memory of dead frames does not meddle with the main lane's retiring them",
+    .threads = 2,
+    .large = true,
+    .setup = setup_trim,
+    .before = before_trim,
+    .thread = thread_trim,
 };

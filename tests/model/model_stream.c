@@ -7,11 +7,11 @@
 
 #include <string.h>
 
-extern const mc_model model_stream, model_stream_tick;
+extern const mc_model model_stream, model_stream_tick, model_budget;
 
 enum { STREAMS = 2, SIZE = 1 << 20 };
 
-static fa_system *fa, *systems[2];
+static fa_system *fa, *systems[3];
 static fa_stream loaded[STREAMS]; // by setup
 static struct {
     FAI_ATOMIC(uint32_t) evicted[STREAMS], pinned[STREAMS];
@@ -168,6 +168,15 @@ static void before_plan(void)
     other = little_attach(fa);
 }
 
+/// What is seen of a stream that a plan has claimed; on this lane that lasts until a quiescent state.
+static void look(fa_worker *w, uint32_t which)
+{
+    fa_stream_state state = fa_stream_state_of(fa, loaded[which]);
+    read_unpinned(w, which);
+    if (state == FA_STREAM_NONE || state == FA_STREAM_EVICTING)
+        MC_ASSERT(fa_stream_read(w, loaded[which], NULL) == NULL);
+}
+
 static void thread_plan(unsigned self)
 {
     mc_dawdle(60);
@@ -178,6 +187,7 @@ static void thread_plan(unsigned self)
     }
     pin(other, mc_choose(2));
     if (mc_choose(2) == 0) reserve(other);
+    if (mc_choose(2) == 0) look(other, 1);
     pin(other, 1);
 }
 
@@ -197,4 +207,62 @@ const mc_model model_stream = {
     .before = before_plan,
     .thread = thread_plan,
     .after = after_plan,
+};
+
+// Parts of the budget that are given back -------------------------------------------------------------------------------------
+
+enum { BUDGET = 4 }; // of which one is loaded, and pinned
+
+static void four(fa_config *config)
+{
+    config->report = no_room;
+    config->stream_bytes_max = BUDGET * SIZE;
+}
+
+static void setup_budget(void)
+{
+    systems[2] = little_system(&model_budget, 0, four);
+}
+
+static void before_budget(void)
+{
+    fa = systems[2];
+    memset(&world, 0, sizeof world);
+    MC_ASSERT(make(fa_self(fa), FA_STREAM_LOW, 1, &loaded[0]) == FA_OK);
+    MC_ASSERT(fa_stream_pin(fa_self(fa), loaded[0], NULL, NULL) == FA_OK);
+    other = little_attach(fa);
+}
+
+/// One lane takes what is free, finds that it is not enough, and gives it back; meanwhile the other, for whom it is enough, is never told
+/// that there is no room.
+static void thread_budget(unsigned self)
+{
+    fa_stream stream;
+    mc_dawdle(30);
+    if (self == 0) {
+        fa_status status = fa_stream_reserve(fa_self(fa), BUDGET * SIZE, FA_STREAM_NORMAL, NULL, &stream);
+        MC_ASSERT(status == FA_ERROR_FULL || status == FA_ERROR_BUSY);
+        return;
+    }
+    fa_status status = fa_stream_reserve(other, 2 * SIZE, FA_STREAM_NORMAL, NULL, &stream);
+    MC_ASSERT(status == FA_OK || status == FA_ERROR_BUSY);
+    if (status == FA_OK) (void)fai_add_relaxed(&world.reserved, 1u);
+}
+
+static void after_budget(void)
+{
+    fa_stream_stats stats;
+    MC_ASSERT(fa_stream_stats_read(fa, &stats) == FA_OK);
+    MC_ASSERT(stats.reserved_bytes == SIZE + fai_load_relaxed(&world.reserved) * 2 * SIZE);
+}
+
+const mc_model model_budget = {
+    .name = "budget",
+    .claim = "what others hold for a moment is not taken for used: no room is said only when there is none",
+    .threads = 2,
+    .large = true,
+    .setup = setup_budget,
+    .before = before_budget,
+    .thread = thread_budget,
+    .after = after_budget,
 };

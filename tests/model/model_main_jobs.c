@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+//
+// Jobs for the main thread: a worker's job submits one, and waits for it or not, while the main lane goes to sleep in the frame's end or in a wait of its
+// own. The main lane is woken, runs it, and sees what its submitter did.
+#include "tests/model/little_system.h"
+
+#include <string.h>
+
+extern const mc_model model_main_jobs;
+
+static fa_system *fa;
+static struct {
+    uint64_t payload, ran; // plain
+    bool waits, main_waits;
+} world;
+
+static void setup(void)
+{
+    fa = little_system(&model_main_jobs, 1, NULL);
+}
+
+static void before(void)
+{
+    memset(&world, 0, sizeof world);
+    world.waits = mc_choose(2) == 0;
+    world.main_waits = mc_choose(2) == 0;
+}
+
+static void on_main(fa_worker *w, void *arg)
+{
+    (void)arg;
+    MC_ASSERT(w == fa_self(fa) && mc_self() == 0);
+    MC_ASSERT(world.payload == 1);
+    world.payload = 2;
+    world.ran++;
+}
+
+static void anywhere(fa_worker *w, void *arg)
+{
+    (void)arg;
+    fa_counter done = FA_COUNTER_INIT;
+    world.payload = 1;
+    const fa_job job = {.fn = on_main, .flags = FA_JOB_MAIN, .counter = world.waits ? &done : NULL};
+    MC_ASSERT(fa_submit_job(w, &job) == FA_OK);
+    if (!world.waits) return;
+    MC_ASSERT(fa_wait(w, &done) == FA_OK);
+    MC_ASSERT(world.payload == 2);
+}
+
+static void main_lane(void)
+{
+    fa_worker *w = fa_self(fa);
+    fa_counter done = FA_COUNTER_INIT;
+    MC_ASSERT(fa_frame_begin(fa) == FA_OK);
+    MC_ASSERT(fa_submit_counted(w, &done, anywhere, NULL) == FA_OK);
+    if (world.main_waits) MC_ASSERT(fa_wait(w, &done) == FA_OK);
+    MC_ASSERT(fa_frame_end(fa, NULL) == FA_OK);
+    MC_ASSERT(world.ran == 1 && world.payload == 2);
+    little_stop(fa, false);
+}
+
+static void thread(unsigned self)
+{
+    if (self == 0)
+        main_lane();
+    else
+        little_worker(self);
+}
+
+const mc_model model_main_jobs = {
+    .name = "main_jobs",
+    .claim = "a job for the main thread wakes it, and runs there once",
+    .threads = 2,
+    .large = true,
+    .setup = setup,
+    .before = before,
+    .thread = thread,
+};
