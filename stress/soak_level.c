@@ -85,7 +85,8 @@ static void put_number(FILE *file, const char *stem, uint32_t number)
 
 static char square_at(int x, int y)
 {
-    return x < 0 || y < 0 || x >= COLUMNS || y >= ROWS ? '#' : drawing[ROWS - 1 - y][x];
+    if (x < 0 || y < 0 || x >= COLUMNS || y >= ROWS) return '#';
+    return drawing[ROWS - 1 - y][x];
 }
 
 /// Every door is a sector of its own.

@@ -97,12 +97,10 @@ fa_config stress_config(uint32_t workers)
 }
 
 /// The first thread that gets here ends the program; others wait for that.
-__attribute__((noreturn, format(printf, 1, 0))) static void conclude(const char *format, va_list arguments, bool found)
+__attribute__((noreturn)) static void conclude(const char *why, bool found)
 {
     if (atomic_flag_test_and_set(&session.failed))
         for (;;) (void)pause(); // another thread is at it
-    char why[1024];
-    (void)vsnprintf(why, sizeof why, format, arguments);
     watch_clear();
     if (found) {
         printf("planted: found: %s\n", why);
@@ -118,18 +116,26 @@ __attribute__((noreturn, format(printf, 1, 0))) static void conclude(const char 
     _exit(EXIT_FAILURE); // other threads are at work: nothing is taken down
 }
 
+#define WHY_MAX 1024
+
 void stress_fail(const char *format, ...)
 {
+    char why[WHY_MAX];
     va_list arguments;
     va_start(arguments, format);
-    conclude(format, arguments, false);
+    (void)vsnprintf(why, sizeof why, format, arguments);
+    va_end(arguments);
+    conclude(why, false);
 }
 
 void stress_found(const char *format, ...)
 {
+    char why[WHY_MAX];
     va_list arguments;
     va_start(arguments, format);
-    conclude(format, arguments, session.options.planted);
+    (void)vsnprintf(why, sizeof why, format, arguments);
+    va_end(arguments);
+    conclude(why, session.options.planted);
 }
 
 void stress_must_be_ok(fa_status status, const char *call)
