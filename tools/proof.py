@@ -41,6 +41,9 @@ def problem_of(way):
         return f"unknown {sorted(unknown)}, missing {sorted(missing)}"
     if not isinstance(way["minutes"], int):
         return "`minutes` is a number"
+    for form in (way["run"], way.get("planted", []), way.get("long", [])):
+        if "ctest" in form and "--no-tests=error" not in form:
+            return "ctest is content when there are no tests, without --no-tests=error"
     words = " ".join(way["run"] + way.get("planted", []))
     if "{seconds}" in words:
         return "only `long` is given {seconds}"
@@ -370,7 +373,7 @@ def test_tables(folder):
     table = os.path.join(folder, "table.toml")
     whole = '[[way]]\nid = "x"\nwhat = ""\npreset = ""\nrun = ["x"]\nminutes = 1\n'
     for more in (None, "\n[[way]]\nid = \"y\"\nwhat = \"\"\npreset = \"\"\nrun = [\"x\"]\nminutes = [1, 2]\n", "odd = 1\n", "share = 1\n", 'long = ["{seconds}"]\n', 'long = ["x"]\nshare = 1\n', 'list = ["x"]\n',
-                 'planted = ["{seconds}"]\n', 'planted = ["{part}"]\n', whole):
+                 'planted = ["{seconds}"]\n', 'planted = ["{part}"]\n', 'planted = ["ctest", "-R", "x"]\n', whole):
         with open(table, "w", encoding="utf-8") as file:
             file.write('[[way]]\nid = "x"\n' if more is None else whole + more)
         try:
