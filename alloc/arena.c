@@ -20,22 +20,27 @@ void fai_arena_init(fai_arena *arena)
     arena->first = arena->current = arena->span = FAI_INDEX_NONE;
 }
 
-static void forbid(unsigned char *from, size_t bytes, bool fill)
+static void fill_freed(unsigned char *from, size_t bytes)
 {
     if (bytes == 0) return;
-    if (fill) {
-        fai_allow(from, bytes);
-        memset(from, FREED_BYTE, bytes);
-    }
-    fai_forbid(from, bytes);
+    fai_allow(from, bytes);
+    memset(from, FREED_BYTE, bytes);
 }
 
-/// The same in a block of the chain.
-static void forbid_in_block(const fai_blocks *blocks, uint32_t block, unsigned char *from, size_t bytes, bool fill)
+/// The same in a block of the chain, which knows how far it was ever filled.
+static void fill_freed_in_block(const fai_blocks *blocks, uint32_t block, unsigned char *from, size_t bytes)
 {
-    forbid(from, bytes, fill);
     uint32_t end = (uint32_t)((size_t)(from - fai_block_start(blocks, block)) + bytes);
-    if (fill && blocks->block_info[block].filled < end) blocks->block_info[block].filled = end;
+    fill_freed(from, bytes);
+    if (blocks->block_info[block].filled < end) blocks->block_info[block].filled = end;
+}
+
+/// Inline: without filling there is nothing to do, and every scope ends here.
+static inline void forbid_in_block(const fai_blocks *blocks, uint32_t block, unsigned char *from, size_t bytes,
+                                   bool fill)
+{
+    if (fill) fill_freed_in_block(blocks, block, from, bytes);
+    if (bytes > 0) fai_forbid(from, bytes);
 }
 
 /// Lets whoever is handed an address in the block see that it is an arena's.
@@ -183,7 +188,8 @@ static void rewind_spans(fai_arena *arena, fai_slabs *slabs, uint32_t count, boo
         arena->span = span->next;
         arena->span_count--;
         arena->span_bytes -= span->size;
-        forbid(fai_unit_start(slabs->blocks, unit), span->size, fill);
+        if (fill) fill_freed(fai_unit_start(slabs->blocks, unit), span->size);
+        fai_forbid(fai_unit_start(slabs->blocks, unit), span->size);
         fai_span_give(slabs, unit);
     }
 }

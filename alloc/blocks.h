@@ -47,8 +47,8 @@ typedef struct fai_block {
     uint32_t free_units;     // bit per unit, of blocks that serve slabs
     uint32_t next, previous; // in the lane's list, or `next` in an arena's chain
     uint32_t used;           // bytes, of a closed arena block
-    uint32_t
-        filled; // bytes at the start of an arena block that hold the pattern of freed memory where nothing is allocated
+    // checked systems: bytes at the start of an arena block that hold the pattern of freed memory where nothing is allocated
+    uint32_t filled;
 } fai_block;
 
 struct fai_slab;

@@ -118,18 +118,12 @@ static void report_exhausted(fai_lane *lane, size_t size)
                "frame or scope memory exhausted by an allocation of %zu bytes", size);
 }
 
-static void fill_new(const fai_lane *lane, void *p, size_t size)
+/// In checked systems: memory that is handed out must still be as it was left when it was freed.
+static void verify_and_fill(const fai_lane *lane, void *p, size_t size)
 {
-    if (p != NULL && lane->memory->config.checked) memset(p, ALLOCATED_BYTE, size);
-}
-
-/// Memory that is handed out; in checked systems it must still be as it was left when it was freed.
-static void hand_out(const fai_lane *lane, void *p, size_t size)
-{
-    if (p == NULL || !lane->memory->config.checked) return;
     size_t filled = fai_arena_filled(&lane->memory->blocks, p, size);
     bool intact = filled == 0 || fa_is_poisoned(p, filled);
-    fill_new(lane, p, size);
+    memset(p, ALLOCATED_BYTE, size);
     if (!intact)
         fai_report(lane->memory, lane, "FA002",
                    "a pointer outlived its frame, scope or checkpoint, or what lies before was written past its end",
@@ -186,7 +180,7 @@ void *fa_frame_alloc_slow(fa_worker *w, size_t size, size_t align)
     if (p == NULL) report_exhausted(lane, size);
     if (p != NULL && lane->counts_frame) fai_lane_count(lane, FAI_USE_FRAME, 0);
     if (p != NULL) fai_lane_note_large(lane, "frame", size);
-    hand_out(lane, p, size);
+    if (FA_UNLIKELY(lane->checked) && p != NULL) verify_and_fill(lane, p, size);
     if (p != NULL) fai_lane_note(lane, FA_LANE_USE_FRAME);
     return p;
 }
@@ -202,7 +196,7 @@ void *fa_scope_alloc_slow(fa_worker *w, size_t size, size_t align)
     }
     if (p == NULL) report_exhausted(lane, size);
     if (p != NULL) fai_lane_note_large(lane, "scope", size);
-    hand_out(lane, p, size);
+    if (FA_UNLIKELY(lane->checked) && p != NULL) verify_and_fill(lane, p, size);
     return p;
 }
 
@@ -228,11 +222,13 @@ void fa_scope_end(fa_scope *scope)
 
 // In place --------------------------------------------------------------------------------------------------------------
 
-static bool extend(const fai_lane *lane, fai_arena *arena, unsigned char *p, size_t old_size, size_t new_size)
+/// What an allocation has grown by is handed out like a new one: all but the rest of its last 16 bytes, which it may have used before it shrank.
+static void verify_growth(const fai_lane *lane, unsigned char *p, size_t old_size, size_t new_size)
 {
-    if (!fai_arena_extend(arena, p, old_size, new_size)) return false;
-    fill_new(lane, p + old_size, new_size - old_size);
-    return true;
+    size_t rounded = (old_size + (FA_ALIGN_DEFAULT - 1)) & ~(size_t)(FA_ALIGN_DEFAULT - 1);
+    size_t own = rounded < new_size ? rounded : new_size;
+    memset(p + old_size, ALLOCATED_BYTE, own - old_size);
+    if (new_size > own) verify_and_fill(lane, p + own, new_size - own);
 }
 
 bool fai_lane_extend_frame(fai_lane *lane, void *p, size_t old_size, size_t new_size)
@@ -242,8 +238,9 @@ bool fai_lane_extend_frame(fai_lane *lane, void *p, size_t old_size, size_t new_
     uint64_t more = (uint64_t)(new_size - old_size) + FA_ALIGN_DEFAULT; // at most
     // If not, a sink that heard of it may have allocated: the window is as it left it.
     if (new_size <= FAI_ARENA_SPAN_MIN && !may_allocate(lane, more)) return false;
-    bool extended = extend(lane, arena, p, old_size, new_size);
+    bool extended = fai_arena_extend(arena, p, old_size, new_size);
     fai_lane_load_frame(lane);
+    if (FA_UNLIKELY(lane->checked) && extended) verify_growth(lane, p, old_size, new_size);
     if (extended) fai_lane_note(lane, FA_LANE_USE_FRAME);
     return extended;
 }
@@ -251,8 +248,9 @@ bool fai_lane_extend_frame(fai_lane *lane, void *p, size_t old_size, size_t new_
 bool fai_lane_extend_scope(fai_lane *lane, void *p, size_t old_size, size_t new_size)
 {
     if (!fai_lane_may_use(lane)) return false;
-    bool extended = extend(lane, store_scope(lane), p, old_size, new_size);
+    bool extended = fai_arena_extend(store_scope(lane), p, old_size, new_size);
     load_scope(lane);
+    if (FA_UNLIKELY(lane->checked) && extended) verify_growth(lane, p, old_size, new_size);
     return extended;
 }
 

@@ -228,8 +228,8 @@ FAI_FRAME_END static void leave(fai_worker *w)
     FA_ASSERT(w->context == NULL);
     fai_counter_flush(w);
     uint32_t slot = w->lane.slot;
-    w->lane.order =
-        NULL; // a sink that hears of the lane's budget now comes too late to submit: nobody waits for jobs any more
+    // A sink that hears of the lane's budget now comes too late to submit: nobody waits for jobs any more.
+    w->lane.order = NULL;
     fai_lane_leave_frame(&w->lane);
     if (w->unpublished > 0) fai_worker_publish_finished(w, slot);
     FA_ASSERT(w->unpublished == 0);

@@ -378,6 +378,38 @@ static void frame_memory_written_after_its_end_is_found(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+/// Growing in place hands out memory, too. What the object itself wrote before it shrank is no reason to complain.
+static void memory_that_an_object_grows_into_is_looked_at(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    const fa_allocator tables[] = {fa_allocator_frame(w), fa_allocator_scope(w)};
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+        begin(fa);
+        fa_scope scope = fa_scope_begin(w);
+        unsigned char *p = fa_alloc_with(&tables[i], 1000, 16);
+        memset(p, 1, 1000);
+        fa_scope_end(&scope);
+        end(fa);
+        begin(fa);
+        scope = fa_scope_begin(w);
+        assert_ptr_equal(fa_alloc_with(&tables[i], 64, 16), p);
+        memset(p, 1, 64);
+        assert_ptr_equal(fa_realloc_with(&tables[i], p, 64, 51, 16), p);
+        assert_ptr_equal(fa_realloc_with(&tables[i], p, 51, 300, 16), p);
+        assert_int_equal(p[51], 0xcd);
+        assert_quiet(&to);
+        write_wrongly(p, 499);
+        assert_ptr_equal(fa_realloc_with(&tables[i], p, 300, 500, 16), p);
+        assert_reported(&to, 2, 1);
+        assert_int_equal(read_wrongly(p, 499), 0xcd);
+        fa_scope_end(&scope);
+        end(fa);
+    }
+    destroy_quiet(fa, &to);
+}
+
 /// The chunk is kept by another object, and gives out all others before the one that came back.
 static void an_object_written_behind_its_handle_is_found(const test_case *at)
 {
@@ -871,6 +903,7 @@ int main(int argc, char **argv)
         EACH_OF(a_write_after_free_is_found_at_the_reuse, "02", "y"),
         EACH_OF(a_write_after_free_is_found_at_destroy, "0124", "y"),
         EACH_OF(frame_memory_written_after_its_end_is_found, "02", "y"),
+        EACH_OF(memory_that_an_object_grows_into_is_looked_at, "02", "y"),
         EACH_OF(an_object_written_behind_its_handle_is_found, "02", "y"),
         EACH_OF(quarantine_delays_reuse, COUNTED("02"), "y"),
         EACH_OF(a_limit_empties_the_quarantine, "0", "ny"),
