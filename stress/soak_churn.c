@@ -66,7 +66,7 @@ static struct {
     _Atomic(struct object *) small[SMALL_SLOTS], large[LARGE_SLOTS];
     atomic_uint_fast64_t handles[HANDLE_SLOTS];
     fa_cell cells[CELLS];
-    atomic_uint limit; // odd while it is being hit
+    atomic_uint limit;         // odd while it is being hit
     atomic_bool stop, may_put; // into cells
     atomic_uint_fast64_t traded, put, visits, parked, refused;
 } churn;
