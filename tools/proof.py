@@ -395,9 +395,12 @@ def self_test():
 
 
 def hours_of(text):
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
     if not (math.isfinite(value) and value > 0):
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"takes a number of hours above 0, not '{text}'")
     return value
 
 
@@ -423,7 +426,7 @@ def main():
         ways = [way for way in ways if way["id"] in arguments.ways]
     if arguments.list:
         for way in ways:
-            print(f"{way['id']:16} {way['what']}")
+            print(f"{way['id']:17} {way['what']}")
         return 0
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))  # ends what runs
