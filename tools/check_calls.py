@@ -27,9 +27,10 @@ import tomllib
 
 LIBRARY = ("concurrent", "alloc", "jobs")
 LEFT_OUT = {"alloc/uncounted.c"}  # answers for what a build without FA_STATISTICS has not; this is one with everything
+# Compiled as CMake does where it matters: what is inlined of liburcu (concurrent/CMakeLists.txt) asks for things, too.
 # `section` is nothing here: functions that lie side by side on purpose (concurrent/layout.h) could not be told apart.
 PLAIN = ["-std=c17", "-O0", "-fno-inline", "-ffunction-sections", "-fdata-sections", "-fno-stack-protector", "-U_FORTIFY_SOURCE", "-w",
-         "-Dsection(x)=unused", "-D_GNU_SOURCE", "-DFA_ASSERTIONS=1", "-DFA_TRACE=1", "-DFA_STATISTICS=1", "-DFA_CONTENTION=0"]
+         "-Dsection(x)=unused", "-D_LGPL_SOURCE", "-D_GNU_SOURCE", "-DFA_ASSERTIONS=1", "-DFA_TRACE=1", "-DFA_STATISTICS=1", "-DFA_CONTENTION=0"]
 SECTION = re.compile(r"^\.(?:text|t?data|t?bss|rodata)(?:\.rel(?:\.ro)?(?:\.local)?)?\.(?=.)")
 LINKER = re.compile(r"_GLOBAL_OFFSET_TABLE_|__start_\w+|__stop_\w+|\..*|\*ABS\*|str\d+\.\d+|cst\d+")
 SYMBOL = re.compile(r"[0-9a-f]+ (.).{6} (\S+)\t[0-9a-f]+ +(?:\.\w+ )?(\S+)$")
