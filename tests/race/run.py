@@ -5,8 +5,9 @@
 races.txt has a row for each: a scenario of the program `race`, what is relaxed in it, and the functions of the two accesses. The operations
 of a tag are found where tools/check_orders.py finds them.
 
-usage: run.py PROGRAM [--row N | --list]
+usage: run.py PROGRAM [--row N] | --list
 """
+import argparse
 import os
 import re
 import subprocess
@@ -95,16 +96,23 @@ def judge(program, row):
 
 
 def main():
-    arguments = sys.argv[1:]
-    if arguments[:1] == ["--list"]:
-        print(*(" | ".join([row[0], " ".join(row[1]), *row[2:]]) for row in rows()), sep="\n")
+    parser = argparse.ArgumentParser(usage=__doc__.split("usage: ")[1])
+    parser.add_argument("program", nargs="?", help="`race`, in a build with ThreadSanitizer")
+    parser.add_argument("--row", type=int, help="that one alone, as --list numbers them")
+    parser.add_argument("--list", action="store_true")
+    arguments, chosen = parser.parse_args(), rows()
+    if arguments.list:
+        print(*(f"{number:2} {' | '.join([row[0], ' '.join(row[1]), *row[2:]])}" for number, row in enumerate(chosen)), sep="\n")
         return 0
-    program, chosen = arguments[0], rows()
-    if arguments[1:2] == ["--row"]:
-        chosen = [chosen[int(arguments[2])]]
+    if arguments.program is None or not os.access(arguments.program, os.X_OK) or os.path.isdir(arguments.program):
+        parser.error(f"PROGRAM is the program race of a build with ThreadSanitizer, not {arguments.program or 'nothing'}")
+    if arguments.row is not None:
+        if not 0 <= arguments.row < len(chosen):
+            parser.error(f"--row takes a number from 0 to {len(chosen) - 1}")
+        chosen = [chosen[arguments.row]]
     failures = 0
     for row in chosen:
-        wrong = judge(program, row)
+        wrong = judge(arguments.program, row)
         failures += wrong is not None
         print(f"{row[0]}, {' '.join(row[1])}: {'reported' if wrong is None else wrong}", flush=True)
     print(f"{len(chosen)} races on purpose, {failures} not reported as they must be")
