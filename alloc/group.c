@@ -9,7 +9,7 @@ static void report_gone(const fai_lane *lane, fa_group group)
 {
     if (!lane->memory->config.checked) return;
     fai_report(lane->memory, lane, "FA201", "it was freed, or never was one of this system",
-               "keep the id only as long as the group lives", "group %llx refused", (unsigned long long)group.id);
+               "keep the id only as long as the group lives", "group 0x%llx refused", (unsigned long long)group.id);
 }
 
 /// The live group, reported if there is none.

@@ -15,7 +15,7 @@ static void report_gone(const fai_lane *lane, fa_scratch pool)
 {
     if (!lane->memory->config.checked) return;
     fai_report(lane->memory, lane, "FA201", "it was removed, or never was one of this system",
-               "keep the handle only as long as the pool is not removed", "scratch pool %llx refused",
+               "keep the handle only as long as the pool is not removed", "scratch pool 0x%llx refused",
                (unsigned long long)pool.id);
 }
 

@@ -110,7 +110,7 @@ static void report_handle(const fai_lane *lane, fa_stream stream, const char *wh
 {
     if (!lane->checked) return;
     fai_report(lane->memory, lane, "FA401", why,
-               "drop handles when their stream is freed, or ask fa_stream_state_of() first", "stream %llx refused",
+               "drop handles when their stream is freed, or ask fa_stream_state_of() first", "stream 0x%llx refused",
                (unsigned long long)stream.bits);
 }
 

@@ -52,7 +52,7 @@ static fa_status refuse_unknown(const fai_lane *lane, fa_transfer ticket)
 {
     if (lane->checked)
         fai_report(lane->memory, lane, "FA401", "it never was one of this system",
-                   "present tickets in the system whose fa_transfer_send() gave them", "ticket %llx refused",
+                   "present tickets in the system whose fa_transfer_send() gave them", "ticket 0x%llx refused",
                    (unsigned long long)ticket.bits);
     return FA_ERROR_STALE;
 }

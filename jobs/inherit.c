@@ -144,7 +144,7 @@ void *fa_job_memory_alloc(fa_worker *worker, fa_job_memory memory, size_t size, 
     if (w->lane.checked)
         fai_report(w->lane.memory, &w->lane, "FA201", "it is not of the running job, nor of one that this comes from",
                    "hand the memory on to jobs that its owner starts after fa_job_memory_open()",
-                   "job memory %llx refused", (unsigned long long)memory.id);
+                   "job memory 0x%llx refused", (unsigned long long)memory.id);
     return NULL;
 }
 

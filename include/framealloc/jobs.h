@@ -39,9 +39,9 @@ typedef struct fa_counter {
 
 typedef enum fa_job_flags {
     FA_JOB_ANY = 0, // runs on any lane
-    FA_JOB_MAIN =
-        1 << 0, // runs on the main lane only, in the order of arrival: inside fa_frame_end(), a wait of the main
-                // lane at depth 0 (deeper: only those of the awaited counter), or fa_run_main_jobs()
+    // Runs on the main lane only, in the order of arrival: inside fa_frame_end(), a wait of the main lane at depth 0
+    // (deeper: only those of the awaited counter), or fa_run_main_jobs().
+    FA_JOB_MAIN = 1 << 0,
 } fa_job_flags;
 
 typedef struct fa_job {
@@ -75,7 +75,7 @@ FA_API fa_status fa_submit_many(fa_worker *w, fa_counter *counter, fa_job_fn *fn
 /// to the caller. Any number of lanes may wait on one counter, all of the system that its jobs are of: a lane of another one is not woken
 /// (checked systems refuse it: FA201, FA_ERROR_INVALID, and likewise jobs of a second system on a counter that is not zero). FA_ERROR_INVALID:
 /// NULL. FA_ERROR_STATE: the lane is idle, or between two jobs (a sink's wait). FA_ERROR_DEADLOCK: the counted job is the caller's own job or one
-/// further down this lane's stack, so that the wait could never end (FA905 names both); in checked builds also when the cycle runs over other
+/// further down this lane's stack, so that the wait could never end (FA905 names both); in checked systems also when the cycle runs over other
 /// lanes.
 FA_API fa_status fa_wait(fa_worker *w, fa_counter *counter);
 

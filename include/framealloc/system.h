@@ -29,25 +29,23 @@ typedef struct fa_config {
     uint32_t frames_in_flight; // frames that may be alive together, 1 (default) to FA_FRAMES_IN_FLIGHT_MAX
     uint32_t deque_capacity;   // jobs queued per lane before a submit runs its job inline; power of two, 16 to
                                // 65536, default 4096
-    uint32_t
-        search_spin_us; // how long a worker without work looks for some before it parks, µs, at most 1000000; default 20,
-                        // counts as 0 with more lanes than CPUs
-    uint64_t memory_max;      // limit on memory taken from the system, rounded down to blocks of 2 MiB; at least one
-                              // block a lane or 0 = unlimited (default)
-    uint64_t reserve_bytes;   // address range, multiple of 2 MiB, 64 MiB to 1 TiB, default 64 GiB; halved until the
-                              // system grants it, not below 64 MiB
-    uint64_t frame_bytes_max; // most bytes that one lane may allocate in one frame, 0 = unlimited (default)
-    uint64_t prefault_bytes;  // memory touched at creation, with what describes it, multiple of 2 MiB, default 0
-    uint64_t
-        pool_classes; // size classes that the pool uses, a bit each (worker.h), default FA_CLASSES_ALL: other sizes get the next larger
-    // one that is used, at the cost of a call, and what is larger than all of them comes from spans of 64 KiB
-    uint32_t retained_max; // most promotions per frame, 0 to 16777216, default 65536
-    uint32_t
-        handles_max; // most objects behind handles at one time, 0 to 16777214, default 1048576; each takes 56 bytes of
-                     // address range, and of memory once it is used
-    uint32_t groups_max;          // groups that may live at one time, 0 to 32768, default 1024
-    uint32_t scratch_max;         // names of scratch pools, 0 to 4096, default 64
-    uint64_t scratch_bytes;       // capacity of a scratch pool that asks for none, 16 to reserve_bytes, default 1 MiB
+    uint32_t search_spin_us;   // how long a worker without work looks for some before it parks, µs, at most
+                               // 1000000; default 20, counts as 0 with more lanes than CPUs
+    uint64_t memory_max;       // limit on memory taken from the system, rounded down to blocks of 2 MiB; at least one
+                               // block a lane or 0 = unlimited (default)
+    uint64_t reserve_bytes;    // address range, multiple of 2 MiB, 64 MiB to 1 TiB, default 64 GiB; halved until the
+                               // system grants it, not below 64 MiB
+    uint64_t frame_bytes_max;  // most bytes that one lane may allocate in one frame, 0 = unlimited (default)
+    uint64_t prefault_bytes;   // memory touched at creation, with what describes it, multiple of 2 MiB, default 0
+    uint64_t pool_classes;     // size classes that the pool uses, a bit each (worker.h), default FA_CLASSES_ALL:
+                               // other sizes get the next larger one that is used, at the cost of a call, and what
+                               // is larger than all of them comes from spans of 64 KiB
+    uint32_t retained_max;     // most promotions per frame, 0 to 16777216, default 65536
+    uint32_t handles_max;      // most objects behind handles at one time, 0 to 16777214, default 1048576; each takes
+                               // 56 bytes of address range, and of memory once it is used
+    uint32_t groups_max;       // groups that may live at one time, 0 to 32768, default 1024
+    uint32_t scratch_max;      // names of scratch pools, 0 to 4096, default 64
+    uint64_t scratch_bytes;    // capacity of a scratch pool that asks for none, 16 to reserve_bytes, default 1 MiB
     uint64_t promotion_bytes_max; // most bytes promoted per frame, 0 = unlimited (default)
     uint64_t promotion_size_max;  // largest object that is promoted, bytes, 0 = any (default)
     // frees by other lanes that a boundary takes home for a lane, in packets of 61; 0 (default): all. What is left waits for the next one
@@ -71,18 +69,17 @@ typedef struct fa_config {
                                // when somebody listens; power of two, 64 to 1048576, default 16384
     uint32_t history_length;   // snapshots that fa_history_enable(fa, 0) keeps, 1 to 65536, default 300
     uint32_t pressure_percent; // of the memory limit in use: FA_EVENT_MEMORY_PRESSURE; to 100, default 90, 0 = never
-    bool
-        frame_counts; // count allocations of frame memory by tag and phase (tag.h): each then takes a call; default false, and false without FA_STATISTICS;
-                      // checked systems count anyway
-    uint64_t large_bytes;     // above this: FA_EVENT_LARGE_ALLOCATION; at least 32768, default 1 MiB, 0 = never
-    bool huge_pages;          // ask for transparent huge pages; default true
-    bool pin_workers;         // pin worker i to the i-th usable CPU; default false
-    bool checked;             // fill, verify and diagnose at every step; default true in builds with assertions
-    fa_strict strict;         // which diagnostics stop the program; default none; FRAMEALLOC_STRICT overrides it
-    fa_diagnostic_fn *report; // the sink until fa_sink_set(); NULL (default): to stderr
-    void *report_context;     // passed to `report`
-    const struct fa_profiler
-        *profiler; // live hooks (events.h), copied; NULL (default): none, and so in builds without FA_TRACE
+    bool frame_counts;         // count allocations of frame memory by tag and phase (tag.h): each then takes a
+                               // call; default false, and false without FA_STATISTICS; checked systems count anyway
+    uint64_t large_bytes;      // above this: FA_EVENT_LARGE_ALLOCATION; at least 32768, default 1 MiB, 0 = never
+    bool huge_pages;           // ask for transparent huge pages; default true
+    bool pin_workers;          // pin worker i to the i-th usable CPU; default false
+    bool checked;              // fill, verify and diagnose at every step; default true in builds with assertions
+    fa_strict strict;          // which diagnostics stop the program; default none; FRAMEALLOC_STRICT overrides it
+    fa_diagnostic_fn *report;  // the sink until fa_sink_set(); NULL (default): to stderr
+    void *report_context;      // passed to `report`
+    const struct fa_profiler *profiler; // live hooks (events.h), copied; NULL (default): none, and so in builds
+                                        // without FA_TRACE
 } fa_config;
 
 /// [any] The default configuration. fa_create() copies what it is given.
