@@ -215,6 +215,10 @@ void guest_hold(void)
     static void (*const turns[])(void) = {allocate_frame, submit, drop_hold, hold};
     g.how = take();
     if (g.w == NULL || g.idle) return;
+    if (is_holding() && g.how & 32) { // its hold is its own
+        if (api.checked) permit(201);
+        FUZZ_CHECK(fa_frame_drop(api.fa, api.holds[0]) == FA_ERROR_WRONG_THREAD);
+    }
     hand_over(is_holding() ? turns[g.how % 4] : hold);
 }
 
