@@ -5,6 +5,7 @@
 //
 //     detection                     all, as a table; exit status 1 if one is not as expected
 //     detection NAME                that one, with what it says on stderr
+//     detection --list              their names
 //     detection --markdown          what is expected, as docs/proof.md has it
 //     detection --documented FILE   whether it has it
 #include <framealloc/framealloc.h>
@@ -13,6 +14,7 @@
 #include <framealloc/stream.h>
 #include <framealloc/transfer.h>
 
+#include <argp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -710,11 +712,8 @@ static int documented(const char *path)
     return has ? 0 : 1;
 }
 
-int main(int argc, char **argv)
+static int play_all(const char *only)
 {
-    if (argc == 2 && strcmp(argv[1], "--markdown") == 0) return markdown(stdout), 0;
-    if (argc == 3 && strcmp(argv[1], "--documented") == 0) return documented(argv[2]);
-    const char *only = argc == 2 ? argv[1] : NULL;
     int played = 0, caught = 0, wrong = 0;
     for (int i = 0; i < MISUSES; i++) {
         if (only != NULL && strcmp(only, table[i].name) != 0) continue;
@@ -730,7 +729,56 @@ int main(int argc, char **argv)
             wrong += !right;
         }
     }
-    if (played == 0) printf("no misuse is called that\n");
     printf("%d misuses played, %d found, %d not as expected\n", played, caught, wrong);
     return played == 0 || wrong > 0;
+}
+
+// Command line ----------------------------------------------------------------------------------------------------------
+
+struct options {
+    const char *only, *file;
+    bool list, markdown;
+};
+
+static const struct argp_option argp_options[] = {{"list", 'l', NULL, 0, "The names", 0},
+                                                  {"markdown", 'm', NULL, 0, "The table, as docs/proof.md has it", 0},
+                                                  {"documented", 'd', "FILE", 0, "Whether FILE has that table", 0},
+                                                  {0}};
+
+static bool is_misuse(const char *name)
+{
+    for (int i = 0; i < MISUSES; i++) {
+        if (strcmp(name, table[i].name) == 0) return true;
+    }
+    return false;
+}
+
+static error_t parse(int key, char *value, struct argp_state *state)
+{
+    struct options *o = state->input;
+    switch (key) {
+        case 'l': o->list = true; return 0;
+        case 'm': o->markdown = true; return 0;
+        case 'd': o->file = value; return 0;
+        case ARGP_KEY_ARG:
+            if (o->only != NULL) argp_error(state, "one misuse, or all; not '%s' as well", value);
+            if (!is_misuse(value)) argp_error(state, "no misuse is called '%s'; --list names them", value);
+            o->only = value;
+            return 0;
+        default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const struct argp argp = {argp_options, parse, "[NAME]", "Which misuse is found at which level of hardening.",
+                              NULL,         NULL,  NULL};
+    struct options o = {0};
+    argp_parse(&argp, argc, argv, 0, NULL, &o);
+    if (o.list) {
+        for (int i = 0; i < MISUSES; i++) printf("%-26s %s\n", table[i].name, table[i].what);
+        return 0;
+    }
+    if (o.markdown) return markdown(stdout), 0;
+    return o.file != NULL ? documented(o.file) : play_all(o.only);
 }
