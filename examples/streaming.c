@@ -169,7 +169,8 @@ static void draw(fa_worker *w, uint64_t first, uint64_t last, void *arg)
     for (uint64_t i = first; i < last; i++) {
         const struct tile *tile = world->drawn[i];
         size_t size;
-        const uint64_t *texels = fa_stream_read(w, tile->stream, &size); // stays until this job ends, evicted or not
+        const uint64_t *texels = NULL; // stays until this job ends, evicted or not
+        if (tile->stream.bits != 0) texels = fa_stream_read(w, tile->stream, &size); // else there was no room yet
         if (texels == NULL) {
             atomic_fetch_add(&world->placeholders, 1u);
             continue;
@@ -184,6 +185,7 @@ static void draw(fa_worker *w, uint64_t first, uint64_t last, void *arg)
 static void upload(fa_worker *w, void *arg)
 {
     struct world *world = arg;
+    if (world->drawn[0]->stream.bits == 0) return;
     FA_STREAM_PINNED(w, world->drawn[0]->stream, texture);
     if (texture.data == NULL) return;
     const uint64_t *texels = texture.data;
