@@ -9,6 +9,8 @@
 // throw, with the same diagnostic; a NULL lane or system has no memory (std::bad_alloc, no diagnostic). A refused call changes nothing. The
 // system must outlive what was allocated from it, but for frame and scope memory: giving that back looks at nothing.
 //
+// All of it is in namespace fa, so nothing at global scope can be called fa; local variables, parameters and members can.
+//
 // Exceptions must not leave a function that the library calls (a job, a cleanup, a sink, a listener): there is C in between. Declare jobs noexcept.
 #pragma once
 
