@@ -28,6 +28,7 @@ test --preset
 build release debug
 bench ZZ
 bench A1 --bogus
+bench A1 --renew
 stress often
 stress 0
 stress 0.0
