@@ -51,7 +51,7 @@ static FILE *begin_lump(const char *name)
 {
     struct lump *lump = &lumps[lump_count++];
     *lump = (struct lump){.size = 0};
-    (void)snprintf(lump->name, sizeof lump->name, "%s", name);
+    (void)snprintf(lump->name, sizeof lump->name, "%.8s", name);
     lump->file = open_memstream(&lump->bytes, &lump->size);
     if (lump->file == NULL) stress_fail("no memory for a level");
     return lump->file;
