@@ -11,6 +11,7 @@ build/proof/table.md, the output of each way to build/proof/WAY.log.
 """
 import argparse
 import datetime
+import glob
 import math
 import os
 import platform
@@ -265,6 +266,14 @@ def write_report(path, facts, rows):
         file.write("\n".join(lines) + "\n")
 
 
+def show_end_of(log):
+    """What a way that failed said last, and each of its parts."""
+    base = glob.escape(log.removesuffix(".log"))
+    for path in sorted(glob.glob(base + ".log") + glob.glob(base + ".*.log")):
+        with open(path, encoding="utf-8", errors="replace") as file:
+            print(*(f"    {line.rstrip()}" for line in file.readlines()[-12:]), sep="\n", file=sys.stderr)
+
+
 def run_all(ways, seconds, seed, folder, what, make=build):
     """`seconds` of a long run, None for a short one."""
     os.makedirs(folder, exist_ok=True)
@@ -288,6 +297,8 @@ def run_all(ways, seconds, seed, folder, what, make=build):
             planted, figure, good = run_way(way, os.path.join(ROOT, "build", way["preset"]), log, budget, values)
         rows.append((way["id"], way["what"], "good" if good else "FAILED", planted, f"{time.monotonic() - at:.0f}", figure))
         print(f"{way['id']:{width}}  {rows[-1][2]:6}  planted: {planted:9}  {rows[-1][4]:>6} s  {figure}", flush=True)
+        if not good:
+            show_end_of(log)
         failures = sum(row[2] == "FAILED" for row in rows)
         total = f"{len(rows) - failures} passed, {failures} failed, {len(ways) - len(rows)} to come; {(time.monotonic() - begun) / 60:.1f} minutes"
         write_report(os.path.join(folder, "table.md"), facts + [("result", total)], rows)
