@@ -205,6 +205,35 @@ static void meet(fa_system *fa, fa_worker *w, uint32_t lanes)
     SCHEDULE_CHECK(m.arrived == m.wanted);
 }
 
+struct step {
+    struct meeting *meeting;
+    uint32_t number;
+};
+
+/// The first blocks until the second has run, the others do nothing.
+static void take_step(fa_worker *w, void *arg)
+{
+    const struct step *step = arg;
+    struct meeting *m = step->meeting;
+    if (step->number == 1) arrive(w, m);
+    while (step->number == 0 && __atomic_load_n(&m->arrived, __ATOMIC_RELAXED) == 0)
+        (void)schedule_sleep(m, SCHEDULE_FOREVER);
+}
+
+/// A worker that takes several jobs at a time has the second out of sight while it takes them. A lane that goes to sleep in a wait meanwhile must be
+/// woken for it: the worker is blocked, and nobody else is there.
+static void wait_for_what_was_out_of_sight(fa_system *fa, fa_worker *w)
+{
+    struct meeting m = {.counter = FA_COUNTER_INIT};
+    struct step steps[6];
+    for (uint32_t i = 0; i < 6; i++) steps[i] = (struct step){&m, i};
+    GOOD(fa_submit_many(w, &m.counter, take_step, steps, sizeof steps[0], 3 + schedule_random(4)));
+    (void)schedule_sleep(&m, schedule_now_ns() + schedule_random(8000)); // the worker comes to where it takes them
+    GOOD(fa_wait(w, &m.counter));
+    GOOD(fa_frame_end(fa, NULL));
+    SCHEDULE_CHECK(m.arrived == 1);
+}
+
 static void meetings_scenario(void *context)
 {
     (void)context;
@@ -214,7 +243,9 @@ static void meetings_scenario(void *context)
     fa_worker *w = fa_self(fa);
     for (int frame = 0; frame < 5; frame++) {
         GOOD(fa_frame_begin(fa));
-        if (schedule_random(2) != 0)
+        if (workers == 1 && schedule_random(2) != 0)
+            wait_for_what_was_out_of_sight(fa, w);
+        else if (schedule_random(2) != 0)
             meet(fa, w, workers + 1);
         else
             block_for_job_of_other(fa, w);
