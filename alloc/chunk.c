@@ -88,9 +88,9 @@ static void set_add(fai_chunk_set *set, uint32_t unit)
     uint32_t word = unit / 64, end = fai_load_relaxed(&set->end);
     while (word >= end && !fai_cas_relaxed(&set->end, &end, word + 1)) continue;
     if (word < fai_load_relaxed(&set->hint)) fai_store_relaxed(&set->hint, word);
-    // [chunk.room] seq_cst: publishes the chunk. It is a read-modify-write, as the one that removes: of two, the later sees all that came
+    // [chunk.room] acq_rel: publishes the chunk. It is a read-modify-write, as the one that removes: of two, the later sees all that came
     // before the earlier, so that either the free that emptied the chunk finds it listed or whoever lists it finds it empty.
-    uint64_t before = fai_or_seq_cst(&set->words[word], UINT64_C(1) << unit % 64);
+    uint64_t before = fai_or_acq_rel(&set->words[word], UINT64_C(1) << unit % 64);
     FA_ASSERT((before >> unit % 64 & 1) == 0);
     (void)before;
 }
@@ -233,8 +233,8 @@ void fai_chunk_drop(fai_lane *lane, fai_chunk_cursor *cursor)
     if (unit == FAI_INDEX_NONE) return;
     fai_chunk *chunk = chunk_at(lane->memory, unit);
     if (cursor->mask != 0) {
-        // [chunk.bits] seq_cst: nobody has touched the objects, as whoever freed them left them.
-        (void)fai_or_seq_cst(&chunk->free_bits[cursor->word], cursor->mask);
+        // Nobody has touched the objects: for whoever takes them the bits still go back to the frees, by a release sequence.
+        (void)fai_or_relaxed(&chunk->free_bits[cursor->word], cursor->mask);
         (void)fai_sub_relaxed(&chunk->state, (uint32_t)__builtin_popcountll(cursor->mask));
     }
     *cursor = (fai_chunk_cursor){.unit = FAI_INDEX_NONE};
@@ -248,8 +248,8 @@ void fai_chunk_free(fai_memory *memory, uint32_t unit, uint32_t index)
     uint64_t bit = UINT64_C(1) << index % 64;
     uint32_t kind = chunk->kind; // now: when the last object is back, the chunk may go at any moment
     FA_ASSERT(index < chunk->capacity);
-    // [chunk.bits] seq_cst: the object is done with, for whoever takes it next.
-    uint64_t bits = fai_or_seq_cst(&chunk->free_bits[index / 64], bit);
+    // [chunk.bits] release: the object is done with, for whoever takes it next.
+    uint64_t bits = fai_or_release(&chunk->free_bits[index / 64], bit);
     FA_ASSERT((bits & bit) == 0);
     (void)bits;
     // [chunk.full] acq_rel: after the bit, which an owner that counts this free then finds; a chunk that was sealed is this lane's now.

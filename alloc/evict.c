@@ -152,8 +152,8 @@ static bool plan_carry_out(fai_lane *lane)
 {
     uint64_t plan = fai_load_relaxed(&lane->stream_plan);
     uint64_t done = (plan & ~UINT64_C(3)) | PLAN_DONE;
-    // [stream.plan] acq_rel: after all claims; whoever sees one of them finds the plan done.
-    return (plan & 3) == PLAN_OPEN && fai_cas_acq_rel(&lane->stream_plan, &plan, done);
+    // [stream.plan] release: after all claims; whoever sees one of them finds the plan done.
+    return (plan & 3) == PLAN_OPEN && fai_cas_release(&lane->stream_plan, &plan, done);
 }
 
 /// Moves what the plan still claims on to `state`. Returns the sum of the sizes.

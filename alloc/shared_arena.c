@@ -82,8 +82,8 @@ bool fai_arena_swap(fai_memory *memory, uint32_t slot, fai_shared_arena *old, fa
 {
     FA_ASSERT(slot < memory->arenas.slot_count);
     FA_ASSERT(arena == NULL || arena->slot == slot);
-    // [arena.open] acq_rel: publishes the new arena; whoever ends the old one sees it whole.
-    return fai_cas_acq_rel(&memory->arenas.slots[slot].arena, &old, arena);
+    // [arena.open] release: publishes the new arena. Whoever ends the old one has found it with acquire.
+    return fai_cas_release(&memory->arenas.slots[slot].arena, &old, arena);
 }
 
 // The end ---------------------------------------------------------------------------------------------------------------

@@ -51,8 +51,8 @@ static inline void fai_lane_set_add(fai_lane_set *set, uint32_t lane)
 static inline bool fai_lane_set_remove(fai_lane_set *set, uint32_t lane)
 {
     uint64_t bit = UINT64_C(1) << (lane % 64);
-    // [sleepers.leave] acq_rel: what the sleeper published before it entered (what it waits for) is visible to who
-    // removes it.
+    // [sleepers.leave] acq_rel: who removes an idle lane has counted it as searching before, and the lane, which finds itself removed, takes
+    // itself off that count after.
     return (fai_and_acq_rel(&set->words[lane / 64], ~bit) & bit) != 0;
 }
 

@@ -328,8 +328,8 @@ FAI_FRAME_END static bool close_frame(fai_worker *w)
     fa_system *fa = fai_worker_system(w);
     uint32_t slot = fai_frame_slot(fa, fa->newest);
     FA_ASSERT(fa->open && w->online);
-    // [frame.state] acq_rel: nobody enters from here on; who has entered is seen.
-    bool held = (fai_and_acq_rel(&fa->frames[slot], ~FAI_FRAME_OPEN) & FAI_FRAME_HOLDS) != 0;
+    // [frame.state] acquire: nobody enters from here on; of who has, and left, the jobs are seen.
+    bool held = (fai_and_acquire(&fa->frames[slot], ~FAI_FRAME_OPEN) & FAI_FRAME_HOLDS) != 0;
     bool wait = fa->frame_slots == 1 || fa->worker_count == 0;
     fa->open = false;
     if (w->lane.phase_depth > 0) fai_lane_close_phases(&w->lane);

@@ -46,8 +46,7 @@ static bool stop_searching(fai_worker *w)
 {
     fai_sleepers *sleepers = &fai_worker_system(w)->sleepers;
     FAI_COUNT(&w->lane.contention, idle_updates, 1);
-    // [sleepers.search] acq_rel: orders those who stop; the fence does the rest.
-    uint32_t before = fai_sub_acq_rel(&sleepers->searching, 1u);
+    uint32_t before = fai_sub_relaxed(&sleepers->searching, 1u);
     FA_ASSERT(before > 0);
     // [sleepers.announce] seq_cst: a publisher that still saw the lane searching published before this look.
     fai_fence_after_rmw_seq_cst();
@@ -88,8 +87,8 @@ void fai_wake_waiting(fai_worker *w, const fa_counter *counter)
 {
     fa_system *fa = fai_worker_system(w);
     for (uint32_t i = 0; i < fa->sleepers.words; i++) {
-        // [sleepers.announce] acquire: what a lane waits for was written before it entered the set.
-        uint64_t lanes = fai_load_acquire(&fa->sleepers.waiting.words[i]);
+        // Of a lane that entered before the caller's fence what it waits for is seen; one that enters later sees what the caller did.
+        uint64_t lanes = fai_load_relaxed(&fa->sleepers.waiting.words[i]);
         for (; lanes != 0; lanes &= lanes - 1) {
             uint32_t lane = i * 64 + (uint32_t)__builtin_ctzll(lanes);
             const fai_worker *waiter = fai_system_worker(fa, lane);

@@ -137,9 +137,8 @@ static bool sleep_idle(fai_worker *w, bool searching)
     FAI_COUNT(&w->lane.contention, idle_updates, 2);
     fai_lane_set_add(&fa->sleepers.idle, w->lane.hot.index);
     if (searching) {
-        // [sleepers.search] acq_rel: as in stop_searching(); this lane's look below replaces waking another.
-        (void)fai_sub_acq_rel(&fa->sleepers.searching, 1u);
-        // [sleepers.announce] seq_cst: likewise.
+        (void)fai_sub_relaxed(&fa->sleepers.searching, 1u);
+        // [sleepers.announce] seq_cst: as in stop_searching(); this lane's look below replaces waking another.
         fai_fence_after_rmw_seq_cst();
     }
     if (!fai_work_is_visible(w) && !is_stopping(fa)) {

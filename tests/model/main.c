@@ -27,7 +27,7 @@ static struct {
     const char *survivors;
     bool list, sites, mutants, quiet, show;
     bool wanted[MODEL_COUNT];
-} options = {.iterations = 100000, .seed = 1, .mutant_iterations = 3000, .part = 1, .parts = 1};
+} options = {.iterations = 100000, .seed = 1, .mutant_iterations = 6000, .part = 1, .parts = 1};
 
 static double now(void)
 {
@@ -49,7 +49,7 @@ static const struct argp_option accepted[] = {
      "S seconds for each model: up to half for all executions with 2 preemptions, 3 if it is small, the rest at random",
      0},
     {"mutants", MUTANTS, "N", OPTION_ARG_OPTIONAL,
-     "weaken each ordered operation: must fail within N executions (3000)", 0},
+     "weaken each ordered operation: must fail within N executions (6000)", 0},
     {"survivors", SURVIVORS, "FILE", 0, "mutants that are known to pass, and why", 0},
     {"part", PART, "I/N", 0, "of the mutants only every N-th, from the I-th on", 0},
     {"sites", SITES, NULL, 0, "list the ordered operations that the models reach", 0},

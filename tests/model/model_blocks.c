@@ -73,7 +73,7 @@ static void before_spare(void)
 
 static void thread_spare(unsigned self)
 {
-    mc_dawdle(60);
+    mc_dawdle(20);
     if (self == 0)
         for (int i = 0; i < 2; i++) (void)fai_blocks_maintain(&fa->memory.blocks);
     else

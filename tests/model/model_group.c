@@ -153,9 +153,12 @@ static void thread_end(unsigned self)
         return;
     }
     allocate_late(other);
+    if (mc_choose(2) == 0)
+        (void)fa_group_alloc(other, world.first, 64, 16); // of which the end learns by the lane's state alone
     if (mc_choose(2) == 0) MC_ASSERT(fa_quiescent(other) == FA_OK);
     allocate_late(other);
     if (mc_choose(2) == 0) second_group(other, "other's");
+    if (mc_choose(2) == 0) MC_ASSERT(fa_idle_begin(other) == FA_OK);
 }
 
 static void after_end(void)

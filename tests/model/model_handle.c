@@ -10,11 +10,12 @@
 
 #include <string.h>
 
-extern const mc_model model_handle, model_handle_tick, model_handle_free, model_chunk, model_chunk_give;
+extern const mc_model model_handle, model_handle_tick, model_handle_free, model_chunk, model_chunk_give,
+    model_chunk_room, model_chunk_seal;
 
 enum { SIZE = 64, REST_FRAMES = 3 };
 
-static fa_system *fa, *systems[5];
+static fa_system *fa, *systems[7];
 static struct {
     fa_handle mains, others;
     little_flag mains_is_there, others_is_there, other_is_done;
@@ -271,10 +272,13 @@ static void setup_give(void)
     systems[4] = little_system(&model_chunk_give, 0, NULL);
 }
 
+static bool goes_on;
+
 /// The other lane's chunk has one object, freed.
 static void before_give(void)
 {
     fa = systems[4];
+    goes_on = mc_choose(2) == 0;
     other = little_attach(fa);
     mc_act_as(1);
     fa_handle handle = make_large(other);
@@ -289,11 +293,16 @@ static void thread_give(unsigned self)
     if (self == 0) {
         *(uint64_t *)freed[0] = 0;
         fai_handle_reclaim(memory_of(fa), freed[0]);
-        if (mc_choose(2) == 0) (void)make_large(fa_self(fa)); // perhaps from that chunk
+        if (goes_on) (void)make_large(fa_self(fa)); // perhaps from that chunk
         return;
     }
     fai_handle_lane_trim(&fai_worker_of(other)->lane);
-    (void)make_large(other); // perhaps in the memory that the chunk had
+    if (goes_on) (void)make_large(other); // perhaps in the memory that the chunk had
+}
+
+static void after_give(void)
+{
+    MC_ASSERT(goes_on || fai_load_relaxed(&memory_of(fa)->handles.chunk_count) == 0);
 }
 
 const mc_model model_chunk_give = {
@@ -304,6 +313,90 @@ const mc_model model_chunk_give = {
     .setup = setup_give,
     .before = before_give,
     .thread = thread_give,
+    .after = after_give,
+};
+
+// A chunk that one lane makes and lists, and another takes --------------------------------------------------------------------
+
+static void setup_room(void)
+{
+    systems[5] = little_system(&model_chunk_room, 0, NULL);
+}
+
+static void before_room(void)
+{
+    fa = systems[5];
+    other = little_attach(fa);
+}
+
+static void thread_room(unsigned self)
+{
+    fa_worker *w = self == 0 ? fa_self(fa) : other;
+    mc_dawdle(40);
+    for (int i = 0; i < 2; i++) {
+        (void)make_large(w);
+        fai_handle_lane_trim(&fai_worker_of(w)->lane);
+    }
+}
+
+const mc_model model_chunk_room = {
+    .name = "chunk_room",
+    .claim = "a chunk with room that is listed is had by one lane, as its last owner left it",
+    .threads = 2,
+    .large = true,
+    .setup = setup_room,
+    .before = before_room,
+    .thread = thread_room,
+};
+
+// A chunk of two words that is full, until one object comes back ---------------------------------------------------------------
+
+enum { OBJECT = 896, FIRST_WORD = 64, CAPACITY = FAI_UNIT_BYTES / OBJECT };
+
+static void setup_seal(void)
+{
+    systems[6] = little_system(&model_chunk_seal, 0, NULL);
+}
+
+static void *make_object(fa_worker *w)
+{
+    fa_handle handle = fa_handle_alloc(w, OBJECT, 16, NULL);
+    MC_ASSERT(!fa_handle_is_none(handle));
+    return fa_handle_resolve(w, handle);
+}
+
+/// The other lane has the first word's objects, of which one was freed.
+static void before_seal(void)
+{
+    fa = systems[6];
+    other = little_attach(fa);
+    mc_act_as(1);
+    for (int i = 0; i < FIRST_WORD - 1; i++) (void)make_object(other);
+    fa_handle handle = fa_handle_alloc(other, OBJECT, 16, NULL);
+    freed[0] = fa_handle_resolve(other, handle);
+    MC_ASSERT(fa_handle_free(other, handle) == FA_OK);
+    mc_act_as(0);
+}
+
+static void thread_seal(unsigned self)
+{
+    if (self == 0) {
+        mc_dawdle(40);
+        fai_handle_reclaim(memory_of(fa), freed[0]);
+        for (int i = 0; i < 2; i++) (void)make_object(fa_self(fa)); // that one, and what else the chunk seems to have
+        return;
+    }
+    for (int i = FIRST_WORD; i < CAPACITY + 1; i++) (void)make_object(other);
+}
+
+const mc_model model_chunk_seal = {
+    .name = "chunk_seal",
+    .claim = "who makes room in a full chunk has it, as its owner left it",
+    .threads = 2,
+    .large = true,
+    .setup = setup_seal,
+    .before = before_seal,
+    .thread = thread_seal,
 };
 
 // A free, and the next object in the same memory ------------------------------------------------------------------------------

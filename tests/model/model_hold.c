@@ -9,14 +9,15 @@
 
 #include <string.h>
 
-extern const mc_model model_hold, model_trim;
+extern const mc_model model_drop, model_hold, model_holds, model_late, model_trim;
 
 enum { FRAMES = 4 };
 
-static fa_system *fa, *systems[2];
+static fa_system *fa, *systems[5];
 static struct {
     uint64_t payload;
     uint64_t ran;
+    bool waits;
     little_flag holder_is_done, first_is_open, second_is_open, holder_was_in, holder_is_in;
 } world;
 
@@ -34,6 +35,7 @@ static void before(void)
 {
     fa = systems[0];
     memset(&world, 0, sizeof world);
+    world.waits = true;
 }
 
 static void late_job(fa_worker *w, void *arg)
@@ -42,7 +44,7 @@ static void late_job(fa_worker *w, void *arg)
     MC_ASSERT(p != NULL && *of_holder == 7);
     *p = 1;
     *of_holder = 8;
-    world.ran++;
+    if (world.waits) world.ran++;
 }
 
 static void holder(void)
@@ -56,10 +58,12 @@ static void holder(void)
         MC_ASSERT(p != NULL);
         *p = 7;
         fa_counter done = FA_COUNTER_INIT;
-        uint64_t ran = world.ran;
-        MC_ASSERT(fa_submit_counted(w, &done, late_job, p) == FA_OK);
-        MC_ASSERT(fa_wait(w, &done) == FA_OK);
-        MC_ASSERT(*p == 8 && world.ran == ran + 1);
+        uint64_t ran = world.waits ? world.ran : 0;
+        MC_ASSERT(fa_submit_counted(w, world.waits ? &done : NULL, late_job, p) == FA_OK);
+        if (world.waits) {
+            MC_ASSERT(fa_wait(w, &done) == FA_OK);
+            MC_ASSERT(*p == 8 && world.ran == ran + 1);
+        }
         MC_ASSERT(fa_frame_drop(fa, frame) == FA_OK);
     }
     MC_ASSERT(fa_detach(w) == FA_OK);
@@ -96,6 +100,29 @@ const mc_model model_hold = {
     .large = true,
     .setup = setup,
     .before = before,
+    .thread = thread,
+};
+
+// Jobs that outlast the hold ---------------------------------------------------------------------------------------------------
+
+static void setup_late(void)
+{
+    systems[2] = little_system(&model_late, 1, NULL);
+}
+
+static void before_late(void)
+{
+    fa = systems[2];
+    memset(&world, 0, sizeof world);
+}
+
+const mc_model model_late = {
+    .name = "late",
+    .claim = "the only frame in flight does not retire before the jobs of who held it for a moment are done",
+    .threads = 3,
+    .large = true,
+    .setup = setup_late,
+    .before = before_late,
     .thread = thread,
 };
 
@@ -171,4 +198,83 @@ const mc_model model_trim = {
     .setup = setup_trim,
     .before = before_trim,
     .thread = thread_trim,
+};
+
+// Holds against ends, alone ---------------------------------------------------------------------------------------------------
+
+static void setup_holds(void)
+{
+    systems[3] = little_system(&model_holds, 0, adjust);
+}
+
+static void before_holds(void)
+{
+    fa = systems[3];
+    other = little_attach(fa);
+}
+
+static void thread_holds(unsigned self)
+{
+    for (int turn = 0; turn < FRAMES; turn++) {
+        fa_frame frame;
+        mc_dawdle(30);
+        if (self == 0) {
+            MC_ASSERT(fa_frame_begin(fa) == FA_OK); // waits for a frame that is held
+            mc_dawdle(30);
+            MC_ASSERT(fa_frame_end(fa, NULL) == FA_OK);
+        } else if (fa_frame_hold(other, &frame) == FA_OK) {
+            MC_ASSERT(fa_frame_alloc(other, 64) != NULL);
+            MC_ASSERT(fa_frame_drop(fa, frame) == FA_OK);
+        }
+    }
+}
+
+const mc_model model_holds = {
+    .name = "holds",
+    .claim =
+        "who enters a frame finds it as it was opened; who waits for a frame that is held is woken when it is dropped",
+    .threads = 2,
+    .large = true,
+    .setup = setup_holds,
+    .before = before_holds,
+    .thread = thread_holds,
+};
+
+// The drop that somebody waits for --------------------------------------------------------------------------------------------
+
+static fa_frame held;
+
+static void setup_drop(void)
+{
+    systems[4] = little_system(&model_drop, 0, NULL);
+}
+
+static void before_drop(void)
+{
+    fa = systems[4];
+    MC_ASSERT(fa_frame_begin(fa) == FA_OK);
+    other = little_attach(fa);
+    mc_act_as(1);
+    MC_ASSERT(fa_frame_hold(other, &held) == FA_OK);
+    mc_act_as(0);
+    MC_ASSERT(fa_frame_end(fa, NULL) == FA_OK);
+}
+
+static void thread_drop(unsigned self)
+{
+    mc_dawdle(60);
+    if (self == 0)
+        MC_ASSERT(fa_frame_begin(fa) == FA_OK);
+    else
+        MC_ASSERT(fa_frame_drop(fa, held) == FA_OK);
+}
+
+const mc_model model_drop = {
+    .name = "drop",
+    .claim = "who waits for a frame that is held is woken by the drop",
+    .threads = 2,
+    .large = true,
+    .setup = setup_drop,
+    .before = before_drop,
+    .thread = thread_drop,
 };

@@ -4,6 +4,7 @@
 // that is asked for while the reclaimer does. Whoever needs the other sleeps as well, so that a wake-up that is lost leaves all asleep.
 #include "tests/model/little_system.h"
 
+#include "concurrent/rcu.h"
 #include "jobs/system.h"
 #include "jobs/wake.h"
 
@@ -139,6 +140,7 @@ static void thread_grace(unsigned self)
         MC_ASSERT(i < 5000);
         fai_pause();
     }
+    if (mc_choose(2) == 0) fai_rcu_online(); // then neither waits for the other
     little_stop(fa, true);
 }
 

@@ -50,6 +50,12 @@ struct world {
     char *locals; // the main lane's
 };
 
+/// What the library got from aligned_alloc().
+struct piece {
+    char *p;
+    size_t size;
+};
+
 struct mapping {
     unsigned world;
     char *p;
@@ -67,6 +73,8 @@ unsigned world_count, open_world; // numbers begin with 1; 0: none
 unsigned current;
 mapping mappings[MAPPINGS_MAX];
 unsigned mapping_count;
+piece pieces[256];
+unsigned piece_count;
 page *pages;
 unsigned page_count;
 
@@ -179,15 +187,20 @@ void *__wrap_aligned_alloc(size_t align, size_t size)
     if (open_world == 0) return __real_aligned_alloc(align, size);
     world &w = worlds[open_world];
     char *p = (char *)(((uintptr_t)w.heap + align - 1) & ~(align - 1));
-    if (p + size > w.heap_end) return nullptr;
+    if (p + size > w.heap_end || piece_count == sizeof pieces / sizeof *pieces) return nullptr;
     w.heap = p + size;
+    pieces[piece_count++] = {p, size};
     return p;
 }
 
+/// Nobody may use it from here on.
 void __wrap_free(void *p)
 {
-    for (unsigned i = 1; i <= world_count; i++)
-        if ((char *)p < worlds[i].heap_end && (char *)p >= worlds[i].heap_end - HEAP) return;
+    for (unsigned i = 0; i < piece_count; i++) {
+        if (pieces[i].p != p) continue;
+        if (mc::running()) mc::plain_write(p, pieces[i].size, __builtin_return_address(0));
+        return;
+    }
     __real_free(p);
 }
 
