@@ -10,6 +10,23 @@
 #define END_WORDS 32    // beyond, so many at both ends
 #define STRIDE 512      // and between them a word in 4 KiB
 
+#define SPOILED_OF 4096
+
+static atomic_bool spoils;
+static atomic_uint filled;
+
+void stress_spoil_payloads(void)
+{
+    atomic_store(&spoils, true);
+}
+
+/// Whether this one is to be wrong.
+static bool is_spoiled(void)
+{
+    if (!atomic_load_explicit(&spoils, memory_order_relaxed)) return false;
+    return atomic_fetch_add_explicit(&filled, 1, memory_order_relaxed) % SPOILED_OF == SPOILED_OF - 1;
+}
+
 static size_t next_word(size_t word, size_t words)
 {
     if (words <= WHOLE_WORDS || word + 1 < END_WORDS || word + 1 + END_WORDS >= words) return word + 1;
@@ -26,6 +43,7 @@ void stress_fill(void *p, size_t size, uint64_t key)
         memcpy(bytes + word * sizeof value, &value, sizeof value);
     }
     memset(bytes + words * sizeof(uint64_t), (int)(key & 0xff), size % sizeof(uint64_t));
+    if (size > 0 && is_spoiled()) bytes[size - 1] ^= 1;
 }
 
 ssize_t stress_check(const void *p, size_t size, uint64_t key)

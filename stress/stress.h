@@ -158,5 +158,9 @@ static inline bool stress_one_in(struct stress_random *random, uint32_t n)
 
 void stress_fill(void *p, size_t size, uint64_t key);
 
+/// From now on the last byte of one in 4096 is wrong: what --planted puts into the storms, STRESS_SPOILED in words.
+void stress_spoil_payloads(void);
+#define STRESS_SPOILED "the last byte of one payload in 4096 is wrong"
+
 /// Offset of the first word that is not as stress_fill() left it, -1 if all are.
 ssize_t stress_check(const void *p, size_t size, uint64_t key);

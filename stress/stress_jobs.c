@@ -158,8 +158,8 @@ static void scratch_end(const struct scratch *scratch, const fa_worker *w)
     ssize_t frame = stress_check(scratch->frame, scratch->size, scratch->key);
     ssize_t scope = stress_check(scratch->scope, scratch->size, ~scratch->key);
     if (frame >= 0 || scope >= 0)
-        stress_fail("%s memory of a job on lane %" PRIu32 " was overwritten at byte %zd of %zu",
-                    frame >= 0 ? "frame" : "scope", w->index, frame >= 0 ? frame : scope, scratch->size);
+        stress_found("%s memory of a job on lane %" PRIu32 " was overwritten at byte %zd of %zu",
+                     frame >= 0 ? "frame" : "scope", w->index, frame >= 0 ? frame : scope, scratch->size);
 }
 
 static void small_job(fa_worker *w, void *arg)
@@ -179,8 +179,8 @@ static void large_job(fa_worker *w, void *arg)
     const struct large_task *large = arg;
     if ((uintptr_t)arg % 16 != 0) stress_fail("copied arguments at %p", arg);
     if (stress_check(large->payload, LARGE_ARGUMENT, large->task.seed) >= 0)
-        stress_fail("copied arguments of job %" PRIu32 " of frame %" PRIu64 " changed", large->task.number,
-                    large->task.record->frame);
+        stress_found("copied arguments of job %" PRIu32 " of frame %" PRIu64 " changed", large->task.number,
+                     large->task.record->frame);
     mark(w, large->task.record, large->task.number);
 }
 
@@ -662,6 +662,7 @@ static void run_round(struct stress_run *run)
 
 static void run_rounds(struct stress_run *run)
 {
+    if (run->planted) stress_spoil_payloads();
     memset(&work, 0, sizeof work);
     work.run = run;
     work.random = stress_stream(run->seed, 0);
@@ -712,6 +713,7 @@ int main(int argc, char **argv)
                "with pauses in which workers park. Every job must run exactly once, every wake-up must arrive.",
         .operation = "jobs",
         .run = run_rounds,
+        .planted = STRESS_SPOILED,
         .explain = explain,
     };
     return stress_main(argc, argv, &program);

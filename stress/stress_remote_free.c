@@ -237,11 +237,11 @@ static void verify(const struct batch *batch, uint32_t i, struct object object)
     if (at < 0) return;
     uint64_t found = 0;
     memcpy(&found, (const char *)batch->objects[i] + at, object.size - (size_t)at < 8 ? object.size - (size_t)at : 8);
-    stress_fail("frame %" PRIu64 ": object %" PRIu32 " of batch %" PRIu64
-                " (%zu bytes of the %s at %p, from lane %" PRIu32
-                ") is not as it was left: at byte %zd it reads %016" PRIx64 ", its key is %016" PRIx64,
-                fa_frame_number(storm.fa), i, batch->serial, object.size, object.heap ? "heap" : "pool",
-                batch->objects[i], batch->lane, at, found, object.key);
+    stress_found("frame %" PRIu64 ": object %" PRIu32 " of batch %" PRIu64
+                 " (%zu bytes of the %s at %p, from lane %" PRIu32
+                 ") is not as it was left: at byte %zd it reads %016" PRIx64 ", its key is %016" PRIx64,
+                 fa_frame_number(storm.fa), i, batch->serial, object.size, object.heap ? "heap" : "pool",
+                 batch->objects[i], batch->lane, at, found, object.key);
 }
 
 /// Checks and frees what a batch holds; `w` is NULL for a thread that is not attached.
@@ -710,6 +710,7 @@ static void take_down(void)
 
 static void run_storm(struct stress_run *run)
 {
+    if (run->planted) stress_spoil_payloads();
     set_up(run);
     run_frames();
     run_dry();
@@ -751,6 +752,7 @@ int main(int argc, char **argv)
             "object at quiet boundaries, and that memory stays within live * 1.2 + a frame of frees + 4 MiB a lane.",
         .operation = "objects",
         .run = run_storm,
+        .planted = STRESS_SPOILED,
         .explain = explain,
     };
     return stress_main(argc, argv, &program);

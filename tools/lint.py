@@ -3,11 +3,11 @@
 """clang-tidy (.clang-tidy), cppcheck and gcc's -fanalyzer over every C file of the tree: no finding is left. Exit status 1 if there is one, 2
 if a tool is missing.
 
-usage: lint.py [--jobs N] [FILE or FOLDER…]
+usage: lint.py [--jobs N] [FILE or FOLDER…] | --planted
 
 The compile commands are those of a configuration of its own, build/lint, each file once; arguments choose among them. A tool that takes longer
 than SECONDS over a file is a finding. -fanalyzer looks through the library alone, and only if gcc is version 12: what is known to
-be false is known of that one.
+be false is known of that one. --planted: does each tool find a second free?
 """
 import argparse
 import concurrent.futures
@@ -18,6 +18,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FOLDER = os.path.join(ROOT, "build", "lint")
@@ -98,9 +99,34 @@ def lint(path, words, analyzer):
     return findings + found + gone
 
 
+WRONG = """#include <stdlib.h>
+int free_twice(void);
+int free_twice(void)
+{
+    int *p = malloc(sizeof *p);
+    free(p);
+    free(p);
+    return 0;
+}
+"""
+
+
+def find_planted(analyzer):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "wrong.c")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(WRONG)
+        tidy, _ = run(["clang-tidy", "--quiet", f"--config-file={ROOT}/.clang-tidy", path, "--", "-std=c17"])
+        check, _ = run([*CPPCHECK, path])
+        found = {"clang-tidy": tidy != 0, "cppcheck": check != 0} | ({"-fanalyzer": bool(analyze(path, [])[0])} if analyzer else {})
+    print("planted:", ", ".join(f"{tool} {'found it' if good else 'did NOT find it'}" for tool, good in found.items()))
+    return 0 if all(found.values()) else 1
+
+
 def main():
     parser = argparse.ArgumentParser(usage=__doc__.split("usage: ")[1])
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
+    parser.add_argument("--planted", action="store_true")
     parser.add_argument("files", nargs="*")
     arguments = parser.parse_args()
     missing = [tool for tool in ("cmake", "clang-tidy", "cppcheck") if shutil.which(tool) is None]
@@ -108,6 +134,8 @@ def main():
         print(f"lint: needs {', '.join(missing)}", file=sys.stderr)
         return 2
     analyzer = shutil.which("gcc") is not None and run(["gcc", "-dumpversion"])[1].strip() == "12"
+    if arguments.planted:
+        return find_planted(analyzer)
     files = commands()
     if arguments.files:
         wanted = tuple(os.path.relpath(os.path.abspath(name), ROOT) for name in arguments.files)

@@ -42,10 +42,12 @@ def problem_of(way):
         return f"unknown {sorted(unknown)}, missing {sorted(missing)}"
     if not isinstance(way["minutes"], int):
         return "`minutes` is a number"
-    for form in (way["run"], way.get("planted", []), way.get("long", [])):
+    planted = way.get("planted", [])
+    planted = planted if isinstance(planted, list) else []  # else another way does that
+    for form in (way["run"], planted, way.get("long", [])):
         if "ctest" in form and "--no-tests=error" not in form:
             return "ctest is content when there are no tests, without --no-tests=error"
-    words = " ".join(way["run"] + way.get("planted", []))
+    words = " ".join(way["run"] + planted)
     if "{seconds}" in words:
         return "only `long` is given {seconds}"
     words += " " + " ".join(way.get("long", []))
@@ -64,6 +66,9 @@ def read_table(path):
             raise ValueError(f"{path}: way {way.get('id', '?')}: {problem_of(way)}")
     if len({way["id"] for way in ways}) != len(ways):
         raise ValueError(f"{path}: two ways have the same id")
+    strangers = {way["planted"] for way in ways if isinstance(way.get("planted"), str)} - {way["id"] for way in ways} - {"-"}
+    if strangers:
+        raise ValueError(f"{path}: no way {', '.join(sorted(strangers))}")
     return ways
 
 
@@ -229,9 +234,9 @@ def run_form(way, folder, log, budget, values):
 
 
 def run_way(way, folder, log, budget, values):
-    """(planted: found, NOT found, own or -; figure; whether all is well)"""
-    planted = "own"
-    if "planted" in way:
+    """(planted: found, NOT found, own, or the way that plants; figure; whether all is well)"""
+    planted = way.get("planted", "own")
+    if not isinstance(planted, str):
         status, _ = execute(fill(way["planted"], values), folder, log, way["minutes"])
         planted = "found" if status == 0 else "NOT found"
     status, figure = run_form(way, folder, log, budget, values)
@@ -296,7 +301,7 @@ def run_all(ways, seconds, seed, folder, what, make=build):
             values = {"source": ROOT, "seed": seed, "cpu": min(processors), "crowd": min(8 * len(processors), WORKERS_MAX)}
             planted, figure, good = run_way(way, os.path.join(ROOT, "build", way["preset"]), log, budget, values)
         rows.append((way["id"], way["what"], "good" if good else "FAILED", planted, f"{time.monotonic() - at:.0f}", figure))
-        print(f"{way['id']:{width}}  {rows[-1][2]:6}  planted: {planted:9}  {rows[-1][4]:>6} s  {figure}", flush=True)
+        print(f"{way['id']:{width}}  {rows[-1][2]:6}  planted: {planted:10}  {rows[-1][4]:>6} s  {figure}", flush=True)
         if not good:
             show_end_of(log)
         failures = sum(row[2] == "FAILED" for row in rows)
@@ -314,6 +319,7 @@ def test_verdicts(folder):
     for run, more, expected in ((good, {}, ("own", "figure", True)), (bad, {}, ("own", "figure", False)),
                                 (good, {"planted": good}, ("found", "figure", True)),
                                 (good, {"planted": bad}, ("NOT found", "figure", False)),
+                                (good, {"planted": "other"}, ("other", "figure", True)),
                                 (["/nothing/there"], {}, None), (["sleep", "60"], {"minutes": 0.005}, None),
                                 (["echo", "{part}: 2 of 1.5e+03 x"], {"list": list_two}, ("own", "a: 2 of 1500 x; b: 2 of 1500 x", True)),
                                 (["echo", "2 of 1.5e+03 x"], {"list": list_two}, None),  # {part} is not there: `list` is not looked at
@@ -384,8 +390,10 @@ def test_long_run(folder):
 def test_tables(folder):
     table = os.path.join(folder, "table.toml")
     whole = '[[way]]\nid = "x"\nwhat = ""\npreset = ""\nrun = ["x"]\nminutes = 1\n'
-    for more in (None, "\n[[way]]\nid = \"y\"\nwhat = \"\"\npreset = \"\"\nrun = [\"x\"]\nminutes = [1, 2]\n", "odd = 1\n", "share = 1\n", 'long = ["{seconds}"]\n', 'long = ["x"]\nshare = 1\n', 'list = ["x"]\n',
-                 'planted = ["{seconds}"]\n', 'planted = ["{part}"]\n', 'planted = ["ctest", "-R", "x"]\n', whole):
+    other = whole.replace('"x"', '"y"', 1)
+    for more in (None, other.replace("= 1", "= [1, 2]"), "odd = 1\n", "share = 1\n", 'long = ["{seconds}"]\n', 'long = ["x"]\nshare = 1\n',
+                 'list = ["x"]\n', 'planted = ["{seconds}"]\n', 'planted = ["{part}"]\n', 'planted = ["ctest", "-R", "x"]\n',
+                 'planted = "nobody"\n', whole):
         with open(table, "w", encoding="utf-8") as file:
             file.write('[[way]]\nid = "x"\n' if more is None else whole + more)
         try:
