@@ -59,6 +59,7 @@ typedef struct mc_model {
     const char *name, *claim;
     unsigned threads;
     bool large;           // too much for a search of all executions
+    bool takes_time;      // goes on until time has passed for others, which that search would let come last: at random alone
     void (*setup)(void);  // once, may be NULL
     void (*before)(void); // each execution: alone
     void (*thread)(unsigned self);

@@ -247,6 +247,7 @@ const mc_model model_offer = {
     .claim = "versions that a lane retires, and offers, go home once, when nobody reads them",
     .threads = 3,
     .large = true,
+    .takes_time = true,
     .setup = setup_offer,
     .before = before_offer,
     .thread = thread_offer,
