@@ -5,7 +5,7 @@
 // free each other's objects, submit, steal, publish, read and park meanwhile.
 //
 // What counts as getting on:
-//     attached thread   its own loop
+//     attached thread   its own loop; not that it is attached again to a lane which the stopped main lane services at that moment
 //     main lane         its own loop: begin, submit, end of overlapping frames
 //     workers           together: jobs get done. The frame of a stopped thread's job or hold cannot retire, so that after a few more the
 //                       ring is full, which fa_frame_try_begin() answers: no more jobs then. A lane that the main lane services at
@@ -53,6 +53,7 @@ struct victim {
     _Atomic(bool) there;
     pthread_t thread;
     _Atomic(uint64_t) progress; // loops; of workers: unused
+    _Atomic(bool) attaches;     // a lane that the main lane services at that moment is waited for
     _Atomic(bool) frozen;       // set in the handler
     _Atomic(bool) thaw;
 };
@@ -192,7 +193,9 @@ static void *guest(void *context)
         must(fa_quiescent(w), "quiescent");
         if (next_random(&random) % 64 == 0) {
             must(fa_detach(w), "detach");
+            atomic_store(&v->attaches, true);
             must(fa_attach(all.fa, &w), "attach again");
+            atomic_store(&v->attaches, false);
         }
         atomic_fetch_add(&v->progress, 1u);
     }
@@ -272,7 +275,8 @@ static uint32_t who_waits(const struct marks *before, uint32_t frozen)
     if (frozen != 0 && now.jobs == before->jobs && now.rings_full <= before->rings_full + 1) return 1;
     if (frozen != 0 && now.progress[0] == before->progress[0]) return 0;
     for (uint32_t i = 1 + WORKERS; i < THREADS; i++) {
-        if (i != frozen && now.progress[i] == before->progress[i]) return i;
+        bool may_wait = frozen == 0 && atomic_load(&victims[i].attaches);
+        if (i != frozen && !may_wait && now.progress[i] == before->progress[i]) return i;
     }
     return THREADS;
 }

@@ -114,7 +114,7 @@ FA_API fa_worker *fa_self(fa_system *fa);
 /// fa_idle_begin() before it blocks, and it should call fa_detach() before it ends; otherwise that is done for it, and reported (FA908).
 /// FA_ERROR_FULL: attached_max threads are attached. FA_ERROR_STATE: this thread is a lane already, or a sink calls.
 /// FA_ERROR_INVALID: NULL. *out is NULL when it fails.
-/// FA_ERROR_THREAD: the process has no thread-specific key left.
+/// FA_ERROR_THREAD: the process has no thread-specific key left. It waits for the main lane if that brings home the lane's frees at this moment.
 FA_API FA_MUST_CHECK fa_status fa_attach(fa_system *fa, fa_worker **out);
 
 /// [own] Ends what fa_attach() began. Memory it allocated stays valid and is freed as ever; jobs it queued are run by others. FA_ERROR_STATE from
@@ -128,7 +128,8 @@ FA_API fa_status fa_detach(fa_worker *w);
 FA_API fa_status fa_quiescent(fa_worker *w);
 
 /// [own] Around a call that may block (I/O, vsync, a host mutex): between the two an attached thread or the main lane must
-/// not use its lane (checked systems refuse that: FA202), and holds nobody up. FA_ERROR_STATE: inside a job; begun already, or not begun.
+/// not use its lane (checked systems refuse that: FA202), and holds nobody up. The end waits as fa_attach() does.
+/// FA_ERROR_STATE: inside a job; begun already, or not begun.
 /// FA_ERROR_WRONG_THREAD, in every system. FA_ERROR_INVALID: NULL.
 FA_API fa_status fa_idle_begin(fa_worker *w);
 FA_API fa_status fa_idle_end(fa_worker *w);
