@@ -115,8 +115,8 @@ def change(root, mutant):
 
 # --- The table against the tree -------------------------------------------------------------------------------------------
 
-def check(root, table, mutants, rows):
-    """What is wrong with the table. `rows` are all that need a mutant or a reason."""
+def check(root, table, mutants, rows, more_rows):
+    """What is wrong with the table. `rows` are all that need a mutant or a reason; `more_rows` may have some."""
     wrong = []
     ids = [mutant.id for mutant in mutants]
     wrong += [f"{name}: {ids.count(name)} mutants have this name" for name in sorted(set(ids)) if ids.count(name) > 1]
@@ -128,7 +128,7 @@ def check(root, table, mutants, rows):
         if not mutant.what or not (mutant.tests or mutant.run):
             wrong.append(f"{mutant.id}: says not what it is, or runs nothing")
         wrong += [f"{mutant.id}: {fault}" for fault in check_parity.judge_tests(root, re.sub(r"/\S+?(?=[,;]|$)", "", mutant.tests))]
-        wrong += [f"{mutant.id}: no such row: {row}" for row in mutant.rows if row not in rows]
+        wrong += [f"{mutant.id}: no such row: {row}" for row in mutant.rows if row not in [*rows, *more_rows]]
     reasons = table.get("reasons", {})
     covered = {row for mutant in mutants for row in mutant.rows}
     wrong += [f"{row}: has neither mutant nor reason" for row in rows if row not in covered and row not in reasons]
@@ -326,8 +326,11 @@ def main(arguments):
     except (OSError, ValueError) as fault:
         print(f"mutants: {fault}", file=sys.stderr)
         return 2
-    rows = check_parity.ALL_ROWS if chosen.table is None else table.get("rows", [])
-    wrong = check(root, table, mutants, rows)
+    rows, more_rows = table.get("rows", []), []
+    if chosen.table is None:
+        rows = check_parity.ALL_ROWS
+        more_rows = [cells[0] for cells in check_parity.rows_of(read(os.path.join(root, "docs", "parity.md")))]
+    wrong = check(root, table, mutants, rows, more_rows)
     for fault in wrong:
         print(f"mutants: {fault}", file=sys.stderr)
     if wrong and chosen.table is None:
