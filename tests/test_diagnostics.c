@@ -1357,6 +1357,7 @@ typedef struct busy_sink {
     fa_worker *main_lane;
     atomic_uint calls, jobs;
     bool raise; // what is diagnosed again
+    void *kept; // 1000 bytes of frame memory that the last call on the main lane allocated
 } busy_sink;
 
 static void count_job(fa_worker *w, void *arg)
@@ -1409,6 +1410,7 @@ static void use_everything(const fa_diagnostic *d, void *context)
         for (int i = 0; i < 5; i++) EXPECT(fa_submit_counted(w, &counter, count_job, &to->jobs) == FA_OK);
         EXPECT(fa_wait(w, &counter) == FA_OK);
         EXPECT(is_filled(frame, 1000, 4));
+        if (w == to->main_lane) to->kept = frame;
     }
     EXPECT(is_filled(small, 100, 1) && is_filled(large, 50000, 2));
     fa_pool_free(w, small);
@@ -1493,7 +1495,11 @@ static void a_sink_allocates_where_memory_ran_out(const test_case *at)
             fill(p[count], count < 20 ? 3000 : 60000, count);
         }
         assert_int_equal(count, 20);
-        for (uint32_t i = 0; i < count; i++) assert_true(is_filled(p[i], 3000, i));
+        p[count] = fa_frame_alloc(to.main_lane, 3000);
+        assert_non_null(p[count]);
+        fill(p[count], 3000, count);
+        assert_true(is_filled(to.kept, 1000, 4));
+        for (uint32_t i = 0; i <= count; i++) assert_true(is_filled(p[i], 3000, i));
         end(fa);
     }
     assert_int_equal(atomic_load(&to.calls), 3);

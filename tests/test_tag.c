@@ -970,17 +970,21 @@ static void overlapping_frames_keep_their_own_accounts(const test_case *at)
     fa_worker *w = fa_self(fa);
     fa_tag tag = tag_of(fa, "flight");
     fa_tag_scope scope = fa_tag_begin(w, "flight");
-    fa_frame held_frame;
-    begin(fa);
-    fa_frame_alloc(w, 4096);
-    assert_int_equal(fa_frame_hold(w, &held_frame), FA_OK);
-    end(fa);
-    begin(fa);
-    fa_frame_alloc(w, 1024);
-    end(fa);
+    fa_frame frames[2];
+    for (int i = 0; i < 2; i++) {
+        begin(fa);
+        fa_frame_alloc(w, i == 0 ? 4096 : 1024);
+        assert_int_equal(fa_frame_hold(w, &frames[i]), FA_OK);
+        end(fa);
+    }
     assert_int_equal(tag_stats(fa, tag).held[FA_TAG_FRAME], 4096 + 1024);
     assert_int_equal(tag_stats(fa, tag).charged, 4096 + 1024);
-    assert_int_equal(fa_frame_drop(fa, held_frame), FA_OK);
+    assert_int_equal(fa_frame_drop(fa, frames[0]), FA_OK);
+    begin(fa);
+    end(fa); // the first one retires, the second does not
+    assert_int_equal(tag_stats(fa, tag).bytes[FA_TAG_FRAME], 4096);
+    assert_int_equal(tag_stats(fa, tag).charged, 1024);
+    assert_int_equal(fa_frame_drop(fa, frames[1]), FA_OK);
     begin(fa);
     end(fa);
     begin(fa);
