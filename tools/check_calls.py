@@ -13,7 +13,6 @@ listed as `entries`, which count as public.
 
 usage: check_calls.py --cc CC --objdump OBJDUMP [--include FOLDER…] [--root ROOT] [--self-test]
 """
-import argparse
 import collections
 import concurrent.futures
 import fnmatch
@@ -24,6 +23,8 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+
+import command
 
 LIBRARY = ("concurrent", "alloc", "jobs")
 LEFT_OUT = {"alloc/uncounted.c"}  # answers for what a build without FA_STATISTICS has not; this is one with everything
@@ -186,23 +187,20 @@ def self_test(cc, objdump):
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = command.parser(__doc__, root="--root")
     parser.add_argument("--cc", required=True)
     parser.add_argument("--objdump", required=True)
     parser.add_argument("--include", nargs="*", default=[])
-    parser.add_argument("--self-test", action="store_true")
-    parser.add_argument("--root", default=os.path.join(os.path.dirname(__file__), ".."))
     arguments = parser.parse_args()
     if arguments.self_test:
         return self_test(arguments.cc, arguments.objdump)
-    root = os.path.abspath(arguments.root)
-    with open(os.path.join(root, "tests", "calls.toml"), "rb") as file:
+    with open(os.path.join(arguments.root, "tests", "calls.toml"), "rb") as file:
         table = tomllib.load(file)
-    count, graph = build(arguments.cc, arguments.objdump, root, [f"-I{folder}" for folder in arguments.include])
+    count, graph = build(arguments.cc, arguments.objdump, arguments.root, [f"-I{folder}" for folder in arguments.include])
     errors = judge(graph, table)
     print(*errors, f"check_calls: {count} files, {len(graph.foreign())} names from outside, {len(errors)} violations", sep="\n")
     return bool(errors) or count == 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

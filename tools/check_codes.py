@@ -11,8 +11,9 @@ usage: check_codes.py [ROOT] | --self-test
 """
 import os
 import re
-import sys
 import tempfile
+
+import command
 
 HEADER = "include/framealloc/diagnostics.h"
 PAGE = "docs/troubleshooting.md"
@@ -31,9 +32,8 @@ def read(root, path):
 def table(root):
     """(code, severity, title) of every entry."""
     text = read(root, HEADER)
-    start = text.index("#define FA_CODE_LIST")
     lines = []
-    for line in text[start:].split("\n"):
+    for line in text[text.find("#define FA_CODE_LIST"):].split("\n"):
         lines.append(line.rstrip().removesuffix("\\"))
         if not line.rstrip().endswith("\\"):
             break
@@ -111,13 +111,13 @@ def self_test():
 
 
 def main():
-    arguments = sys.argv[1:]
-    if arguments == ["--self-test"]:
+    arguments = command.parser(__doc__).parse_args()
+    if arguments.self_test:
         return self_test()
-    codes, errors = check(arguments[0] if arguments else os.path.join(os.path.dirname(__file__), ".."))
+    codes, errors = check(arguments.root)
     print(*errors, f"check_codes: {len(codes)} codes, {len(errors)} violations", sep="\n")
     return bool(errors) or not codes
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

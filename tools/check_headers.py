@@ -13,14 +13,13 @@ who may call, what is a part of macros only has a comment.
 
 usage: check_headers.py --cc CC [--cxx CXX] [ROOT] | --cc CC --self-test
 """
-import argparse
 import os
 import re
 import subprocess
-import sys
 import tempfile
 
 import check_misuse
+import command
 
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wundef", "-Werror"]
 WARNINGS_C = ["-Wstrict-prototypes", "-Wmissing-prototypes", "-Wold-style-definition"]
@@ -184,11 +183,9 @@ def self_test(languages):
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = command.parser(__doc__)
     parser.add_argument("--cc", required=True)
     parser.add_argument("--cxx")
-    parser.add_argument("--self-test", action="store_true")
-    parser.add_argument("root", nargs="?", default=os.path.join(os.path.dirname(__file__), ".."))
     arguments = parser.parse_args()
     languages = [[arguments.cc, *WARNINGS_C, "-xc", "-std=c17"]]
     if arguments.cxx:
@@ -204,4 +201,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

@@ -15,8 +15,9 @@ usage: check_layers.py [ROOT] | --self-test
 """
 import os
 import re
-import sys
 import tempfile
+
+import command
 
 BELOW = {  # folder -> folders whose headers it may include
     "include": {"include"},
@@ -223,13 +224,13 @@ def self_test():
 
 
 def main():
-    if sys.argv[1:] == ["--self-test"]:
+    arguments = command.parser(__doc__).parse_args()
+    if arguments.self_test:
         return self_test()
-    root = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(__file__), "..")
-    files, arrows, errors = check(root)
+    files, arrows, errors = check(arguments.root)
     print(*errors, f"check_layers: {files} files, {arrows} arrows, {len(errors)} violations", sep="\n")
     return bool(errors) or files == 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

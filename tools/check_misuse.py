@@ -12,8 +12,9 @@ usage: check_misuse.py [ROOT] | --self-test
 """
 import os
 import re
-import sys
 import tempfile
+
+import command
 
 HEADERS = "include/framealloc"
 TESTS = ("tests/misuse.h", "tests/test_misuse_lane.c", "tests/test_misuse_main.c", "tests/test_misuse_input.c")
@@ -269,15 +270,14 @@ def self_test():
 
 
 def main():
-    arguments = sys.argv[1:]
-    if arguments == ["--self-test"]:
+    arguments = command.parser(__doc__).parse_args()
+    if arguments.self_test:
         return self_test()
-    root = arguments[0] if arguments else os.path.join(os.path.dirname(__file__), "..")
-    functions, errors = check(root)
-    names = check_cxx(root, EXEMPT_CXX)[0]
+    functions, errors = check(arguments.root)
+    names = check_cxx(arguments.root, EXEMPT_CXX)[0]
     print(*errors, f"check_misuse: {len(functions)} functions, {names} names and members of C++, {len(errors)} violations", sep="\n")
     return bool(errors) or not functions or not names
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

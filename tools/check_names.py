@@ -12,8 +12,9 @@ usage: check_names.py [ROOT] | --self-test
 import glob
 import os
 import re
-import sys
 import tempfile
+
+import command
 
 PAGES = ("README.md", "CHANGELOG.md", "docs/*.md")
 SOURCES = ("include/framealloc/*.h", "include/framealloc/*.hpp", "adapters/*.h")
@@ -110,13 +111,13 @@ def self_test():
 
 
 def main():
-    arguments = sys.argv[1:]
-    if arguments == ["--self-test"]:
+    arguments = command.parser(__doc__).parse_args()
+    if arguments.self_test:
         return self_test()
-    count, errors = check(arguments[0] if arguments else os.path.join(os.path.dirname(__file__), ".."))
+    count, errors = check(arguments.root)
     print(*errors, f"check_names: {count} names, {len(errors)} violations", sep="\n")
     return bool(errors) or not count
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

@@ -18,13 +18,14 @@ ThreadSanitizer is told about it (fai_tell_…), may carry a tag with a side, an
 With --models, the program of tests/model/ is asked which ordered operations its models reach: it must be every one, so that a new operation
 comes with a model that reaches it.
 
-usage: check_orders.py [ROOT] | --table [ROOT] | --models PROGRAM [ROOT] | --self-test
+usage: check_orders.py [--table | --models PROGRAM] [ROOT] | --self-test
 """
 import os
 import re
 import subprocess
-import sys
 import tempfile
+
+import command
 
 FOLDERS = ("include", "concurrent", "alloc", "jobs")
 SKIP = ("concurrent/order.h", "concurrent/annotate.h", "concurrent/tsan/")
@@ -212,16 +213,17 @@ def self_test():
 
 
 def main():
-    arguments = sys.argv[1:]
-    if arguments == ["--self-test"]:
+    parser = command.parser(__doc__)
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--table", action="store_true")
+    either.add_argument("--models", metavar="PROGRAM")
+    arguments = parser.parse_args()
+    if arguments.self_test:
         return self_test()
-    here = os.path.join(os.path.dirname(__file__), "..")
-    if arguments[:1] == ["--models"] and len(arguments) > 1:
-        return check_models(arguments[1], arguments[2] if len(arguments) > 2 else here)
-    table = arguments[:1] == ["--table"]
-    rest = arguments[1:] if table else arguments
-    files, uses, errors, _ = check(rest[0] if rest else here)
-    if table:
+    if arguments.models:
+        return check_models(arguments.models, arguments.root)
+    files, uses, errors, _ = check(arguments.root)
+    if arguments.table:
         for tag, sides in sorted(uses.items()):
             for side in ("release", "acquire"):
                 print(f"{tag:28} {side:8} {', '.join(sorted({where for s, where in sides if s == side}))}")
@@ -230,4 +232,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

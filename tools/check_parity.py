@@ -17,6 +17,8 @@ import re
 import sys
 import tempfile
 
+import command
+
 
 def numbers(part, first, last):
     return [f"{part}.{n:02}" for n in range(first, last + 1)]
@@ -156,19 +158,18 @@ def self_test():
     print("check_parity: every planted fault was noticed")
 
 
-def main(arguments):
-    if arguments == ["--self-test"]:
+def main():
+    parser = command.parser(__doc__)
+    parser.add_argument("--open", type=int, default=0)
+    arguments = parser.parse_args()
+    if arguments.self_test:
         self_test()
         return 0
-    open_allowed = 0
-    if arguments[:1] == ["--open"]:
-        open_allowed = int(arguments[1])
-        arguments = arguments[2:]
-    wrong = check(arguments[0] if arguments else ".", open_allowed)
+    wrong = check(arguments.root, arguments.open)
     for fault in wrong:
         print(f"docs/parity.md: {fault}", file=sys.stderr)
     return 1 if wrong else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    command.run(main)

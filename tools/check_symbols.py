@@ -8,10 +8,10 @@
 
 usage: check_symbols.py --nm NM --shared LIB.so --static LIB.a [--may-lock OBJECT.c …] | --self-test
 """
-import argparse
 import re
 import subprocess
-import sys
+
+import command
 
 EXPORT = re.compile(r"fa_[a-z0-9_]+")
 LOCK = re.compile(r"(?:__)?pthread_(?:mutex|cond|rwlock|spin|barrier)_\w+|sem_(?:wait|timedwait|post)|(?:mtx|cnd)_\w+")
@@ -65,14 +65,15 @@ def self_test():
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = command.parser(__doc__, root=None)
     for option in ("--nm", "--shared", "--static"):
         parser.add_argument(option)
     parser.add_argument("--may-lock", nargs="*", default=[])
-    parser.add_argument("--self-test", action="store_true")
     arguments = parser.parse_args()
     if arguments.self_test:
         return self_test()
+    if not (arguments.nm and arguments.shared and arguments.static):
+        parser.error("--nm, --shared and --static are needed")
     names, errors = wrong_exports(run(arguments.nm, "-D", "--defined-only", arguments.shared))
     errors += wrong_locks(run(arguments.nm, "-u", arguments.static), set(arguments.may_lock))
     print(*errors, f"check_symbols: {len(names)} exported names, {len(errors)} violations", sep="\n")
@@ -80,4 +81,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

@@ -15,13 +15,13 @@ usage: coverage.py [--info FILE.info] [--root ROOT] | --self-test
 
 Without --info (lcov's) only whether what is listed exists is checked. What is missing is printed as it should be listed.
 """
-import argparse
 import bisect
 import collections
 import os
 import re
-import sys
 import tempfile
+
+import command
 
 TRIVIAL = re.compile(r"[{}();\s]*|} else {|else|FA_ASSERT\(.*\);")  # an assertion is where other lines are
 LIST = "docs/coverage.md"
@@ -120,14 +120,12 @@ def self_test():
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = command.parser(__doc__, root="--root")
     parser.add_argument("--info")
-    parser.add_argument("--root", default=os.path.join(os.path.dirname(__file__), ".."))
-    parser.add_argument("--self-test", action="store_true")
     arguments = parser.parse_args()
     if arguments.self_test:
         return self_test()
-    root = os.path.abspath(arguments.root)
+    root = arguments.root
 
     def read(path):
         with open(os.path.join(root, path), encoding="utf-8") as file:
@@ -145,4 +143,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

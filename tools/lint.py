@@ -20,6 +20,8 @@ import subprocess
 import sys
 import tempfile
 
+import command
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FOLDER = os.path.join(ROOT, "build", "lint")
 CONFIGURE = ["-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", "-DFA_BUILD_TESTS=ON"]
@@ -128,7 +130,7 @@ def find_planted(analyzer):
 
 def main():
     parser = argparse.ArgumentParser(usage=__doc__.split("usage: ")[1])
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
+    parser.add_argument("--jobs", type=command.count, default=os.cpu_count() or 2)
     parser.add_argument("--planted", action="store_true")
     parser.add_argument("files", nargs="*")
     arguments = parser.parse_args()
@@ -143,6 +145,8 @@ def main():
     if arguments.files:
         wanted = tuple(os.path.relpath(os.path.abspath(name), ROOT) for name in arguments.files)
         files = {path: words for path, words in files.items() if path in wanted or path.startswith(tuple(name + "/" for name in wanted))}
+        if not files:
+            parser.error(f"no C file that is built: {' '.join(arguments.files)}")
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         results = pool.map(lambda path: lint(path, files[path], analyzer), files)
         findings = [finding for found in results for finding in found]
@@ -151,4 +155,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

@@ -38,6 +38,7 @@ import time
 import tomllib
 
 import check_parity
+import command
 
 TABLE = os.path.join("tests", "mutants", "behaviours.toml")
 KEYS = {"rows", "what", "file", "old", "new", "more", "tests", "build", "run", "timeout", "hang", "id"}
@@ -314,7 +315,7 @@ def main(arguments):
     parser.add_argument("--root", default=os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     parser.add_argument("--table", help=f"default: {TABLE}")
     parser.add_argument("--work", help="folder for copies and builds; default: build/mutants")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="trees worked on at a time")
+    parser.add_argument("--jobs", type=command.count, default=os.cpu_count() or 1, help="trees worked on at a time")
     parser.add_argument("--list", action="store_true", help="show the mutants")
     parser.add_argument("--check", action="store_true", help="does the table fit the tree?")
     parser.add_argument("--only", action="append", default=[], metavar="ID", help="the same as ID")
@@ -408,4 +409,4 @@ def self_test():
 
 
 if __name__ == "__main__":
-    sys.exit(self_test() if sys.argv[1:] == ["--self-test"] else main(sys.argv[1:]))
+    command.run(lambda: self_test() if sys.argv[1:] == ["--self-test"] else main(sys.argv[1:]))

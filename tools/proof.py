@@ -24,7 +24,8 @@ import tempfile
 import time
 import tomllib
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+import command
+from command import ROOT
 KEYS = {"id", "what", "preset", "build", "run", "long", "share", "list", "alone", "planted", "minutes", "needs"}
 HOURS = 12.0
 BUILD_MINUTES = 120
@@ -438,7 +439,11 @@ def main():
         parser.error("--hours is for --long")
     if arguments.self_test:
         return self_test()
-    ways = read_table(os.path.join(ROOT, "tests", "proof.toml"))
+    try:
+        ways = read_table(os.path.join(ROOT, "tests", "proof.toml"))
+    except ValueError as fault:
+        print(f"proof: {fault}", file=sys.stderr)
+        return 2
     unknown = set(arguments.ways) - {way["id"] for way in ways}
     if unknown:
         print(f"proof: no way {', '.join(sorted(unknown))}; there are {', '.join(way['id'] for way in ways)}", file=sys.stderr)
@@ -458,4 +463,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)
