@@ -174,15 +174,15 @@ static json_t *describe(const struct stress_run *run)
                      "operations", (json_int_t)run->operations, "figures", figures, "contention", contention);
 }
 
-bool report_json(const char *path, const struct stress_program *program, uint64_t seed, const char *why,
-                 const struct stress_run *runs, uint32_t count)
+bool report_json(const char *path, const struct stress_program *program, uint64_t seed, const char *verdict,
+                 const char *why, const struct stress_run *runs, uint32_t count)
 {
     char seed_text[24]; // JSON numbers end at 2^53 in many readers
     (void)snprintf(seed_text, sizeof seed_text, "%" PRIu64, seed);
     json_t *list = json_array();
     for (uint32_t i = 0; i < count; i++) (void)json_array_append_new(list, describe(&runs[i]));
     json_t *root = json_pack("{s:s, s:s, s:s, s:s, s:o}", "program", program->name, "seed", seed_text, "verdict",
-                             why == NULL ? "ok" : "FAILED", "operation", program->operation, "runs", list);
+                             verdict, "operation", program->operation, "runs", list);
     if (root != NULL && why != NULL) (void)json_object_set_new(root, "why", json_string(why));
     bool done = root != NULL && json_dump_file(root, path, JSON_INDENT(2)) == 0;
     json_decref(root);
@@ -196,10 +196,10 @@ bool report_has_json(void)
     return false;
 }
 
-bool report_json(const char *path, const struct stress_program *program, uint64_t seed, const char *why,
-                 const struct stress_run *runs, uint32_t count)
+bool report_json(const char *path, const struct stress_program *program, uint64_t seed, const char *verdict,
+                 const char *why, const struct stress_run *runs, uint32_t count)
 {
-    (void)path, (void)program, (void)seed, (void)why, (void)runs, (void)count;
+    (void)path, (void)program, (void)seed, (void)verdict, (void)why, (void)runs, (void)count;
     return false;
 }
 

@@ -15,6 +15,6 @@ void report_run(const struct stress_program *program, const struct stress_run *r
 /// Contention of `count` runs side by side; says what grows. Returns how many figures do.
 uint32_t report_scale(const struct stress_program *program, const struct stress_run *runs, uint32_t count);
 
-/// Writes verdict (`why` is NULL for ok), seed and what the runs left to a file. False: it could not be written.
-bool report_json(const char *path, const struct stress_program *program, uint64_t seed, const char *why,
-                 const struct stress_run *runs, uint32_t count);
+/// Writes verdict and reason (NULL: none), seed and what the runs left to a file. False: it could not be written.
+bool report_json(const char *path, const struct stress_program *program, uint64_t seed, const char *verdict,
+                 const char *why, const struct stress_run *runs, uint32_t count);

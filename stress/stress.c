@@ -21,6 +21,7 @@
 #define SCALE_SECONDS_DEFAULT 1.0
 #define SECONDS_MAX 1e6
 #define STATUS_BAD_OPTIONS 2
+#define STATUS_UNJUDGED 3
 
 static const uint32_t scale_workers[] = {1, 2, 4, 8, 16, 32, 64};
 #define SCALE_COUNT (sizeof scale_workers / sizeof scale_workers[0])
@@ -111,7 +112,7 @@ __attribute__((noreturn)) static void conclude(const char *why, bool found)
     printf("seed %" PRIu64 "\n", session.options.seed);
     (void)fflush(stdout);
     if (session.options.json != NULL)
-        (void)report_json(session.options.json, session.program, session.options.seed, why, session.runs,
+        (void)report_json(session.options.json, session.program, session.options.seed, "FAILED", why, session.runs,
                           session.run_count);
     _exit(EXIT_FAILURE); // other threads are at work: nothing is taken down
 }
@@ -276,6 +277,23 @@ static bool json_is_writable(const char *path)
 
 // Runs --------------------------------------------------------------------------------------------------------------------
 
+/// The last line of a run in which nothing was found.
+static int conclude_well(const char *unjudged)
+{
+    uint64_t operations = 0;
+    for (uint32_t i = 0; i < session.run_count; i++) operations += session.runs[i].operations;
+    if (session.options.planted) {
+        printf("planted: NOT found: %s\n", session.program->planted);
+        return EXIT_FAILURE;
+    }
+    if (unjudged != NULL) {
+        printf("too short to be judged: %" PRIu64 " %s; %s\n", operations, session.program->operation, unjudged);
+        return STATUS_UNJUDGED;
+    }
+    printf("ok: %" PRIu64 " %s\n", operations, session.program->operation);
+    return EXIT_SUCCESS;
+}
+
 static void run_once(uint32_t workers)
 {
     const struct options *options = &session.options;
@@ -316,17 +334,13 @@ int stress_main(int argc, char **argv, const struct stress_program *program)
         run_once(options->threads);
         report_run(program, &session.runs[0]);
     }
+    const char *unjudged = NULL;
+    for (uint32_t i = 0; i < session.run_count && unjudged == NULL; i++) unjudged = session.runs[i].unjudged;
     if (options->json != NULL &&
-        !report_json(options->json, program, options->seed, NULL, session.runs, session.run_count)) {
+        !report_json(options->json, program, options->seed, unjudged == NULL ? "ok" : "too short to be judged",
+                     unjudged, session.runs, session.run_count)) {
         (void)fprintf(stderr, "%s: cannot write %s\n", program->name, options->json);
         return STATUS_BAD_OPTIONS;
     }
-    if (options->planted) {
-        printf("planted: NOT found: %s\n", program->planted);
-        return EXIT_FAILURE;
-    }
-    uint64_t operations = 0;
-    for (uint32_t i = 0; i < session.run_count; i++) operations += session.runs[i].operations;
-    printf("ok: %" PRIu64 " %s\n", operations, program->operation);
-    return EXIT_SUCCESS;
+    return conclude_well(unjudged);
 }

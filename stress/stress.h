@@ -5,7 +5,8 @@
 //
 // A program is a stress_program: one function that works until the time is up. It says that it gets on by
 // stress_progress(), fails by stress_fail() (which does not return, from whichever thread), and leaves its figures in
-// the stress_run. stress_main() does the rest: exit status 0 and `ok: N operations`, 1 and `FAILED: why`, 2 for bad options. With --planted a program puts in a bug that its own check must find.
+// the stress_run. stress_main() does the rest: exit status 0 and `ok: N operations`, 1 and `FAILED: why`, 2 for bad options, 3 and `too short to be
+// judged: why` when nothing was found and a check had not begun. With --planted a program puts in a bug that its own check must find.
 #pragma once
 
 #include <framealloc/framealloc.h>
@@ -56,6 +57,7 @@ struct stress_run {
     uint32_t figure_count;
     uint32_t workers_used;    // 0: several numbers
     uint64_t operations;      // what figures per operation refer to
+    const char *unjudged;     // which check has not begun after so few operations; NULL: all have
     fa_contention contention; // summed over the systems of the run
 };
 
