@@ -607,13 +607,21 @@ static void destroy_frees_what_cleanups_free(const test_case *at)
 /// A job that uses a group while another lane frees it, and allocates from it meanwhile: nothing it writes to is anybody else's.
 typedef struct race {
     fa_group group;
-    atomic_uint registered, cleaned, freed, stop;
+    uint32_t lanes;
+    atomic_uint registered, cleaned, freed, arrived;
 } race;
 
 static void count_cleaned(fa_worker *w, void *object, void *context)
 {
     (void)w, (void)object;
     atomic_fetch_add(&((race *)context)->cleaned, 1u);
+}
+
+/// Returns when all lanes have called it `times` times.
+static void meet(race *all, uint32_t times)
+{
+    atomic_fetch_add(&all->arrived, 1u);
+    while (atomic_load(&all->arrived) < times * all->lanes) sched_yield();
 }
 
 static void allocate_until_freed(fa_worker *w, void *arg)
@@ -634,13 +642,16 @@ static void allocate_until_freed(fa_worker *w, void *arg)
         if (made == 20000) break;
     }
     bool by_me = made == 301 + w->index * 10 && w->index % 2 == 0;
+    meet(all, 1);
+    void *other[50];
+    for (int i = 0; i < 50; i++) {
+        other[i] = fa_heap_alloc(w, 1000, 16);
+        memset(other[i], 0xee, 1000);
+    }
+    meet(all, 2);
     // Others freed it, but this job has not ended: its objects are as it left them.
     for (uint32_t i = 0; !by_me && i < n; i++) EXPECT(is_filled(mine[i], 48, key));
-    for (int i = 0; i < 50; i++) {
-        void *other = fa_heap_alloc(w, 48, 16);
-        memset(other, 0xee, 48);
-        fa_heap_free(w, other);
-    }
+    for (int i = 0; i < 50; i++) fa_heap_free(w, other[i]);
 }
 
 static void freed_while_others_allocate(const test_case *at)
@@ -651,7 +662,7 @@ static void freed_while_others_allocate(const test_case *at)
     fa_system *fa = create(&config);
     fa_worker *w = fa_self(fa);
     for (int round = 0; round < ROUNDS(60); round++) {
-        race all = {.group = create_group(w, "raced")};
+        race all = {.group = create_group(w, "raced"), .lanes = at->workers + 1};
         begin(fa);
         everyone(fa, allocate_until_freed, &all);
         assert_int_equal(atomic_load(&all.freed), 1);
