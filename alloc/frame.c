@@ -24,7 +24,7 @@ __attribute__((noinline, cold)) static void report_overwritten(const fai_lane *l
                "the context of lane %u was overwritten", (unsigned)lane->hot.index);
 }
 
-FAI_FRAME_END fai_arena *fai_lane_store_frame(fai_lane *lane)
+FAI_FRAME_END FAI_APART fai_arena *fai_lane_store_frame(fai_lane *lane)
 {
     FA_ASSERT(lane->slot != FAI_NO_SLOT);
     fai_arena *arena = &lane->frames[lane->slot].arena;

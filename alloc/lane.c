@@ -332,9 +332,8 @@ fa_status fai_lane_look(const fai_lane *lane)
     return FA_ERROR_STATE;
 }
 
-FAI_FRAME_END fa_status fai_memory_check_main(const fai_memory *memory)
+__attribute__((noinline, cold)) static fa_status refuse_thread(const fai_memory *memory)
 {
-    if (FA_LIKELY(fai_load_relaxed(&fai_memory_lane(memory, 0)->thread) == fai_thread_self())) return FA_OK;
     const fai_lane *self = fai_lane_self(memory);
     char name[THREAD_NAME_BYTES];
     if (memory->config.checked)
@@ -342,6 +341,12 @@ FAI_FRAME_END fa_status fai_memory_check_main(const fai_memory *memory)
                    "call it there; jobs hand work to that thread with FA_JOB_MAIN",
                    "a function of the main lane was called on %s", name_thread(self, name));
     return FA_ERROR_WRONG_THREAD;
+}
+
+FAI_FRAME_END fa_status fai_memory_check_main(const fai_memory *memory)
+{
+    if (FA_LIKELY(fai_load_relaxed(&fai_memory_lane(memory, 0)->thread) == fai_thread_self())) return FA_OK;
+    return refuse_thread(memory);
 }
 
 static bool claim(fai_lane *lane, uint32_t as, fa_contention *contention)

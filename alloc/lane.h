@@ -234,7 +234,18 @@ typedef struct fai_lane {
     uint64_t stream_clock;    // last use of a stream that this lane noted
     fa_contention contention;
     // shared
-    FAI_OWN_LINE FAI_ATOMIC(uint32_t) state;
+    FAI_OWN_LINE fai_retired_list offered;       // versions this lane hands over while it keeps running
+    fai_lane_stats published;                    // each field: relaxed, written by whoever services
+    FAI_ATOMIC(uint64_t) at_hand[FAI_NAMES_MAX]; // by tag: bytes in magazines; relaxed, likewise
+    fai_class_stats published_classes[FAI_STATISTICAL(FA_CLASS_COUNT)]; // likewise, while it is wanted
+    FAI_ATOMIC(uint64_t) tags_published; // likewise: whose watch << 32 | length of the next, whose entries go by purse
+    fai_tag_pool tag_pools[FAI_NAMES_MAX];
+    FAI_ATOMIC(fai_event_ring *) ring;   // made by the main lane, stays until the end
+    FAI_ATOMIC(uint64_t) events_dropped; // written by the lane's thread
+    FAI_ATOMIC(uint64_t) stream_plan;    // see evict.c
+    // and what the boundary looks at, last: a scheduler's part follows
+    fai_mailbox mailbox;
+    FAI_ATOMIC(uint32_t) state;
     FAI_ATOMIC(uint32_t) service_due;   // 1: a boundary found the lane running and asks it to service itself
     FAI_ATOMIC(uint32_t) attention;     // 1: the lane went idle with retired versions or an unopened stash
     FAI_ATOMIC(uint32_t) claims;        // by the lane's thread, wraps
@@ -245,16 +256,6 @@ typedef struct fai_lane {
     FAI_ATOMIC(uint64_t) publications;  // of the counters below
     uint64_t publications_seen;         // main lane: at the last boundary
     fa_lane_snapshot frame_used;        // main lane: what snapshots say, as of the last frame that retired
-    fai_mailbox mailbox;
-    fai_retired_list offered;                    // versions this lane hands over while it keeps running
-    fai_lane_stats published;                    // each field: relaxed, written by whoever services
-    FAI_ATOMIC(uint64_t) at_hand[FAI_NAMES_MAX]; // by tag: bytes in magazines; relaxed, likewise
-    fai_class_stats published_classes[FAI_STATISTICAL(FA_CLASS_COUNT)]; // likewise, while it is wanted
-    FAI_ATOMIC(uint64_t) tags_published; // likewise: whose watch << 32 | length of the next, whose entries go by purse
-    fai_tag_pool tag_pools[FAI_NAMES_MAX];
-    FAI_ATOMIC(fai_event_ring *) ring;   // made by the main lane, stays until the end
-    FAI_ATOMIC(uint64_t) events_dropped; // written by the lane's thread
-    FAI_ATOMIC(uint64_t) stream_plan;    // see evict.c
     fai_lane_budget budgets[FA_LANE_USES];
     FAI_ATOMIC(uint64_t)
     adopted; // bytes of spans that became this lane's less those that became another's, modulo 2^64
@@ -601,7 +602,8 @@ static inline void fai_memory_fetch(const fai_memory *memory)
     fai_fetch(&memory->stats_first, &memory->stats_version + 1);
     fai_fetch_line(&memory->frame_number);
     fai_fetch(main_lane, &main_lane->frames[1]);
-    fai_fetch(&main_lane->state, &main_lane->offered);
+    fai_fetch_line(&main_lane->mailbox);
+    fai_fetch(&main_lane->state, &main_lane->budgets[FA_LANE_USE_FRAME] + 1);
 }
 
 /// [main] Takes from all lanes that nobody runs, and from the main lane, the chunks that handles' objects are allocated from.

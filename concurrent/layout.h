@@ -13,34 +13,29 @@
 #define FAI_FRAME_END __attribute__((section("fai_frame_end")))
 #define FAI_FRAME_BEGIN __attribute__((section("fai_frame_begin")))
 
-/// A part of one that they seldom need, or that takes long anyway.
+/// A part of one that they seldom need, or that takes long anyway; with FAI_FRAME_END: one copy is enough for all callers.
 #define FAI_APART __attribute__((noinline))
 
-/// Asks for the lines of [from, to), which the caller will need soon, and up to three more; `from` is at the start of one.
-static inline void fai_fetch(const void *from, const void *to)
-{
-    for (const char *line = from; line < (const char *)to; line += 4 * FAI_FETCH_BYTES) {
-        __builtin_prefetch(line);
-        __builtin_prefetch(line + FAI_FETCH_BYTES);
-        __builtin_prefetch(line + 2 * FAI_FETCH_BYTES);
-        __builtin_prefetch(line + 3 * FAI_FETCH_BYTES);
-        __asm__ __volatile__(""); // else a function that only fetches has no effect, and calls of it go
-    }
-}
-
-/// The same for one line.
+/// Asks for the line of an address, which the caller will need soon.
 static inline void fai_fetch_line(const void *line)
 {
     __builtin_prefetch(line);
-    __asm__ __volatile__("");
+    __asm__ __volatile__(""); // else a function that only fetches has no effect, and calls of it go
+}
+
+/// The same for the lines of [from, to); `from` is at the start of one.
+static inline void fai_fetch(const void *from, const void *to)
+{
+    for (const char *line = from; line < (const char *)to; line += FAI_FETCH_BYTES) fai_fetch_line(line);
 }
 
 // The linker names the ends of a section whose name could be C's.
 extern const char __start_fai_frame_end[] __attribute__((visibility("hidden")));
 extern const char __stop_fai_frame_end[] __attribute__((visibility("hidden")));
 
-/// Asks for the code of FAI_FRAME_END.
+/// Asks for the code of FAI_FRAME_END, and up to three lines more.
 static inline void fai_fetch_frame_end(void)
 {
-    fai_fetch(__start_fai_frame_end, __stop_fai_frame_end);
+    for (const char *line = __start_fai_frame_end; line < __stop_fai_frame_end; line += 4 * FAI_FETCH_BYTES)
+        fai_fetch(line, line + 4 * FAI_FETCH_BYTES);
 }

@@ -67,11 +67,12 @@ FAI_FRAME_END void fai_rcu_fetch(void)
 {
     fai_fetch_line(&reader);
 #ifdef _LGPL_SOURCE
-    fai_fetch_line(&URCU_TLS(urcu_qsbr_reader));
+    fai_fetch_line(&URCU_TLS(urcu_qsbr_reader).ctr);
+    fai_fetch_line(&URCU_TLS(urcu_qsbr_reader).waiting); // in a line of its own
 #endif
 }
 
-FAI_FRAME_END void fai_rcu_quiescent(void)
+void fai_rcu_quiescent(void)
 {
     FA_ASSERT(reader.online > 0);
     if (reader.online > 1 || reader.was_online) return; // another system, or the application, may hold pointers

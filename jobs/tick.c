@@ -30,7 +30,7 @@ static bool is_held(const fa_system *fa, uint32_t slot)
     return (fai_load_acquire(&fa->frames[slot]) & FAI_FRAME_HOLDS) != 0;
 }
 
-FAI_FRAME_END bool fai_frame_jobs_done(const fa_system *fa, uint32_t slot)
+FAI_FRAME_END FAI_APART bool fai_frame_jobs_done(const fa_system *fa, uint32_t slot)
 {
     FA_ASSERT(slot < fa->frame_slots);
     uint64_t finished = 0, submitted = 0;
@@ -44,7 +44,7 @@ FAI_FRAME_END bool fai_frame_jobs_done(const fa_system *fa, uint32_t slot)
 }
 
 /// Whether the frame may retire; the order of the looks matters, see tick.h.
-FAI_FRAME_END static bool is_over(const fa_system *fa, uint64_t number)
+static bool is_over(const fa_system *fa, uint64_t number)
 {
     uint32_t slot = fai_frame_slot(fa, number);
     if (fa->open && number == fa->newest) return false;
@@ -110,7 +110,7 @@ typedef struct awaited {
     int64_t cursor;
 } awaited;
 
-FAI_FRAME_END static bool is_reached(const fa_system *fa, const awaited *frame)
+static bool is_reached(const fa_system *fa, const awaited *frame)
 {
     if (frame->until_over) return is_over(fa, frame->number);
     return fai_frame_jobs_done(fa, fai_frame_slot(fa, frame->number));
@@ -215,11 +215,17 @@ FAI_APART static void wait_longer(fai_worker *w, awaited *frame)
     }
 }
 
-FAI_FRAME_END static void wait_frame(fai_worker *w, uint64_t number, bool until_over)
+FAI_APART static void wait_frame(fai_worker *w, uint64_t number, bool until_over)
 {
     awaited frame = {.number = number, .until_over = until_over, .cursor = -1};
-    // Others may have done it all, or there was nothing to do.
     if (!is_reached(fai_worker_system(w), &frame)) wait_longer(w, &frame);
+}
+
+FAI_FRAME_END static void wait_jobs(fai_worker *w, uint64_t number)
+{
+    const fa_system *fa = fai_worker_system(w);
+    // Others may have done it all, or there was nothing to do.
+    if (!fai_frame_jobs_done(fa, fai_frame_slot(fa, number))) wait_frame(w, number, false);
 }
 
 /// The main lane is in no frame any more.
@@ -334,7 +340,7 @@ FAI_FRAME_END static bool close_frame(fai_worker *w)
     fa->open = false;
     if (w->lane.phase_depth > 0) fai_lane_close_phases(&w->lane);
     if (wait)
-        wait_frame(w, fa->newest, false);
+        wait_jobs(w, fa->newest);
     else if (fai_main_jobs_any(fa))
         (void)fai_main_jobs_run(w, &FAI_WANT_ANY);
     leave(w);
