@@ -84,6 +84,34 @@ static void soft_is_told_each_time(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+static void growth_in_place_counts(const test_case *at)
+{
+    enum { STEP = 1024, SOFT = 4 * STEP, LIMIT = 8 * STEP + 16 }; // growth asks for 16 bytes more than it needs
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    set(fa, 0, FA_LANE_USE_FRAME, SOFT, LIMIT);
+    begin(fa);
+    fa_allocator frame = fa_allocator_frame(w);
+    size_t size = STEP;
+    void *p = fa_alloc_with(&frame, size, 16), *grown;
+    assert_non_null(p);
+    while ((grown = fa_realloc_with(&frame, p, size, size + STEP, 16)) != NULL) {
+        assert_ptr_equal(grown, p);
+        size += STEP;
+        assert_int_equal(sink_count(&to, 305), size > SOFT);
+    }
+    assert_int_equal(size, 8 * STEP);
+    assert_int_equal(sink_count(&to, 304), 1);
+    sink_reset(&to);
+    end(fa);
+    fa_lane_budget budget = budget_of(fa, 0, FA_LANE_USE_FRAME);
+    assert_int_equal(budget.held, 8 * STEP);
+    assert_int_equal(budget.peak, 8 * STEP);
+    assert_int_equal(budget.warned, 1);
+    destroy_quiet(fa, &to);
+}
+
 static uint32_t pool_until_null(fa_worker *w, size_t size, void **out, uint32_t most)
 {
     uint32_t n = 0;
@@ -124,6 +152,14 @@ static void objects_are_exact(const test_case *at)
     assert_true(fa_pool_alloc_batch(w, 10, 64, 16, p));
     assert_int_equal(budget_of(fa, 0, FA_LANE_USE_OBJECTS).held, 640);
     fa_pool_free_batch(w, 10, p);
+    {
+        FA_TAG(w, "other");
+        p[0] = fa_pool_alloc(w, 64);
+        assert_non_null(p[0]);
+        fa_pool_free(w, p[0]); // at hand for that tag alone, and gives way all the same
+    }
+    assert_int_equal(pool_until_null(w, 64, p, MOST), 10);
+    fa_pool_free_batch(w, 10, p);
     set(fa, 0, FA_LANE_USE_OBJECTS, 0, 256 * KIB);
     p[0] = fa_heap_alloc(w, 128 * KIB, 0);
     p[1] = fa_pool_alloc(w, 128 * KIB);
@@ -151,6 +187,16 @@ static void objects_have_a_soft_limit(const test_case *at)
         for (int i = 0; i < 300; i++) fa_pool_free(w, p[i]);
     }
     assert_in_range(budget_of(fa, 0, FA_LANE_USE_OBJECTS).peak, 300 * 64, 300 * 64 + 62 * 64);
+    static const size_t sizes[] = {101 * 64, 100 * KIB}; // of a class, and a span
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        p[0] = fa_heap_alloc(w, sizes[i], 0);
+        assert_reported(&to, 305, 1);
+        fa_heap_free(w, p[0]);
+        p[0] = fa_pool_alloc(w, sizes[i]);
+        assert_reported(&to, 305, 1);
+        fa_pool_free(w, p[0]);
+        set(fa, 0, FA_LANE_USE_OBJECTS, 200 * 64, 0); // the magazine keeps its objects
+    }
     destroy_quiet(fa, &to);
 }
 
@@ -458,8 +504,13 @@ static void a_sink_counts_too(const test_case *at)
 static void what_is_refused(const test_case *at)
 {
     sink to;
-    fa_system *fa = create_case(at, &to);
+    fa_config config = case_config(at, &to);
+    fa_system *fa = create(&config);
     fa_lane_budget budget;
+    uint32_t count = 1 + config.worker_count + config.attached_max;
+    set(fa, count - 1, FA_LANE_USE_FRAME, 0, 1);
+    assert_int_equal(fa_lane_budget_set(fa, count, FA_LANE_USE_FRAME, 0, 1), FA_ERROR_INVALID);
+    assert_int_equal(fa_lane_budget_read(fa, count, FA_LANE_USE_FRAME, &budget), FA_ERROR_INVALID);
     assert_int_equal(fa_lane_budget_set(NULL, 0, FA_LANE_USE_FRAME, 0, 1), FA_ERROR_INVALID);
     assert_int_equal(fa_lane_budget_set(fa, 100000, FA_LANE_USE_FRAME, 0, 1), FA_ERROR_INVALID);
     assert_int_equal(fa_lane_budget_set(fa, 0, FA_LANE_USES, 0, 1), FA_ERROR_INVALID);
@@ -483,6 +534,7 @@ int main(int argc, char **argv)
     const test_entry entries[] = {
         EACH_OF(frame_memory_is_exact, "02", "ny"),
         EACH_OF(soft_is_told_each_time, "02", "ny"),
+        EACH_OF(growth_in_place_counts, "02", "ny"),
         EACH_OF(objects_are_exact, "02", "ny"),
         EACH_OF(objects_have_a_soft_limit, "02", "n"),
         EACH(each_lane_has_its_own),

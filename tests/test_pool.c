@@ -471,6 +471,8 @@ static void freed_wrongly_from_anywhere(const test_case *at)
     assert_int_equal(stats_of(fa).pool_live, 3);
     begin(fa);
     fa_free_any(fa, p[2]);
+    fa_free_any(fa, p[2]); // on its way home
+    assert_reported(&to, 201, 1);
     end(fa);
     begin(fa);
     fa_free_any(fa, p[2]);

@@ -480,6 +480,15 @@ static void equality_is_allowed_and_more_is_not(const test_case *at)
     assert_non_null(fa_frame_alloc(w, 1024)); // of what magazines hold, and what frees brought
     end(fa);
     assert_int_equal(held(fa, tag), 0);
+    assert_int_equal(fa_budget_set(fa, tag, 0, 1000), FA_OK); // which is no multiple of what is allocated
+    begin(fa);
+    for (int i = 0; i < 15; i++) assert_non_null(objects[i] = fa_pool_alloc(w, 64));
+    assert_null(fa_pool_alloc(w, 64));
+    assert_reported(&to, 302, 1);
+    assert_int_equal(tag_stats(fa, tag).charged, 15 * 64);
+    for (int i = 0; i < 15; i++) fa_pool_free(w, objects[i]);
+    end(fa);
+    assert_int_equal(held(fa, tag), 0);
     fa_tag_end(&scope);
     destroy_quiet(fa, &to);
 }
@@ -540,6 +549,52 @@ static void a_soft_budget_warns_once_a_crossing(const test_case *at)
     end(fa);
     fa_tag_end(&scope);
     destroy_quiet(fa, &to);
+}
+
+typedef struct crossing {
+    fa_system *fa;
+    uint32_t calls;
+} crossing;
+
+static void allocate_and_free(const fa_diagnostic *diagnostic, void *context)
+{
+    crossing *c = context;
+    EXPECT(strcmp(diagnostic->code, "FA303") == 0);
+    c->calls++;
+    fa_pool_free(fa_self(c->fa), fa_pool_alloc(fa_self(c->fa), 64));
+}
+
+/// A refill that crosses a soft budget has a sink called, which may refill the same magazine: its objects stay its own.
+static void a_sink_may_use_the_magazine_that_is_filled(const test_case *at)
+{
+    enum { COUNT = 200 };
+    sink unused;
+    fa_config config = case_config(at, &unused);
+    crossing c = {.calls = 0};
+    config.report = allocate_and_free;
+    config.report_context = &c;
+    fa_system *fa = c.fa = create(&config);
+    fa_worker *w = fa_self(fa);
+    fa_tag tag = tag_of(fa, "crossing");
+    assert_int_equal(fa_budget_set(fa, tag, 32, 0), FA_OK);
+    {
+        FA_TAG_AT(w, tag);
+        unsigned char *objects[COUNT];
+        for (uint32_t i = 0; i < COUNT; i++) {
+            assert_non_null(objects[i] = fa_pool_alloc(w, 64));
+            fill(objects[i], 64, i);
+        }
+        for (uint32_t i = 0; i < COUNT; i++) {
+            assert_true(is_filled(objects[i], 64, i));
+            fa_pool_free(w, objects[i]);
+        }
+    }
+    assert_int_equal(c.calls, 1);
+    begin(fa);
+    end(fa);
+    assert_int_equal(held(fa, tag), 0);
+    assert_int_equal(stats_of(fa).pool_live, 0);
+    assert_int_equal(fa_destroy(fa), FA_OK);
 }
 
 static void budgets_cover_what_is_below(const test_case *at)
@@ -1015,6 +1070,10 @@ static void system_limits_refund_what_was_charged(const test_case *at)
         first = p;
     }
     assert_true(count > 100);
+    void *batch[64];
+    assert_false(fa_pool_alloc_batch(w, 64, 4096, 16, batch));
+    assert_null(fa_heap_alloc(w, 4096, 0));
+    assert_true(fa_handle_is_none(fa_handle_alloc(w, MIB, 16, NULL)));
     begin(fa);
     end(fa);
     assert_int_equal(held(fa, tag), (uint64_t)count * 4096);
@@ -1138,6 +1197,7 @@ int main(int argc, char **argv)
         EACH_OF(equality_is_allowed_and_more_is_not, "02", "ny"),
         EACH_OF(frame_memory_has_exact_budgets, "02", "ny"),
         EACH_OF(a_soft_budget_warns_once_a_crossing, "02", "ny"),
+        EACH_OF(a_sink_may_use_the_magazine_that_is_filled, "02", "ny"),
         EACH_OF(budgets_cover_what_is_below, "02", "ny"),
         EACH(lanes_together_never_exceed_a_hard_budget),
         EACH(phases_list_what_was_allocated_in_them),
