@@ -317,23 +317,62 @@ typedef struct shared_work {
     fa_counter counter;
     uint64_t results[RESULTS]; // plain: the wait orders them
     uint64_t round;
+    uint32_t parties;            // lanes that are to wait before the last result is there; 0: any
+    atomic_uint waiting, before; // lanes that wait, or are about to; results but the last, counted without ordering them
 } shared_work;
 
 static shared_work work;
+
+/// Returns when all lanes wait and nothing is left but what the caller does, or some time later.
+static void let_all_wait(void)
+{
+    rng from = {work.round};
+    while (atomic_load(&work.waiting) < work.parties) sched_yield();
+    while (work.parties > 1 && atomic_load_explicit(&work.before, memory_order_relaxed) < RESULTS - 1) sched_yield();
+    for (volatile uint32_t i = rng_below(&from, 20000); i > 0; i--) {
+    }
+}
 
 static void write_result(fa_worker *w, void *arg)
 {
     (void)w;
     uint32_t index = *(uint32_t *)arg;
+    if (index == RESULTS - 1) let_all_wait();
     work.results[index] = work.round * RESULTS + index;
+    atomic_fetch_add_explicit(&work.before, 1u, memory_order_relaxed);
 }
 
 static void wait_and_check(fa_worker *w, void *arg)
 {
     (void)arg;
+    atomic_fetch_add(&work.waiting, 1u);
     EXPECT(fa_wait(w, &work.counter) == FA_OK);
     EXPECT(fa_is_done(&work.counter));
     for (uint32_t i = 0; i < RESULTS; i++) EXPECT(work.results[i] == work.round * RESULTS + i);
+}
+
+static void submit_results(fa_worker *w, uint32_t parties)
+{
+    work.parties = parties;
+    atomic_store(&work.waiting, 0u);
+    atomic_store(&work.before, 0u);
+    for (uint32_t i = 0; i < RESULTS; i++)
+        assert_int_equal(fa_submit_copy(w, &work.counter, write_result, &i, sizeof i), FA_OK);
+}
+
+/// The workers are there before the work is, so that every lane waits while some of it is undone.
+static void wait_on_all_lanes(fa_system *fa)
+{
+    fa_worker *w = fa_self(fa);
+    uint32_t workers = fa_worker_count(fa);
+    everyone_call call = {wait_and_check, NULL, workers + 1, 0};
+    fa_counter counter = FA_COUNTER_INIT;
+    assert_int_equal(fa_submit_many(w, &counter, everyone_job, &call, 0, workers), FA_OK);
+    while (atomic_load(&call.arrived) < workers) sched_yield();
+    submit_results(w, call.parties);
+    everyone_arrive(&call);
+    wait_and_check(w, NULL);
+    assert_int_equal(fa_wait(w, &counter), FA_OK);
 }
 
 static void all_lanes_wait_for_one_counter(const test_case *at)
@@ -343,14 +382,16 @@ static void all_lanes_wait_for_one_counter(const test_case *at)
     work.counter = (fa_counter)FA_COUNTER_INIT;
     for (work.round = 1; work.round <= (uint64_t)ROUNDS(40); work.round++) {
         begin(fa);
-        for (uint32_t i = 0; i < RESULTS; i++)
-            assert_int_equal(fa_submit_copy(fa_self(fa), &work.counter, write_result, &i, sizeof i), FA_OK);
-        if (work.round % 4 == 0) {
-            while (!fa_is_done(&work.counter)) assert_int_equal(fa_wait(fa_self(fa), &work.counter), FA_OK);
-        } else if (at->workers > 0 && work.round % 4 == 1) {
-            while (!fa_is_done(&work.counter)) sched_yield(); // the others do it all
+        if (work.round % 4 > 1 || at->workers == 0) {
+            wait_on_all_lanes(fa);
+        } else {
+            submit_results(fa_self(fa), 0);
+            while (!fa_is_done(&work.counter)) {
+                if (work.round % 4 == 0) assert_int_equal(fa_wait(fa_self(fa), &work.counter), FA_OK);
+                if (work.round % 4 == 1) sched_yield(); // the others do it all
+            }
+            everyone(fa, wait_and_check, NULL); // it is over
         }
-        everyone(fa, wait_and_check, NULL);
         end(fa);
     }
     destroy_quiet(fa, &to);
