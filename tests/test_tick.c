@@ -106,17 +106,41 @@ static void plain_callbacks(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
-/// No wake-up is lost between the last job and the end that waits for it.
+typedef struct last_job {
+    atomic_bool started;
+    atomic_uint *done;
+    uint32_t spins;
+} last_job;
+
+static void start_and_finish(fa_worker *w, void *arg)
+{
+    last_job *job = arg;
+    atomic_store(&job->started, true);
+    for (volatile uint32_t i = job->spins; i > 0; i--) {
+    }
+    add_one(w, job->done);
+}
+
+/// No wake-up is lost between the last job and the end that waits for it: in every other tick a worker is in it when the end begins.
 static void no_end_waits_for_ever(const test_case *at)
 {
     sink to;
-    fa_system *fa = create_case(at, &to);
+    fa_config config = case_config(at, &to);
+    config.search_spin_us = 0; // an end that waits sleeps at once
+    fa_system *fa = create(&config);
+    rng random = {test_seed()};
     atomic_uint done = 0;
     unsigned wanted = 0;
     for (int tick = 0; tick < ROUNDS(4000); tick++) {
+        last_job last = {false, &done, rng_below(&random, 10000)};
         assert_int_equal(fa_tick_begin(fa), FA_OK);
         for (int i = 0; i < 1 + tick % 5; i++, wanted++)
             assert_int_equal(fa_submit(fa_self(fa), add_one, &done), FA_OK);
+        if (at->workers > 0 && tick % 2 == 0) {
+            assert_int_equal(fa_submit(fa_self(fa), start_and_finish, &last), FA_OK);
+            wanted++;
+            while (!atomic_load(&last.started)) sched_yield();
+        }
         assert_int_equal(fa_tick_end(fa, NULL), FA_OK);
         assert_int_equal(atomic_load(&done), wanted);
     }
