@@ -517,11 +517,17 @@ static inline fa_arena_mark fai_lane_scope_mark(const fai_lane *lane)
     return (fa_arena_mark){lane->hot.scope_cursor, lane->scope.ordinal, lane->scope.span_count};
 }
 
-static inline fa_arena_mark fai_lane_frame_mark(const fai_lane *lane)
+/// The lane is in a frame.
+static inline fa_arena_mark fai_lane_mark_in_frame(const fai_lane *lane)
 {
-    if (lane->slot == FAI_NO_SLOT) return (fa_arena_mark){NULL, 0, 0};
+    FA_ASSERT(lane->slot != FAI_NO_SLOT);
     const fai_arena *arena = &lane->frames[lane->slot].arena;
     return (fa_arena_mark){lane->hot.frame_cursor, arena->ordinal, arena->span_count};
+}
+
+static inline fa_arena_mark fai_lane_frame_mark(const fai_lane *lane)
+{
+    return lane->slot != FAI_NO_SLOT ? fai_lane_mark_in_frame(lane) : (fa_arena_mark){NULL, 0, 0};
 }
 
 static inline bool fai_mark_is(fa_arena_mark a, fa_arena_mark b)
@@ -533,7 +539,7 @@ static inline bool fai_mark_is(fa_arena_mark a, fa_arena_mark b)
 /// leaves it.
 static inline void fai_lane_keep_frame(fai_lane *lane)
 {
-    lane->frames[lane->slot].arena.floor = fai_lane_frame_mark(lane);
+    lane->frames[lane->slot].arena.floor = fai_lane_mark_in_frame(lane);
 }
 
 /// Frees scope memory back to the mark; a mark ahead does nothing.
@@ -549,9 +555,8 @@ void fai_lane_end_job_slow(fai_lane *lane, const fai_job_mark *mark);
 /// [owner thread] Around every job, properly nested and in the job's frame; `order` must live until the end.
 static inline void fai_lane_begin_job(fai_lane *lane, fai_order *order, uint32_t label, fai_job_mark *mark)
 {
-    FA_ASSERT(lane->slot != FAI_NO_SLOT);
     mark->scope = fai_lane_scope_mark(lane);
-    mark->frame = fai_lane_frame_mark(lane);
+    mark->frame = fai_lane_mark_in_frame(lane);
     mark->order = lane->order;
     mark->serial = lane->serial;
     mark->label = fai_lane_label(lane);
@@ -570,7 +575,7 @@ static inline void fai_lane_end_job(fai_lane *lane, const fai_job_mark *mark)
     if (!fai_mark_is(mark->scope, fai_lane_scope_mark(lane))) fai_lane_rewind_scope(lane, mark->scope);
     lane->depth--;
     // What this job allocated outlives it: a checkpoint of who waits below, a job or the main lane, must not free it.
-    if (!fai_mark_is(mark->frame, fai_lane_frame_mark(lane))) fai_lane_keep_frame(lane);
+    if (!fai_mark_is(mark->frame, fai_lane_mark_in_frame(lane))) fai_lane_keep_frame(lane);
     lane->order = mark->order;
     lane->serial = mark->serial;
 }
