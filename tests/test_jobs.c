@@ -317,8 +317,9 @@ typedef struct shared_work {
     fa_counter counter;
     uint64_t results[RESULTS]; // plain: the wait orders them
     uint64_t round;
-    uint32_t parties;            // lanes that are to wait before the last result is there; 0: any
-    atomic_uint waiting, before; // lanes that wait, or are about to; results but the last, counted without ordering them
+    uint32_t parties;    // lanes that are to wait before the last result is there; 0: any
+    atomic_uint waiting; // lanes that do, or are about to
+    atomic_uint before;  // results but the last, counted without ordering them
 } shared_work;
 
 static shared_work work;
