@@ -2,6 +2,7 @@
 //
 // Streams: reserved against a budget, loaded in steps, read when ready, evicted by priority and use; and that nobody ever reads what has
 // gone, nothing is evicted in vain, and every account comes back to 0.
+#include "alloc/stream.h"
 #include "support.h"
 
 #include <errno.h>
@@ -1260,6 +1261,67 @@ static void a_plan_that_fails_is_not_seen(const test_case *at)
     assert_int_equal(fa_destroy(fa), FA_OK);
 }
 
+/// Puts a stream into the state in which the lane's plan of this number has claimed it, for a moment that other lanes seldom meet. Returns the
+/// word before.
+static uint64_t claim(fa_worker *w, fa_stream stream, uint32_t number)
+{
+    fai_stream *slot;
+    uint64_t word;
+    assert_int_equal(fai_stream_find(w, stream, &slot, &word), FA_OK);
+    assert_int_equal(fai_stream_state_in(word), FAI_STREAM_READY);
+    uint32_t plan = (w->index + 1) << FAI_STREAM_PLAN_BITS | number;
+    fai_store_relaxed(&slot->word, fai_stream_to(word, FAI_STREAM_CLAIMED, plan));
+    return word;
+}
+
+static void unclaim(fa_worker *w, fa_stream stream, uint64_t before)
+{
+    fai_stream *slot;
+    uint64_t word;
+    assert_int_equal(fai_stream_find(w, stream, &slot, &word), FA_OK);
+    fai_store_relaxed(&slot->word, before);
+}
+
+/// Who looks at a claimed stream finds it ready, and who wants it has it; from the moment when the plan is carried out nobody does.
+static void what_a_plan_claims_stays_until_it_is_carried_out(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_streams(at, &to, 100);
+    fa_worker *w = fa_self(fa);
+    const void *data;
+    void *memory;
+    fa_stream stream = make_ready(w, 100, FA_STREAM_LOW);
+    assert_refused(w, 1, FA_STREAM_LOW, FA_ERROR_FULL); // the lane's plan 1, which stays open until it makes another
+    claim(w, stream, 1);
+    assert_int_equal(fa_stream_state_of(fa, stream), FA_STREAM_READY);
+    assert_true(is_payload(fa_stream_read(w, stream, NULL), 100));
+    assert_int_equal(fa_stream_touch(w, stream), FA_OK);
+    assert_int_equal(fa_stream_load_begin(w, stream, &memory), FA_ERROR_STATE);
+    assert_int_equal(fa_stream_pin(w, stream, &data, NULL), FA_OK);
+    assert_true(is_payload(data, 100));
+    assert_int_equal(fa_stream_unpin(w, stream), FA_OK);
+    assert_refused(w, 1, FA_STREAM_LOW, FA_ERROR_FULL);
+    claim(w, stream, 2);
+    assert_int_equal(fa_stream_set_priority(w, stream, FA_STREAM_NORMAL), FA_OK);
+    assert_refused(w, 1, FA_STREAM_LOW, FA_ERROR_FULL);
+    claim(w, stream, 3);
+    assert_int_equal(fa_stream_free(w, stream), FA_OK);
+    assert_int_equal(fa_stream_state_of(fa, stream), FA_STREAM_NONE);
+    assert_reported(&to, 402, 2); // refusals 1 and 2
+    stream = make_ready(w, 100, FA_STREAM_LOW);
+    stream = make_ready(w, 100, FA_STREAM_HIGH); // by plan 4, carried out
+    uint64_t ready = claim(w, stream, 4);
+    assert_int_equal(fa_stream_state_of(fa, stream), FA_STREAM_EVICTING);
+    assert_null(fa_stream_read(w, stream, NULL));
+    assert_int_equal(fa_stream_pin(w, stream, &data, NULL), FA_ERROR_STALE);
+    assert_int_equal(fa_stream_set_priority(w, stream, FA_STREAM_LOW), FA_ERROR_STALE);
+    assert_int_equal(fa_stream_free(w, stream), FA_ERROR_STALE);
+    unclaim(w, stream, ready);
+    assert_int_equal(fa_stream_free(w, stream), FA_OK);
+    assert_no_streams(fa);
+    destroy_quiet(fa, &to);
+}
+
 enum { RIVALS = 64 };
 
 typedef struct rivalry {
@@ -1610,6 +1672,7 @@ int main(int argc, char **argv)
         EACH_OF(traffic_leaves_the_budget_exact, COUNTED("0124"), "ny"),
         EACH(evictors_share_the_victims),
         EACH_OF(a_plan_that_fails_is_not_seen, COUNTED("124"), "ny"),
+        EACH_OF(what_a_plan_claims_stays_until_it_is_carried_out, COUNTED("0"), "ny"),
         EACH_OF(a_plan_and_a_pin_exclude_each_other, COUNTED("124"), "ny"),
         EACH_OF(a_storm_leaves_nothing, COUNTED("0124"), "ny"),
     };
