@@ -16,7 +16,8 @@ Each test named must fail: a cmocka test in some of its cases (`name/2/checked` 
 of CTest by its exit. A test that does not end has failed only if the entry says `hang = true`. Instead of `tests` an entry may have
 `run`, a list of words, executed in the build folder, and `build`, the targets it needs; `more = [{file, old, new}, …]` are further
 replacements of the same mutant, `timeout` is in seconds. Defaults of these, and `configure`, the arguments for cmake, stand in
-[defaults]; [reasons] says of rows that have no mutant why not.
+[defaults]. Every row of docs/parity.md has a mutant, and every test that it names is named by one; [reasons] says of rows, and of tests
+("program: name" = "…"), that have none why not.
 
 The tree is copied into build/mutants, built and changed there; the tests named must pass before anything is changed.
 
@@ -41,6 +42,7 @@ import check_parity
 import command
 
 TABLE = os.path.join("tests", "mutants", "behaviours.toml")
+PROMISES = os.path.join("docs", "parity.md")
 KEYS = {"rows", "what", "file", "old", "new", "more", "tests", "build", "run", "timeout", "hang", "id"}
 
 
@@ -116,8 +118,19 @@ def change(root, mutant):
 
 # --- The table against the tree -------------------------------------------------------------------------------------------
 
-def check(root, table, mutants, rows, more_rows):
-    """What is wrong with the table. `rows` are all that need a mutant or a reason; `more_rows` may have some."""
+def names_in(cell):
+    """The tests of a cell, each as `program: name`; a single case stands for its test."""
+    return {f"{program}: {name.partition('/')[0]}" for program, names in check_parity.parts_of(cell.replace("`", "")) for name in names}
+
+
+def promised(root):
+    """The rows of docs/parity.md, and the tests that it names."""
+    rows = list(check_parity.rows_of(read(os.path.join(root, PROMISES))))
+    return [row[0] for row in rows], set().union(*(names_in(row[-1]) for row in rows if row[-1] not in ("none", "open")))
+
+
+def check(root, table, mutants, rows, tests):
+    """What is wrong with the table. `rows` and `tests` are all that need a mutant or a reason."""
     wrong = []
     ids = [mutant.id for mutant in mutants]
     wrong += [f"{name}: {ids.count(name)} mutants have this name" for name in sorted(set(ids)) if ids.count(name) > 1]
@@ -129,12 +142,12 @@ def check(root, table, mutants, rows, more_rows):
         if not mutant.what or not (mutant.tests or mutant.run):
             wrong.append(f"{mutant.id}: says not what it is, or runs nothing")
         wrong += [f"{mutant.id}: {fault}" for fault in check_parity.judge_tests(root, re.sub(r"/\S+?(?=[,;]|$)", "", mutant.tests))]
-        wrong += [f"{mutant.id}: no such row: {row}" for row in mutant.rows if row not in [*rows, *more_rows]]
-    reasons = table.get("reasons", {})
-    covered = {row for mutant in mutants for row in mutant.rows}
-    wrong += [f"{row}: has neither mutant nor reason" for row in rows if row not in covered and row not in reasons]
-    wrong += [f"{row}: has a mutant and a reason for having none" for row in reasons if row in covered]
-    wrong += [f"{row}: a reason for no row" for row in reasons if row not in rows]
+        wrong += [f"{mutant.id}: no such row: {row}" for row in mutant.rows if row not in rows]
+    reasons, needed = table.get("reasons", {}), [*rows, *sorted(tests)]
+    covered = {row for mutant in mutants for row in mutant.rows}.union(*(names_in(mutant.tests) for mutant in mutants))
+    wrong += [f"{name}: has neither mutant nor reason" for name in needed if name not in covered and name not in reasons]
+    wrong += [f"{name}: has a mutant and a reason for having none" for name in reasons if name in covered]
+    wrong += [f"{name}: a reason for no row or test" for name in reasons if name not in needed]
     return wrong
 
 
@@ -327,11 +340,8 @@ def main(arguments):
     except (OSError, ValueError) as fault:
         print(f"mutants: {fault}", file=sys.stderr)
         return 2
-    rows, more_rows = table.get("rows", []), []
-    if chosen.table is None:
-        rows = check_parity.ALL_ROWS
-        more_rows = [cells[0] for cells in check_parity.rows_of(read(os.path.join(root, "docs", "parity.md")))]
-    wrong = check(root, table, mutants, rows, more_rows)
+    rows, tests = promised(root) if chosen.table is None else (table.get("rows", []), names_in(table.get("promised", "")))
+    wrong = check(root, table, mutants, rows, tests)
     for fault in wrong:
         print(f"mutants: {fault}", file=sys.stderr)
     if wrong and chosen.table is None:
@@ -357,7 +367,9 @@ def main(arguments):
 SELF_LISTS = """cmake_minimum_required(VERSION 3.20)
 project(self LANGUAGES NONE)
 enable_testing()
-find_program(SH sh)
+add_subdirectory(tests)
+"""
+SELF_TESTS = """find_program(SH sh)
 add_test(NAME even COMMAND ${SH} ${CMAKE_SOURCE_DIR}/even.sh)
 """
 SELF_TABLE = """
@@ -377,11 +389,12 @@ def self_test():
     with tempfile.TemporaryDirectory() as folder:
         root = os.path.join(folder, "tree")
         write(os.path.join(root, "CMakeLists.txt"), SELF_LISTS)
+        write(os.path.join(root, "tests", "CMakeLists.txt"), SELF_TESTS)
         write(os.path.join(root, "even.sh"), "# a remark\ntwo=2\nwait=0\nsleep $wait\ntest $((two % 2)) = 0\n")
 
-        def outcome(old, new, keys='run = ["ctest", "-R", "^even$"]', rows='["R1", "R2"]'):
+        def outcome(old, new, keys='run = ["ctest", "-R", "^even$"]', rows='["R1", "R2"]', promised="", reasons=""):
             write(os.path.join(folder, "table.toml"),
-                  f"rows = {rows}\n" + SELF_TABLE.format(what="odd", old=old, new=new, keys=keys))
+                  f"rows = {rows}\n{promised}\n" + SELF_TABLE.format(what="odd", old=old, new=new, keys=keys) + reasons)
             result = subprocess.run([sys.executable, os.path.abspath(__file__), "--root", root, "--work", os.path.join(folder, "work"),
                                      "--table", os.path.join(folder, "table.toml")], capture_output=True, text=True, check=False)
             return result.returncode, result.stdout + result.stderr
@@ -397,9 +410,16 @@ def self_test():
         expect("unknown key", 2, outcome("two=2", "two=3", 'test = "x"'))
         expect("runs nothing", 1, outcome("two=2", "two=3", ""))
         expect("neither mutant nor reason", 1, outcome("two=2", "two=3", rows='["R1", "R2", "R3"]'))
-        expect("a reason for no row", 1, outcome("two=2", "two=3", rows='["R1"]'))
+        expect("a reason for no row or test", 1, outcome("two=2", "two=3", rows='["R1"]'))
         expect("no such row", 1, outcome("two=2", "two=3", rows='["R2"]'))
         expect("no such program", 1, outcome("two=2", "two=3", 'tests = "pond: fish"'))
+        even, odd = 'tests = "ctest: even"', '"ctest: even" = "it is odd"'
+        named = 'promised = "ctest: even"'
+        expect("1 caught, 0 survived", 0, outcome("two=2", "two=3", even, promised=named))
+        expect("ctest: even: has neither mutant nor reason", 1, outcome("two=2", "two=3", promised=named))
+        expect("1 caught, 0 survived", 0, outcome("two=2", "two=3", promised=named, reasons=odd))
+        expect("even: has a mutant and a reason", 1, outcome("two=2", "two=3", even, promised=named, reasons=odd))
+        expect("even: a reason for no row or test", 1, outcome("two=2", "two=3", reasons=odd))
         slow = 'run = ["ctest", "-R", "^even$"]\ntimeout = 1'
         expect("0 caught, 1 survived", 1, outcome("wait=0", "wait=9", slow))
         expect("1 caught, 0 survived", 0, outcome("wait=0", "wait=9", slow + "\nhang = true"))
