@@ -189,6 +189,11 @@ static void an_overflow_is_found_at_the_free(const test_case *at)
     end(fa);
     assert_reported(&to, 201, (at->workers + 1) * 2 * SLACK_SIZES);
     assert_non_null(strstr(to.message, "written past its end"));
+    unsigned char *span = fa_heap_alloc(fa_self(fa), 70000, 16);
+    assert_non_null(span);
+    write_wrongly(span, 70000 + 255); // the last byte behind it that is looked at
+    fa_heap_free(fa_self(fa), span);
+    assert_reported(&to, 201, 1);
     destroy_quiet(fa, &to);
 }
 

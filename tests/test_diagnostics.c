@@ -1815,6 +1815,16 @@ static void child_default(void)
     child_ends(fa);
 }
 
+/// More than goes to stderr in one piece.
+static void child_long(void)
+{
+    static char note[5000];
+    memset(note, 'n', sizeof note - 1);
+    fa_system *fa = child_system(FA_STRICT_WARN);
+    (void)FA_DIAGNOSE_WARNING(fa_self(fa), "GAME1", note, NULL, "mine");
+    child_ends(fa);
+}
+
 static void child_suppressed(void)
 {
     fa_system *fa = child_system(FA_STRICT_STOP_ON_WARNING);
@@ -1895,6 +1905,7 @@ static const struct child_case {
                    {"scope_stops", child_scope_stops},
                    {"environment", child_environment},
                    {"default", child_default},
+                   {"long", child_long},
                    {"suppressed", child_suppressed},
                    {"configuration", child_configuration},
                    {"own_warning", child_own_warning},
@@ -2030,6 +2041,9 @@ static void default_sink_writes_to_stderr(const test_case *at)
     assert_child("verbose", NULL, 7);
     assert_told(FA001_TEXT, true);
     assert_told("used outside a frame: frame memory and jobs exist", true);
+    assert_child("long", NULL, 7);
+    assert_told("[GAME1] warning: mine", true);
+    assert_string_equal(child_text + strlen(child_text) - 3, "nn\n"); // what does not fit is left out
 }
 
 static void a_sink_that_misuses_ends(const test_case *at)

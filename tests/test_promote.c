@@ -470,6 +470,8 @@ static void no_memory_at_the_destination(const test_case *at)
         assert_int_equal(result.items[49].status, FA_PROMOTION_MEMORY);
         assert_null(cell.pointer); // what fails is not published
         assert_reported(&to, 904, 1);
+        assert_null(fa_heap_alloc(w, 64 * MIB, 0)); // what is refused later is told of all the same
+        assert_reported(&to, 301, 1);
         assert_true(stats_of(fa).memory_peak <= config.memory_max);
         free_items(w, &result);
         begin(fa);
@@ -934,6 +936,8 @@ static void what_nobody_claims_is_discarded_by_tag_and_phase(const test_case *at
         fa_worker *w = fa_self(fa);
         fa_cell cell = {NULL};
         fa_frame held;
+        fa_retain to_scratch = {.to = FA_RETAIN_SCRATCH};
+        assert_int_equal(fa_scratch_create(w, "kept", 0, &to_scratch.scratch), FA_OK);
         begin(fa);
         {
             fa_tag_scope tag = labelled ? fa_tag_begin(w, "ai") : (fa_tag_scope){0};
@@ -942,6 +946,7 @@ static void what_nobody_claims_is_discarded_by_tag_and_phase(const test_case *at
             assert_non_null(retain(w, 200, 16, FA_RETAIN_HEAP, 0, 0, NULL));
             assert_non_null(retain(w, 300, 16, FA_RETAIN_HEAP, 0, 0, &cell));
             assert_non_null(retain(w, 400, 16, FA_RETAIN_DISCARD, 0, 0, NULL));
+            assert_non_null(fa_frame_retained(w, 500, 16, &to_scratch));
             fa_phase_scope_end(&phase);
             fa_tag_end(&tag);
         }
@@ -959,22 +964,67 @@ static void what_nobody_claims_is_discarded_by_tag_and_phase(const test_case *at
         fa_frame_result result;
         assert_int_equal(fa_frame_end_summary(fa, &result), FA_OK);
         assert_int_equal(result.by_status[FA_PROMOTED], 1);
-        assert_int_equal(result.discarded_bytes, 100 + 200 + 400);
+        assert_int_equal(result.discarded_bytes, 100 + 200 + 400 + 500);
+        assert_int_equal(result.to_heap, 1);
+        assert_int_equal(result.to_pool + result.pool_bytes + result.to_scratch + result.scratch_bytes, 0);
         assert_retentions_add_up(&result, result.tags, result.tag_count);
         assert_retentions_add_up(&result, result.phases, result.phase_count);
         const fa_retention *of_tag = retention_of(result.tags, result.tag_count, labelled ? "ai" : ""),
                            *of_phase = retention_of(result.phases, result.phase_count, labelled ? "think" : "");
         assert_true(of_tag && of_phase);
         assert_int_equal(of_tag->promoted, 1);
-        assert_int_equal(of_tag->discarded, 3);
+        assert_int_equal(of_tag->discarded, 4);
         assert_int_equal(of_phase->promoted_bytes, 300);
-        assert_int_equal(of_phase->discarded_bytes, 100 + 200 + 400);
+        assert_int_equal(of_phase->discarded_bytes, 100 + 200 + 400 + 500);
         assert_int_equal(fa_cell_drop(w, &cell), FA_OK);
         destroy_quiet(fa, &to);
     }
 }
 
 /// Without memory to put them in order all are lost, and counted.
+static void retain_in_frame(fa_worker *w, uint64_t first)
+{
+    FA_TAG(w, "two");
+    assert_non_null(retain(w, 896, 16, FA_RETAIN_POOL, first, 0, NULL));
+    assert_non_null(retain(w, 112, 16, FA_RETAIN_HEAP, first + 1, 0, NULL)); // together more than a frame may promote
+}
+
+/// The result tells of both, oldest first; each has limits and a report of its own.
+static void two_frames_that_retire_together(const test_case *at)
+{
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.frames_in_flight = 2;
+    config.promotion_bytes_max = 1000;
+    fa_system *fa = create(&config);
+    fa_worker *w = fa_self(fa);
+    fa_frame held;
+    begin(fa);
+    retain_in_frame(w, 0);
+    assert_int_equal(fa_frame_hold(w, &held), FA_OK);
+    end(fa);
+    begin(fa);
+    retain_in_frame(w, 2);
+    assert_int_equal(fa_frame_drop(fa, held), FA_OK);
+    fa_frame_result result = end_with_result(fa);
+    assert_int_equal(result.count, 4);
+    for (uint32_t i = 0; i < 4; i++) {
+        assert_int_equal(result.items[i].user, i);
+        assert_int_equal(result.items[i].frame, result.frame - 1 + i / 2);
+        assert_int_equal(result.items[i].status, i % 2 == 0 ? FA_PROMOTED : FA_PROMOTION_LIMIT);
+    }
+    assert_sums(&result);
+    assert_reported(&to, 904, 2);
+    assert_non_null(strstr(to.message, "1 of frame 2's"));
+    const fa_retention *both = retention_of(result.tags, result.tag_count, "two");
+    assert_non_null(both);
+    assert_int_equal(both->promoted_bytes, 2 * 896);
+    assert_int_equal(both->failed_bytes, 2 * 112);
+    assert_int_equal(both->frame_bytes, 2 * (896 + 112));
+    free_items(w, &result);
+    destroy_quiet(fa, &to);
+}
+
 static void what_cannot_be_sorted_is_counted_as_lost(const test_case *at)
 {
     enum { COUNT = 5000 };
@@ -1068,6 +1118,7 @@ int main(int argc, char **argv)
         EACH_OF(each_reason_is_told, COUNTED("02"), "ny"),
         EACH_OF(a_cell_that_cannot_retire_its_version_is_a_failure, "0", "ny"),
         EACH_OF(tags_and_phases_are_kept_and_summed_up, COUNTED("0124"), "ny"),
+        EACH_OF(two_frames_that_retire_together, COUNTED("02"), "ny"),
         EACH_OF(what_cannot_be_sorted_is_counted_as_lost, COUNTED("0"), "ny"),
         EACH_OF(what_nobody_claims_is_discarded_by_tag_and_phase, COUNTED("02"), "ny"),
         EACH(pending_ones_are_counted_and_abandoned),

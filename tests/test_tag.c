@@ -100,6 +100,12 @@ static void scopes_end_on_every_way_out(const test_case *at)
         (void)leave_by(fa_self(fa), way);
         assert_int_equal(fa_tag_current(fa_self(fa)).id, 0);
     }
+    fa_tag_scope first = fa_tag_begin(fa_self(fa), "first");
+    fa_tag_end(&first);
+    fa_tag_scope second = fa_tag_begin(fa_self(fa), "second");
+    fa_tag_end(&first); // has ended, and ends nothing
+    assert_int_equal(fa_tag_current(fa_self(fa)).id, tag_of(fa, "second").id);
+    fa_tag_end(&second);
     destroy_quiet(fa, &to);
 }
 
@@ -720,6 +726,7 @@ static void phases_list_what_was_allocated_in_them(const test_case *at)
     for (int round = 0; round < 10; round++) {
         begin(fa);
         assert_string_equal(fa_phase_current(w), "");
+        fa_pool_free(w, fa_pool_alloc(w, 24)); // in none
         assert_int_equal(fa_phase_begin(w, "update"), FA_OK);
         assert_string_equal(fa_phase_current(w), "update");
         fa_frame_alloc(w, 16);
@@ -749,6 +756,7 @@ static void phases_list_what_was_allocated_in_them(const test_case *at)
                              *physics = phase_of(all, count, "update::physics");
         assert_true(update && render && physics);
         assert_int_equal(update->frame_bytes, 16 + 32);
+        assert_int_equal(update->pool_allocs, 0);
         assert_int_equal(update->entries, 1);
         assert_true(update->ns >= physics->ns && physics->ns >= 2000000);
         assert_int_equal(physics->frame_bytes, 50 * 128);
