@@ -17,7 +17,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+// Slow, and the process has other memory than the program's: a sanitizer's, or an emulator's (CMake says so).
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(STRESS_EMULATED)
 #define STRESS_SANITIZED 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)

@@ -37,6 +37,10 @@
 #ifndef WITH_ASAN
 #define WITH_ASAN 0
 #endif
+/// Run by qemu-user: the process has the emulator's page faults as well, no limit on its address space, and cannot execute itself.
+#ifndef WITH_QEMU
+#define WITH_QEMU 0
+#endif
 #ifndef WITH_TSAN
 #define WITH_TSAN 0
 #endif

@@ -3,10 +3,10 @@
 // After a warm-up a tick makes no call of malloc, no system call for memory and no page fault, on any thread of the process.
 //
 // The executable defines malloc and its relatives and the wrappers of the system calls itself, so that the library, liburcu and libc's own
-// callers of them all come through here; calls are counted while a window is open. Page faults are those of the whole process
-// (getrusage). What else could fault in the window is touched before: all lanes' stacks, this program's data, and the pages that a
-// lane's share of the work may reach (the warm-up lets every lane do a whole tick's work alone, because who does how much in a tick is up
-// to the thieves).
+// callers of them all come through here; calls are counted while a window is open. Page faults are those of the whole process (getrusage), and
+// not judged where an emulator has its own among them. What else could fault in the window is touched before: all lanes' stacks, this program's
+// data, and the pages that a lane's share of the work may reach (the warm-up lets every lane do a whole tick's work alone, because who does how
+// much in a tick is up to the thieves).
 #include "support.h"
 
 #include <dlfcn.h>
@@ -434,7 +434,7 @@ static void assert_nothing_taken(const test_case *at, long faults_before)
         if (atomic_load(&calls[i]) > 0) print_error("%u calls of %s\n", atomic_load(&calls[i]), call_names[i]);
     if (faults != 0) print_error("%ld page faults\n", faults);
     assert_int_equal(seen, 0);
-    assert_true(at->checked ? faults < 50 : faults == 0);
+    if (!WITH_QEMU) assert_true(at->checked ? faults < 50 : faults == 0);
 }
 
 static uint64_t heard, traced;

@@ -20,6 +20,8 @@ CASES = [("check_" + name, *words) for name in ROOT_ALONE for words in (("/nothi
     ("check_symbols", "--nm", "/nothing/there", "--shared", "x", "--static", "x"),
     ("check_calls",), ("check_calls", "--cc", "cc", "--objdump", "objdump", "--root", "tests"),
     ("check_calls", "--cc", "/nothing/there", "--objdump", "objdump"),
+    ("check_instructions",), ("check_instructions", "--objdump", "objdump"), ("check_instructions", "--objdump", "/nothing/there", "x"),
+    ("check_instructions", "--objdump", "objdump", "/nothing/there"), ("check_instructions", "--objdump", "objdump", "--root", "tests", "x"),
     ("coverage", "--root", "/nothing/there"), ("coverage", "--root", "tests"), ("coverage", "--info", "/nothing/there"), ("coverage", "more"),
     ("lint", "--jobs", "0"), ("lint", "--jobs", "many"), ("lint", "--bogus"),
     ("mutants", "--jobs", "0"), ("mutants", "--jobs", "-1"), ("mutants", "--root", "/nothing/there"), ("mutants", "--table", "/nothing/there"),
