@@ -474,7 +474,7 @@ template <unsigned threads> struct suite : rl::test_suite<suite<threads>, thread
         }
         mc::reset_system(now.model);
         for (unsigned &slowness : now.slowness) slowness = choose_slowness();
-        now.model->before();
+        if (now.model->before != nullptr) now.model->before();
     }
 
     static unsigned choose_slowness()

@@ -55,12 +55,18 @@ char *mc_strncpy(char *to, const char *from, size_t size);
 
 // For models ----------------------------------------------------------------------------------------------------------
 
+struct fa_config;
+
+/// What is NULL is not called.
 typedef struct mc_model {
     const char *name, *claim;
     unsigned threads;
-    bool large;           // too much for a search of all executions
-    bool takes_time;      // goes on until time has passed for others, which that search would let come last: at random alone
-    void (*setup)(void);  // once, may be NULL
+    bool large;      // too much for a search of all executions
+    bool takes_time; // goes on until time has passed for others, which that search would let come last: at random alone
+    // Of the whole library, see little_system.h: where its system is put before a search, and what that is made with.
+    struct fa_system **system;
+    unsigned workers;
+    void (*adjust)(struct fa_config *config);
     void (*before)(void); // each execution: alone
     void (*thread)(unsigned self);
     void (*after)(void); // alone; sees everything
@@ -85,7 +91,7 @@ unsigned mc_self(void);
 /// [before] Plays this thread from here on; 0 at first.
 void mc_act_as(unsigned thread);
 
-/// [setup] Memory that every execution finds as setup left it, and threads that the library starts: what is asked for from here on, until
+/// [before a search] Memory that every execution finds as it is left here, and threads that the library starts: what is asked for until
 /// mc_world_close().
 void mc_world_open(const mc_model *model);
 void mc_world_close(void);

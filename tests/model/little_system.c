@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+enum { SYSTEMS_MAX = 64 };
+
 /// Nothing that these models do is worth a diagnostic.
 static void refuse(const fa_diagnostic *diagnostic, void *context)
 {
@@ -17,10 +19,10 @@ static void refuse(const fa_diagnostic *diagnostic, void *context)
     mc_fail(diagnostic->message, diagnostic->code, 0);
 }
 
-fa_system *little_system(const mc_model *model, uint32_t workers, void (*adjust)(fa_config *config))
+static fa_system *create(const mc_model *model)
 {
     fa_config config = fa_config_default();
-    config.worker_count = workers;
+    config.worker_count = model->workers;
     config.attached_max = 1;
     config.deque_capacity = 16;
     config.search_spin_us = 0;
@@ -34,13 +36,27 @@ fa_system *little_system(const mc_model *model, uint32_t workers, void (*adjust)
     config.huge_pages = false;
     config.checked = false;
     config.report = refuse;
-    if (adjust != NULL) adjust(&config);
+    if (model->adjust != NULL) model->adjust(&config);
     fa_system *fa = NULL;
     mc_world_open(model);
     fa_status status = fa_create(&config, &fa);
     MC_ASSERT(status == FA_OK);
     mc_world_close();
     return fa;
+}
+
+fa_system *little_system(const mc_model *model)
+{
+    static struct {
+        const mc_model *model;
+        fa_system *fa;
+    } made[SYSTEMS_MAX];
+    unsigned i = 0;
+    while (i < SYSTEMS_MAX && made[i].model != NULL && made[i].model != model) i++;
+    MC_ASSERT(i < SYSTEMS_MAX);
+    if (made[i].model == NULL) made[i].fa = create(model);
+    made[i].model = model;
+    return made[i].fa;
 }
 
 fa_worker *little_attach(fa_system *fa)

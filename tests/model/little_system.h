@@ -8,8 +8,8 @@
 
 #include <framealloc/framealloc.h>
 
-/// [setup] A system as small as can be; `adjust` may be NULL.
-fa_system *little_system(const mc_model *model, uint32_t workers, void (*adjust)(fa_config *config));
+/// [before a search] The model's system: as small as can be, with its `workers`, adjusted by its `adjust`. Made when it is first asked for.
+fa_system *little_system(const mc_model *model);
 
 /// [before] Attaches thread 1, which runs by itself from there on.
 fa_worker *little_attach(fa_system *fa);

@@ -3,6 +3,7 @@
 // Runs the models: the library's concurrent code under every order of threads and of memory that the search gets to; and, to show that
 // this would find something, the same code with one ordered operation made weaker.
 #include "tests/model/checker.h"
+#include "tests/model/little_system.h"
 
 #include <argp.h>
 #include <inttypes.h>
@@ -118,13 +119,12 @@ static error_t take_option(int key, char *text, struct argp_state *state)
 
 // Models ------------------------------------------------------------------------------------------------------------------
 
-static bool set_up[MODEL_COUNT];
 static uint64_t executions;
 
+/// Before each search.
 static void prepare(unsigned model)
 {
-    if (!set_up[model] && models[model]->setup != NULL) models[model]->setup();
-    set_up[model] = true;
+    if (models[model]->system != NULL) *models[model]->system = little_system(models[model]);
 }
 
 /// One search, of `limit` executions at most if it is at random. False: it fails.
@@ -278,6 +278,7 @@ static bool try_mutant(const mutant *m, unsigned bound, uint64_t executions, uns
     for (unsigned i = 0; i < MODEL_COUNT; i++) {
         if (!m->reached[i] || (bound > 0 && models[i]->large)) continue;
         *run = (mc_run){.bound = bound, .first = options.seed, .executions = executions, .seconds = options.seconds};
+        prepare(i);
         mc_check(models[i], run);
         *model = i;
         if (run->failed) return true;

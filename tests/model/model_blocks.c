@@ -11,17 +11,11 @@
 
 extern const mc_model model_blocks, model_blocks_spare;
 
-static fa_system *fa, *systems[2];
+static fa_system *fa;
 static fa_worker *other;
-
-static void setup(void)
-{
-    systems[0] = little_system(&model_blocks, 0, NULL);
-}
 
 static void before(void)
 {
-    fa = systems[0];
     other = little_attach(fa);
 }
 
@@ -44,17 +38,12 @@ const mc_model model_blocks = {
     .claim = "a block has one owner, who sees it as its last user left it",
     .threads = 2,
     .large = true,
-    .setup = setup,
+    .system = &fa,
     .before = before,
     .thread = thread,
 };
 
 // The account of spare blocks -------------------------------------------------------------------------------------------------
-
-static void setup_spare(void)
-{
-    systems[1] = little_system(&model_blocks_spare, 0, NULL);
-}
 
 static void use_block(fa_worker *w, uint32_t blocks)
 {
@@ -65,7 +54,6 @@ static void use_block(fa_worker *w, uint32_t blocks)
 
 static void before_spare(void)
 {
-    fa = systems[1];
     other = little_attach(fa);
     use_block(fa_self(fa), 2); // spare from now on
     (void)fai_blocks_maintain(&fa->memory.blocks);
@@ -95,7 +83,7 @@ const mc_model model_blocks_spare = {
     .claim = "the boundary counts spare blocks again when blocks have moved since it last did",
     .threads = 2,
     .large = true,
-    .setup = setup_spare,
+    .system = &fa,
     .before = before_spare,
     .thread = thread_spare,
     .after = after_spare,

@@ -16,21 +16,15 @@ extern const mc_model model_cell, model_nested, model_offer;
 
 enum { FRAMES = 4, READS = 2 };
 
-static fa_system *fa, *systems[3];
+static fa_system *fa;
 static struct {
     fa_cell cell;
     fa_counter inner; // jobs that the reading one waits for
     little_flag reader_is_done, inner_are_there;
 } world;
 
-static void setup(void)
-{
-    systems[0] = little_system(&model_cell, 0, NULL);
-}
-
 static void before(void)
 {
-    fa = systems[0];
     memset(&world, 0, sizeof world);
 }
 
@@ -93,7 +87,7 @@ const mc_model model_cell = {
     .claim = "what was read from a cell stays whole until the reader's next quiescent state",
     .threads = 3,
     .large = true,
-    .setup = setup,
+    .system = &fa,
     .before = before,
     .thread = thread,
 };
@@ -105,14 +99,8 @@ static void overlapping(fa_config *config)
     config->frames_in_flight = 4;
 }
 
-static void setup_nested(void)
-{
-    systems[1] = little_system(&model_nested, 1, overlapping);
-}
-
 static void before_nested(void)
 {
-    fa = systems[1];
     memset(&world, 0, sizeof world);
     publish(fa_self(fa), 1);
 }
@@ -179,7 +167,9 @@ const mc_model model_nested = {
     .claim = "what a job read from a cell stays whole while it waits and its lane runs others, or sleeps",
     .threads = 3,
     .large = true,
-    .setup = setup_nested,
+    .system = &fa,
+    .workers = 1,
+    .adjust = overlapping,
     .before = before_nested,
     .thread = thread_nested,
 };
@@ -188,14 +178,8 @@ const mc_model model_nested = {
 
 static fa_worker *publisher;
 
-static void setup_offer(void)
-{
-    systems[2] = little_system(&model_offer, 0, NULL);
-}
-
 static void before_offer(void)
 {
-    fa = systems[2];
     memset(&world, 0, sizeof world);
     publisher = little_attach(fa);
 }
@@ -248,7 +232,7 @@ const mc_model model_offer = {
     .threads = 3,
     .large = true,
     .takes_time = true,
-    .setup = setup_offer,
+    .system = &fa,
     .before = before_offer,
     .thread = thread_offer,
 };

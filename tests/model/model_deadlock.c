@@ -15,7 +15,7 @@ extern const mc_model model_deadlock, model_deadlock_look;
 
 enum { JOBS = 2 };
 
-static fa_system *fa, *systems[2];
+static fa_system *fa;
 static struct {
     fa_counter counters[JOBS];
     little_flag runs[JOBS];
@@ -36,14 +36,8 @@ static void adjust(fa_config *config)
     config->report = hear;
 }
 
-static void setup(void)
-{
-    systems[0] = little_system(&model_deadlock, 1, adjust);
-}
-
 static void before(void)
 {
-    fa = systems[0];
     memset(&world, 0, sizeof world);
     world.circle = mc_choose(2) == 0;
 }
@@ -83,7 +77,9 @@ const mc_model model_deadlock = {
     .claim = "of two jobs that wait for each other one is told; of others none",
     .threads = 2,
     .large = true,
-    .setup = setup,
+    .system = &fa,
+    .workers = 1,
+    .adjust = adjust,
     .before = before,
     .thread = thread,
 };
@@ -95,14 +91,8 @@ enum { A, B, C, D, COUNTERS };
 static fa_counter counters[COUNTERS];
 static fai_worker *lanes[2];
 
-static void setup_look(void)
-{
-    systems[1] = little_system(&model_deadlock_look, 0, adjust);
-}
-
 static void before_look(void)
 {
-    fa = systems[1];
     memset(counters, 0, sizeof counters);
     lanes[0] = fai_worker_of(fa_self(fa));
     lanes[1] = fai_worker_of(little_attach(fa));
@@ -136,7 +126,8 @@ const mc_model model_deadlock_look = {
     .name = "deadlock_look",
     .claim = "waits that were not at the same time make up no circle",
     .threads = 2,
-    .setup = setup_look,
+    .system = &fa,
+    .adjust = adjust,
     .before = before_look,
     .thread = thread_look,
 };

@@ -18,11 +18,6 @@ static struct {
     little_flag firsts_are_there, mains_are_there, first_is_in, second_is_done;
 } world;
 
-static void setup(void)
-{
-    fa = little_system(&model_depart, 0, NULL);
-}
-
 static void before(void)
 {
     memset(&world, 0, sizeof world);
@@ -111,7 +106,7 @@ const mc_model model_depart = {
     .claim = "a lane that is left goes on to the next thread as it was; what others free to it comes home",
     .threads = 3,
     .large = true,
-    .setup = setup,
+    .system = &fa,
     .before = before,
     .thread = thread,
 };

@@ -35,11 +35,6 @@ static void adjust(fa_config *config)
     config->report = hear;
 }
 
-static void setup(void)
-{
-    fa = little_system(&model_destroy, 1, adjust);
-}
-
 static void before(void)
 {
     memset(&world, 0, sizeof world);
@@ -119,7 +114,9 @@ const mc_model model_destroy = {
     .claim = "a system that is destroyed with work in it runs that first, and nobody uses it afterwards",
     .threads = 4,
     .large = true,
-    .setup = setup,
+    .system = &fa,
+    .workers = 1,
+    .adjust = adjust,
     .before = before,
     .thread = thread,
 };

@@ -19,11 +19,6 @@ static struct {
     uint64_t delivered, last;
 } world;
 
-static void setup(void)
-{
-    fa = little_system(&model_event, 0, NULL);
-}
-
 static void before(void)
 {
     memset(&world, 0, sizeof world);
@@ -72,7 +67,7 @@ const mc_model model_event = {
     .claim = "an event that is delivered is as it was recorded, in order; the others are counted",
     .threads = 2,
     .large = true,
-    .setup = setup,
+    .system = &fa,
     .before = before,
     .thread = thread,
     .after = after,

@@ -9,7 +9,7 @@
 
 extern const mc_model model_group, model_group_tick;
 
-static fa_system *fa, *systems[2];
+static fa_system *fa;
 static fa_worker *other;
 static struct {
     fa_group first;
@@ -18,14 +18,8 @@ static struct {
     little_flag first_is_there, others_are_in, other_is_done;
 } world;
 
-static void setup_tick(void)
-{
-    systems[0] = little_system(&model_group_tick, 0, NULL);
-}
-
 static void before_tick(void)
 {
-    fa = systems[0];
     memset(&world, 0, sizeof world);
 }
 
@@ -117,21 +111,15 @@ const mc_model model_group_tick = {
         "objects of a group are where one lane put them; its end sees them all, once; its memory goes on after that",
     .threads = 3,
     .large = true,
-    .setup = setup_tick,
+    .system = &fa,
     .before = before_tick,
     .thread = thread_tick,
 };
 
 // The end of a group against allocations, alone -------------------------------------------------------------------------------
 
-static void setup_end(void)
-{
-    systems[1] = little_system(&model_group, 0, NULL);
-}
-
 static void before_end(void)
 {
-    fa = systems[1];
     memset(&world, 0, sizeof world);
     other = little_attach(fa);
     MC_ASSERT(fa_group_create(fa_self(fa), "first", &world.first) == FA_OK);
@@ -171,7 +159,7 @@ const mc_model model_group = {
     .claim = "an allocation comes before the group's end, which then sees it, or is refused",
     .threads = 2,
     .large = true,
-    .setup = setup_end,
+    .system = &fa,
     .before = before_end,
     .thread = thread_end,
     .after = after_end,

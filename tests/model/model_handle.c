@@ -15,20 +15,14 @@ extern const mc_model model_handle, model_handle_tick, model_handle_free, model_
 
 enum { SIZE = 64, REST_FRAMES = 3 };
 
-static fa_system *fa, *systems[7];
+static fa_system *fa;
 static struct {
     fa_handle mains, others;
     little_flag mains_is_there, others_is_there, other_is_done;
 } world;
 
-static void setup_tick(void)
-{
-    systems[0] = little_system(&model_handle_tick, 0, NULL);
-}
-
 static void before_tick(void)
 {
-    fa = systems[0];
     memset(&world, 0, sizeof world);
 }
 
@@ -117,7 +111,7 @@ const mc_model model_handle_tick = {
     .claim = "a resolved object stays whole, a pinned one stays where it is, and a move loses nothing",
     .threads = 3,
     .large = true,
-    .setup = setup_tick,
+    .system = &fa,
     .before = before_tick,
     .thread = thread_tick,
 };
@@ -146,15 +140,9 @@ static fa_handle make_told(fa_worker *w)
     return handle;
 }
 
-static void setup_move(void)
-{
-    systems[1] = little_system(&model_handle, 0, NULL);
-}
-
 /// Two chunks with an object each, neither a lane's.
 static void before_move(void)
 {
-    fa = systems[1];
     memset(&world, 0, sizeof world);
     world.mains = make_told(fa_self(fa));
     other = little_attach(fa);
@@ -202,7 +190,7 @@ const mc_model model_handle = {
     .claim = "a move and a pin, a write or a free of the same object exclude each other",
     .threads = 2,
     .large = true,
-    .setup = setup_move,
+    .system = &fa,
     .before = before_move,
     .thread = thread_move,
     .after = after_move,
@@ -211,11 +199,6 @@ const mc_model model_handle = {
 // Objects that come home while their chunk is allocated from -----------------------------------------------------------------
 
 static void *freed[2];
-
-static void setup_chunk(void)
-{
-    systems[2] = little_system(&model_chunk, 0, NULL);
-}
 
 static fa_handle make_large(fa_worker *w)
 {
@@ -228,7 +211,6 @@ static fa_handle make_large(fa_worker *w)
 /// The other lane's chunk is full; two of its objects were freed and their grace period is over.
 static void before_chunk(void)
 {
-    fa = systems[2];
     other = little_attach(fa);
     mc_act_as(1);
     fa_handle handles[8];
@@ -260,24 +242,18 @@ const mc_model model_chunk = {
     .claim = "a free object of a chunk is had by one lane, when who freed it has done with it",
     .threads = 2,
     .large = true,
-    .setup = setup_chunk,
+    .system = &fa,
     .before = before_chunk,
     .thread = thread_chunk,
 };
 
 // A chunk that its lane gives up while the last object comes back --------------------------------------------------------------
 
-static void setup_give(void)
-{
-    systems[4] = little_system(&model_chunk_give, 0, NULL);
-}
-
 static bool goes_on;
 
 /// The other lane's chunk has one object, freed.
 static void before_give(void)
 {
-    fa = systems[4];
     goes_on = mc_choose(2) == 0;
     other = little_attach(fa);
     mc_act_as(1);
@@ -310,7 +286,7 @@ const mc_model model_chunk_give = {
     .claim = "an empty chunk is given back once, by its lane or by the last free",
     .threads = 2,
     .large = true,
-    .setup = setup_give,
+    .system = &fa,
     .before = before_give,
     .thread = thread_give,
     .after = after_give,
@@ -318,14 +294,8 @@ const mc_model model_chunk_give = {
 
 // A chunk that one lane makes and lists, and another takes --------------------------------------------------------------------
 
-static void setup_room(void)
-{
-    systems[5] = little_system(&model_chunk_room, 0, NULL);
-}
-
 static void before_room(void)
 {
-    fa = systems[5];
     other = little_attach(fa);
 }
 
@@ -344,7 +314,7 @@ const mc_model model_chunk_room = {
     .claim = "a chunk with room that is listed is had by one lane, as its last owner left it",
     .threads = 2,
     .large = true,
-    .setup = setup_room,
+    .system = &fa,
     .before = before_room,
     .thread = thread_room,
 };
@@ -352,11 +322,6 @@ const mc_model model_chunk_room = {
 // A chunk of two words that is full, until one object comes back ---------------------------------------------------------------
 
 enum { OBJECT = 896, FIRST_WORD = 64, CAPACITY = FAI_UNIT_BYTES / OBJECT };
-
-static void setup_seal(void)
-{
-    systems[6] = little_system(&model_chunk_seal, 0, NULL);
-}
 
 static void *make_object(fa_worker *w)
 {
@@ -368,7 +333,6 @@ static void *make_object(fa_worker *w)
 /// The other lane has the first word's objects, of which one was freed.
 static void before_seal(void)
 {
-    fa = systems[6];
     other = little_attach(fa);
     mc_act_as(1);
     for (int i = 0; i < FIRST_WORD - 1; i++) (void)make_object(other);
@@ -394,21 +358,15 @@ const mc_model model_chunk_seal = {
     .claim = "who makes room in a full chunk has it, as its owner left it",
     .threads = 2,
     .large = true,
-    .setup = setup_seal,
+    .system = &fa,
     .before = before_seal,
     .thread = thread_seal,
 };
 
 // A free, and the next object in the same memory ------------------------------------------------------------------------------
 
-static void setup_free(void)
-{
-    systems[3] = little_system(&model_handle_free, 0, NULL);
-}
-
 static void before_free(void)
 {
-    fa = systems[3];
     memset(&world, 0, sizeof world);
     world.mains = make(fa_self(fa), 1);
     other = little_attach(fa);
@@ -437,7 +395,7 @@ const mc_model model_handle_free = {
     .claim = "what was written under a pin comes before the free",
     .threads = 2,
     .large = true,
-    .setup = setup_free,
+    .system = &fa,
     .before = before_free,
     .thread = thread_free,
 };

@@ -13,7 +13,7 @@ extern const mc_model model_drop, model_hold, model_holds, model_late, model_tri
 
 enum { FRAMES = 4 };
 
-static fa_system *fa, *systems[5];
+static fa_system *fa;
 static struct {
     uint64_t payload;
     uint64_t ran;
@@ -26,14 +26,8 @@ static void adjust(fa_config *config)
     config->frames_in_flight = 2;
 }
 
-static void setup(void)
-{
-    systems[0] = little_system(&model_hold, 1, adjust);
-}
-
 static void before(void)
 {
-    fa = systems[0];
     memset(&world, 0, sizeof world);
     world.waits = true;
 }
@@ -98,21 +92,17 @@ const mc_model model_hold = {
     .claim = "a frame that is held, or has jobs, keeps its memory; when it retires its memory is everybody's own again",
     .threads = 3,
     .large = true,
-    .setup = setup,
+    .system = &fa,
+    .workers = 1,
+    .adjust = adjust,
     .before = before,
     .thread = thread,
 };
 
 // Jobs that outlast the hold ---------------------------------------------------------------------------------------------------
 
-static void setup_late(void)
-{
-    systems[2] = little_system(&model_late, 1, NULL);
-}
-
 static void before_late(void)
 {
-    fa = systems[2];
     memset(&world, 0, sizeof world);
 }
 
@@ -121,7 +111,8 @@ const mc_model model_late = {
     .claim = "the only frame in flight does not retire before the jobs of who held it for a moment are done",
     .threads = 3,
     .large = true,
-    .setup = setup_late,
+    .system = &fa,
+    .workers = 1,
     .before = before_late,
     .thread = thread,
 };
@@ -130,14 +121,8 @@ const mc_model model_late = {
 
 static fa_worker *other;
 
-static void setup_trim(void)
-{
-    systems[1] = little_system(&model_trim, 0, adjust);
-}
-
 static void before_trim(void)
 {
-    fa = systems[1];
     memset(&world, 0, sizeof world);
     other = little_attach(fa);
 }
@@ -195,21 +180,16 @@ const mc_model model_trim = {
     .claim = "a lane that gives back the memory of dead frames does not meddle with the main lane's retiring them",
     .threads = 2,
     .large = true,
-    .setup = setup_trim,
+    .system = &fa,
+    .adjust = adjust,
     .before = before_trim,
     .thread = thread_trim,
 };
 
 // Holds against ends, alone ---------------------------------------------------------------------------------------------------
 
-static void setup_holds(void)
-{
-    systems[3] = little_system(&model_holds, 0, adjust);
-}
-
 static void before_holds(void)
 {
-    fa = systems[3];
     other = little_attach(fa);
 }
 
@@ -235,7 +215,8 @@ const mc_model model_holds = {
         "who enters a frame finds it as it was opened; who waits for a frame that is held is woken when it is dropped",
     .threads = 2,
     .large = true,
-    .setup = setup_holds,
+    .system = &fa,
+    .adjust = adjust,
     .before = before_holds,
     .thread = thread_holds,
 };
@@ -244,14 +225,8 @@ const mc_model model_holds = {
 
 static fa_frame held;
 
-static void setup_drop(void)
-{
-    systems[4] = little_system(&model_drop, 0, NULL);
-}
-
 static void before_drop(void)
 {
-    fa = systems[4];
     MC_ASSERT(fa_frame_begin(fa) == FA_OK);
     other = little_attach(fa);
     mc_act_as(1);
@@ -274,7 +249,7 @@ const mc_model model_drop = {
     .claim = "who waits for a frame that is held is woken by the drop",
     .threads = 2,
     .large = true,
-    .setup = setup_drop,
+    .system = &fa,
     .before = before_drop,
     .thread = thread_drop,
 };

@@ -19,11 +19,6 @@ static struct {
     uint64_t *of_parent; // in the outer memory
 } world;
 
-static void setup(void)
-{
-    fa = little_system(&model_job_memory, 0, NULL);
-}
-
 static fai_lane *lane_of(unsigned self)
 {
     return &fai_system_worker(fa, self)->lane;
@@ -89,7 +84,7 @@ const mc_model model_job_memory = {
     .claim = "a job's memory goes with its last user, who sees what the others did; then that of its parent",
     .threads = 2,
     .large = true,
-    .setup = setup,
+    .system = &fa,
     .before = before,
     .thread = thread,
     .after = after,

@@ -14,11 +14,6 @@ static struct {
     bool waits, main_waits;
 } world;
 
-static void setup(void)
-{
-    fa = little_system(&model_main_jobs, 1, NULL);
-}
-
 static void before(void)
 {
     memset(&world, 0, sizeof world);
@@ -72,7 +67,8 @@ const mc_model model_main_jobs = {
     .claim = "a job for the main thread wakes it, and runs there once",
     .threads = 2,
     .large = true,
-    .setup = setup,
+    .system = &fa,
+    .workers = 1,
     .before = before,
     .thread = thread,
 };

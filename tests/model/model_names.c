@@ -9,43 +9,22 @@
 
 extern const mc_model model_names, model_transfer;
 
-static fa_system *fa, *systems[2];
+static fa_system *fa;
 static fa_worker *other;
 static struct {
     FAI_ATOMIC(uint64_t) tickets[3];
     fa_tag tags[2];
 } world;
 
-static void setup_names(void)
-{
-    systems[0] = little_system(&model_names, 0, NULL);
-}
-
 static void two_slots(fa_config *config)
 {
     config->transfers_max = 2; // used again and again
 }
 
-static void setup_transfer(void)
+static void before(void)
 {
-    systems[1] = little_system(&model_transfer, 0, two_slots);
-}
-
-static void begin(fa_system *system)
-{
-    fa = system;
     memset(&world, 0, sizeof world);
     other = little_attach(fa);
-}
-
-static void before_names(void)
-{
-    begin(systems[0]);
-}
-
-static void before_transfer(void)
-{
-    begin(systems[1]);
 }
 
 /// Goes through all tags that there are.
@@ -121,8 +100,8 @@ const mc_model model_names = {
     .claim = "the same name is the same tag on all lanes",
     .threads = 3,
     .large = true,
-    .setup = setup_names,
-    .before = before_names,
+    .system = &fa,
+    .before = before,
     .thread = thread_names,
     .after = after_names,
 };
@@ -140,7 +119,8 @@ const mc_model model_transfer = {
     .claim = "an object that travels is received once, as it was sent",
     .threads = 2,
     .large = true,
-    .setup = setup_transfer,
-    .before = before_transfer,
+    .system = &fa,
+    .adjust = two_slots,
+    .before = before,
     .thread = thread_transfer,
 };

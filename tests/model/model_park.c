@@ -12,30 +12,19 @@
 
 extern const mc_model model_park, model_complete, model_grace;
 
-static fa_system *fa, *systems[3];
+static fa_system *fa;
 static struct {
     fai_parker done;
     uint64_t payload;
 } world;
 
-static void begin(fa_system *system)
+static void before_job(void)
 {
-    fa = system;
     memset(&world, 0, sizeof world);
     MC_ASSERT(fa_frame_begin(fa) == FA_OK);
 }
 
 // A job for a worker that goes to sleep ---------------------------------------------------------------------------------------
-
-static void setup_park(void)
-{
-    systems[0] = little_system(&model_park, 1, NULL);
-}
-
-static void before_park(void)
-{
-    begin(systems[0]);
-}
 
 static void tell(fa_worker *w, void *arg)
 {
@@ -65,22 +54,13 @@ const mc_model model_park = {
     .claim = "a job that is published is found, also by a worker that goes to sleep",
     .threads = 2,
     .large = true,
-    .setup = setup_park,
-    .before = before_park,
+    .system = &fa,
+    .workers = 1,
+    .before = before_job,
     .thread = thread_park,
 };
 
 // The last job of a counter that somebody waits for ---------------------------------------------------------------------------
-
-static void setup_complete(void)
-{
-    systems[1] = little_system(&model_complete, 1, NULL);
-}
-
-static void before_complete(void)
-{
-    begin(systems[1]);
-}
 
 static void count(fa_worker *w, void *arg)
 {
@@ -110,22 +90,13 @@ const mc_model model_complete = {
     .claim = "the last completion and a waiter that goes to sleep do not miss each other",
     .threads = 2,
     .large = true,
-    .setup = setup_complete,
-    .before = before_complete,
+    .system = &fa,
+    .workers = 1,
+    .before = before_job,
     .thread = thread_complete,
 };
 
 // A grace period -----------------------------------------------------------------------------------------------------------------
-
-static void setup_grace(void)
-{
-    systems[2] = little_system(&model_grace, 0, NULL);
-}
-
-static void before_grace(void)
-{
-    fa = systems[2];
-}
 
 static void thread_grace(unsigned self)
 {
@@ -149,7 +120,6 @@ const mc_model model_grace = {
     .claim = "a grace period that is asked for begins, also when the reclaimer goes to sleep",
     .threads = 2,
     .large = true,
-    .setup = setup_grace,
-    .before = before_grace,
+    .system = &fa,
     .thread = thread_grace,
 };

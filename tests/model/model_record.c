@@ -28,11 +28,6 @@ static void adjust(fa_config *config)
     config->report = hear;
 }
 
-static void setup(void)
-{
-    fa = little_system(&model_record, 0, adjust);
-}
-
 static void before(void)
 {
     told = 0;
@@ -70,7 +65,8 @@ const mc_model model_record = {
     .claim = "a site that two lanes enter is read when it is complete",
     .threads = 2,
     .large = true,
-    .setup = setup,
+    .system = &fa,
+    .adjust = adjust,
     .before = before,
     .thread = thread,
     .after = after,

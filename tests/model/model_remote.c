@@ -18,11 +18,6 @@ static struct {
     little_flag mains_are_there, others_are_there, other_is_done;
 } world;
 
-static void setup(void)
-{
-    fa = little_system(&model_remote, 0, NULL);
-}
-
 static void before(void)
 {
     memset(&world, 0, sizeof world);
@@ -103,7 +98,7 @@ const mc_model model_remote = {
     .claim = "what other lanes free comes home once, by owner or proxy, and is used again after its last user",
     .threads = 2,
     .large = true,
-    .setup = setup,
+    .system = &fa,
     .before = before,
     .thread = thread,
 };

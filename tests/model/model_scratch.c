@@ -12,11 +12,6 @@ static fa_system *fa;
 static fa_worker *lanes[2];
 static fa_scratch same[2];
 
-static void setup(void)
-{
-    fa = little_system(&model_scratch, 0, NULL);
-}
-
 static void before(void)
 {
     lanes[0] = fa_self(fa);
@@ -62,7 +57,7 @@ const mc_model model_scratch = {
     .claim = "the same name is the same scratch pool on all lanes",
     .threads = 2,
     .large = true,
-    .setup = setup,
+    .system = &fa,
     .before = before,
     .thread = thread,
     .after = after,

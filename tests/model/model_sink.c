@@ -26,11 +26,6 @@ static void hear(const fa_diagnostic *diagnostic, void *context)
     (void)fai_add_relaxed(&e->heard, 1u);
 }
 
-static void setup(void)
-{
-    fa = little_system(&model_sink, 0, NULL);
-}
-
 static void before(void)
 {
     memset(ears, 0, sizeof ears);
@@ -67,7 +62,7 @@ const mc_model model_sink = {
     .claim = "a sink that was replaced is not called any more, and what the new one uses is seen",
     .threads = 2,
     .large = true,
-    .setup = setup,
+    .system = &fa,
     .before = before,
     .thread = thread,
     .after = after,

@@ -12,19 +12,9 @@
 
 extern const mc_model model_stats, model_stats_read, model_stats_lane, model_behavior;
 
-static fa_system *fa, *systems[4];
+static fa_system *fa;
 static fa_worker *other;
 static fa_tag tag;
-
-static void setup(void)
-{
-    systems[3] = little_system(&model_stats, 0, NULL);
-}
-
-static void before(void)
-{
-    fa = systems[3];
-}
 
 static void thread(unsigned self)
 {
@@ -47,17 +37,11 @@ const mc_model model_stats = {
     .claim = "statistics that are read are those of one frame",
     .threads = 2,
     .large = true,
-    .setup = setup,
-    .before = before,
+    .system = &fa,
     .thread = thread,
 };
 
 // Publishing and reading, alone -----------------------------------------------------------------------------------------------
-
-static void setup_read(void)
-{
-    systems[0] = little_system(&model_stats_read, 0, NULL);
-}
 
 static void publish(uint64_t number)
 {
@@ -68,7 +52,6 @@ static void publish(uint64_t number)
 
 static void before_read(void)
 {
-    fa = systems[0];
     publish(1);
 }
 
@@ -90,21 +73,15 @@ const mc_model model_stats_read = {
     .claim = "who reads while two versions are published gets one, whole",
     .threads = 2,
     .large = true,
-    .setup = setup_read,
+    .system = &fa,
     .before = before_read,
     .thread = thread_read,
 };
 
 // From the lane to the boundary -----------------------------------------------------------------------------------------------
 
-static void setup_lane(void)
-{
-    systems[1] = little_system(&model_stats_lane, 0, NULL);
-}
-
 static void before_lane(void)
 {
-    fa = systems[1];
     other = little_attach(fa);
     fai_memory_publish(&fa->memory);
 }
@@ -133,7 +110,7 @@ const mc_model model_stats_lane = {
     .claim = "what a lane published is in the statistics, at the latest at the next boundary",
     .threads = 2,
     .large = true,
-    .setup = setup_lane,
+    .system = &fa,
     .before = before_lane,
     .thread = thread_lane,
     .after = after_lane,
@@ -142,11 +119,6 @@ const mc_model model_stats_lane = {
 // What tags allocate ----------------------------------------------------------------------------------------------------------
 
 enum { OBJECTS = 3 };
-
-static void setup_behavior(void)
-{
-    systems[2] = little_system(&model_behavior, 0, NULL);
-}
 
 static void look(void)
 {
@@ -161,7 +133,6 @@ static void look(void)
 
 static void before_behavior(void)
 {
-    fa = systems[2];
     other = little_attach(fa);
     fa_behavior_limits limits = fa_behavior_default();
     limits.frames = 3; // the last look, which ends the window, shows them all
@@ -201,7 +172,7 @@ const mc_model model_behavior = {
     .claim = "objects that live are not taken for freed",
     .threads = 2,
     .large = true,
-    .setup = setup_behavior,
+    .system = &fa,
     .before = before_behavior,
     .thread = thread_behavior,
 };

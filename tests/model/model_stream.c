@@ -11,8 +11,8 @@ extern const mc_model model_stream, model_stream_tick, model_budget;
 
 enum { STREAMS = 2, SIZE = 1 << 20 };
 
-static fa_system *fa, *systems[3];
-static fa_stream loaded[STREAMS]; // by setup
+static fa_system *fa;
+static fa_stream loaded[STREAMS]; // before each execution
 static struct {
     FAI_ATOMIC(uint32_t) evicted[STREAMS], pinned[STREAMS];
     FAI_ATOMIC(uint32_t) reserved;
@@ -54,22 +54,11 @@ static void adjust(fa_config *config)
     config->stream_bytes_max = STREAMS * SIZE;
 }
 
-static void setup_tick(void)
+static void load(void)
 {
-    systems[0] = little_system(&model_stream_tick, 0, adjust);
-}
-
-static void load(fa_system *system)
-{
-    fa = system;
     memset(&world, 0, sizeof world);
     memset(loaded, 0, sizeof loaded);
     for (uint64_t i = 0; i < STREAMS; i++) MC_ASSERT(make(fa_self(fa), FA_STREAM_LOW, i + 1, &loaded[i]) == FA_OK);
-}
-
-static void before_tick(void)
-{
-    load(systems[0]);
 }
 
 static void reserve(fa_worker *w)
@@ -148,8 +137,9 @@ const mc_model model_stream_tick = {
     .claim = "a plan of eviction and a pin exclude each other; what was read stays whole; the budget holds",
     .threads = 3,
     .large = true,
-    .setup = setup_tick,
-    .before = before_tick,
+    .system = &fa,
+    .adjust = adjust,
+    .before = load,
     .thread = thread_tick,
 };
 
@@ -157,14 +147,9 @@ const mc_model model_stream_tick = {
 
 static fa_worker *other;
 
-static void setup_plan(void)
-{
-    systems[1] = little_system(&model_stream, 0, adjust);
-}
-
 static void before_plan(void)
 {
-    load(systems[1]);
+    load();
     other = little_attach(fa);
 }
 
@@ -203,7 +188,8 @@ const mc_model model_stream = {
     .claim = "of a plan of eviction and a pin, one wins",
     .threads = 2,
     .large = true,
-    .setup = setup_plan,
+    .system = &fa,
+    .adjust = adjust,
     .before = before_plan,
     .thread = thread_plan,
     .after = after_plan,
@@ -219,14 +205,8 @@ static void four(fa_config *config)
     config->stream_bytes_max = BUDGET * SIZE;
 }
 
-static void setup_budget(void)
-{
-    systems[2] = little_system(&model_budget, 0, four);
-}
-
 static void before_budget(void)
 {
-    fa = systems[2];
     memset(&world, 0, sizeof world);
     MC_ASSERT(make(fa_self(fa), FA_STREAM_LOW, 1, &loaded[0]) == FA_OK);
     MC_ASSERT(fa_stream_pin(fa_self(fa), loaded[0], NULL, NULL) == FA_OK);
@@ -261,7 +241,8 @@ const mc_model model_budget = {
     .claim = "what others hold for a moment is not taken for used: no room is said only when there is none",
     .threads = 2,
     .large = true,
-    .setup = setup_budget,
+    .system = &fa,
+    .adjust = four,
     .before = before_budget,
     .thread = thread_budget,
     .after = after_budget,

@@ -15,7 +15,7 @@ static struct {
     uint64_t *memory[FRAMES][JOBS]; // of the frame
     uint32_t frame;
 } world;
-static fa_system *systems[2]; // with one worker, with two
+static fa_system *fa;
 
 static void work(uint32_t number, fa_worker *w)
 {
@@ -45,7 +45,7 @@ static void before(void)
     world.frame = 0;
 }
 
-static void main_lane(fa_system *fa)
+static void main_lane(void)
 {
     fa_worker *w = fa_self(fa);
     for (uint32_t frame = 0; frame < FRAMES; frame++) {
@@ -64,22 +64,9 @@ static void main_lane(fa_system *fa)
 static void thread(unsigned self)
 {
     if (self == 0)
-        main_lane(systems[0]);
+        main_lane();
     else
         little_worker(self);
-}
-
-static void thread_two(unsigned self)
-{
-    if (self == 0)
-        main_lane(systems[1]);
-    else
-        little_worker(self);
-}
-
-static void setup(void)
-{
-    systems[0] = little_system(&model_tick, 1, NULL);
 }
 
 const mc_model model_tick = {
@@ -87,22 +74,19 @@ const mc_model model_tick = {
     .claim = "every job of a frame has run once when the frame ends, and its memory is the main lane's again",
     .threads = 2,
     .large = true,
-    .setup = setup,
+    .system = &fa,
+    .workers = 1,
     .before = before,
     .thread = thread,
 };
-
-static void setup_two(void)
-{
-    systems[1] = little_system(&model_tick_two, 2, NULL);
-}
 
 const mc_model model_tick_two = {
     .name = "tick_two",
     .claim = "the same with two workers",
     .threads = 3,
     .large = true,
-    .setup = setup_two,
+    .system = &fa,
+    .workers = 2,
     .before = before,
-    .thread = thread_two,
+    .thread = thread,
 };

@@ -13,11 +13,6 @@ static struct {
     uint64_t payload[4];
 } world;
 
-static void setup(void)
-{
-    fa = little_system(&model_wait, 2, NULL);
-}
-
 static void before(void)
 {
     memset(&world, 0, sizeof world);
@@ -66,7 +61,8 @@ const mc_model model_wait = {
     .claim = "a wait returns when the last job of its counter is done, and not before",
     .threads = 3,
     .large = true,
-    .setup = setup,
+    .system = &fa,
+    .workers = 2,
     .before = before,
     .thread = thread,
 };
