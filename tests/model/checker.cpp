@@ -487,7 +487,7 @@ template <unsigned threads> struct suite : rl::test_suite<suite<threads>, thread
     {
         now.running = true;
         use_locals_of(index);
-        now.model->thread(index);
+        now.model->threads[index]();
         settle();
     }
 
@@ -880,7 +880,9 @@ void mc_check(const mc_model *model, mc_run *run)
     run->done = 0;
     run->failed = run->exhausted = false;
     run->reason[0] = '\0';
-    switch (model->threads) {
+    unsigned threads = 0;
+    while (threads < THREADS && model->threads[threads] != nullptr) threads++;
+    switch (threads) {
         case 2: (void)simulate<2>(params); break;
         case 3: (void)simulate<3>(params); break;
         case 4: (void)simulate<4>(params); break;

@@ -60,16 +60,15 @@ struct fa_config;
 /// What is NULL is not called.
 typedef struct mc_model {
     const char *name, *claim;
-    unsigned threads;
     bool large;      // too much for a search of all executions
     bool takes_time; // goes on until time has passed for others, which that search would let come last: at random alone
     // Of the whole library, see little_system.h: where its system is put before a search, and what that is made with.
     struct fa_system **system;
     unsigned workers;
     void (*adjust)(struct fa_config *config);
-    void (*before)(void); // each execution: alone
-    void (*thread)(unsigned self);
-    void (*after)(void); // alone; sees everything
+    void (*before)(void);                  // each execution: alone
+    void (*threads[MC_THREADS_MAX])(void); // what each does, from 0 on: two at least
+    void (*after)(void);                   // alone; sees everything
 } mc_model;
 
 /// The execution is wrong.

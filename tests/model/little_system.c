@@ -73,9 +73,9 @@ void little_reclaimer(void)
     mc_run_library_thread(0);
 }
 
-void little_worker(unsigned n)
+void little_worker(void)
 {
-    mc_run_library_thread(n);
+    mc_run_library_thread(mc_self());
 }
 
 void little_stop(fa_system *fa, bool reclaimer)

@@ -14,8 +14,8 @@ fa_system *little_system(const mc_model *model);
 /// [before] Attaches thread 1, which runs by itself from there on.
 fa_worker *little_attach(fa_system *fa);
 
-/// What thread n > 0 does: worker n.
-void little_worker(unsigned n);
+/// What a thread n > 0 does that is worker n, and what one does that is the reclaimer.
+void little_worker(void);
 void little_reclaimer(void);
 
 /// [main] All is done: the workers and the reclaimer, if `reclaimer` runs, end. Returns when they have.

@@ -19,8 +19,9 @@ static void before(void)
     other = little_attach(fa);
 }
 
-static void thread(unsigned self)
+static void thread(void)
 {
+    unsigned self = mc_self();
     fa_worker *w = self == 0 ? fa_self(fa) : other;
     mc_dawdle(20);
     for (uint64_t turn = 0; turn < 3; turn++) {
@@ -36,11 +37,10 @@ static void thread(unsigned self)
 const mc_model model_blocks = {
     .name = "blocks",
     .claim = "a block has one owner, who sees it as its last user left it",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .before = before,
-    .thread = thread,
+    .threads = {thread, thread},
 };
 
 // The account of spare blocks -------------------------------------------------------------------------------------------------
@@ -59,10 +59,10 @@ static void before_spare(void)
     (void)fai_blocks_maintain(&fa->memory.blocks);
 }
 
-static void thread_spare(unsigned self)
+static void thread_spare(void)
 {
     mc_dawdle(20);
-    if (self == 0)
+    if (mc_self() == 0)
         for (int i = 0; i < 2; i++) (void)fai_blocks_maintain(&fa->memory.blocks);
     else
         MC_ASSERT(fa_heap_alloc(other, (size_t)2 << 20, 16) != NULL);
@@ -81,10 +81,9 @@ static void after_spare(void)
 const mc_model model_blocks_spare = {
     .name = "blocks_spare",
     .claim = "the boundary counts spare blocks again when blocks have moved since it last did",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .before = before_spare,
-    .thread = thread_spare,
+    .threads = {thread_spare, thread_spare},
     .after = after_spare,
 };

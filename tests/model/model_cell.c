@@ -72,24 +72,13 @@ static void main_lane(void)
     little_stop(fa, true);
 }
 
-static void thread(unsigned self)
-{
-    if (self == 0)
-        main_lane();
-    else if (self == 1)
-        reader();
-    else
-        little_reclaimer();
-}
-
 const mc_model model_cell = {
     .name = "cell",
     .claim = "what was read from a cell stays whole until the reader's next quiescent state",
-    .threads = 3,
     .large = true,
     .system = &fa,
     .before = before,
-    .thread = thread,
+    .threads = {main_lane, reader, little_reclaimer},
 };
 
 // A reader that waits ---------------------------------------------------------------------------------------------------------
@@ -152,26 +141,15 @@ static void main_lane_nested(void)
     little_stop(fa, true);
 }
 
-static void thread_nested(unsigned self)
-{
-    if (self == 0)
-        main_lane_nested();
-    else if (self == 1)
-        little_worker(1);
-    else
-        little_reclaimer();
-}
-
 const mc_model model_nested = {
     .name = "nested",
     .claim = "what a job read from a cell stays whole while it waits and its lane runs others, or sleeps",
-    .threads = 3,
     .large = true,
     .system = &fa,
     .workers = 1,
     .adjust = overlapping,
     .before = before_nested,
-    .thread = thread_nested,
+    .threads = {main_lane_nested, little_worker, little_reclaimer},
 };
 
 // A publisher that never rests ------------------------------------------------------------------------------------------------
@@ -216,23 +194,12 @@ static void main_lane_offer(void)
     little_stop(fa, true);
 }
 
-static void thread_offer(unsigned self)
-{
-    if (self == 0)
-        main_lane_offer();
-    else if (self == 1)
-        publish_and_offer();
-    else
-        little_reclaimer();
-}
-
 const mc_model model_offer = {
     .name = "offer",
     .claim = "versions that a lane retires, and offers, go home once, when nobody reads them",
-    .threads = 3,
     .large = true,
     .takes_time = true,
     .system = &fa,
     .before = before_offer,
-    .thread = thread_offer,
+    .threads = {main_lane_offer, publish_and_offer, little_reclaimer},
 };

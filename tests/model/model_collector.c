@@ -20,8 +20,9 @@ static void before(void)
     fa_collector_init(&collector, items, CAPACITY);
 }
 
-static void report(unsigned self)
+static void report(void)
 {
+    unsigned self = mc_self();
     for (uint64_t i = 0; i < EACH; i++) {
         fa_diagnostic diagnostic = {.code = "X001", .frame = self * 10 + i, .lane = self, .message = "m"};
         fa_collector_take(&diagnostic, &collector);
@@ -46,14 +47,6 @@ static void look(void)
     MC_ASSERT(fa_collector_errors(&collector) == 0);
 }
 
-static void thread(unsigned self)
-{
-    if (self == 0)
-        look();
-    else
-        report(self);
-}
-
 static void after(void)
 {
     MC_ASSERT(fa_collector_count(&collector, "X001") == CAPACITY);
@@ -64,8 +57,7 @@ static void after(void)
 const mc_model model_collector = {
     .name = "collector",
     .claim = "an entry that is seen is whole; what has no room is counted",
-    .threads = 3,
     .before = before,
-    .thread = thread,
+    .threads = {look, report, report},
     .after = after,
 };

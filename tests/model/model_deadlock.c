@@ -64,24 +64,15 @@ static void main_lane(void)
     little_stop(fa, false);
 }
 
-static void thread(unsigned self)
-{
-    if (self == 0)
-        main_lane();
-    else
-        little_worker(self);
-}
-
 const mc_model model_deadlock = {
     .name = "deadlock",
     .claim = "of two jobs that wait for each other one is told; of others none",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .workers = 1,
     .adjust = adjust,
     .before = before,
-    .thread = thread,
+    .threads = {main_lane, little_worker},
 };
 
 // The search alone ------------------------------------------------------------------------------------------------------------
@@ -100,8 +91,9 @@ static void before_look(void)
 
 /// Lane 1 runs the job of C, which waits for D; and when that is over that of A, which waits for B. Lane 0 runs the job of B, which waits for C: never is
 /// there a circle.
-static void thread_look(unsigned self)
+static void thread_look(void)
 {
+    unsigned self = mc_self();
     fai_worker *w = lanes[self];
     mc_dawdle(15);
     if (self == 0) {
@@ -125,9 +117,8 @@ static void thread_look(unsigned self)
 const mc_model model_deadlock_look = {
     .name = "deadlock_look",
     .claim = "waits that were not at the same time make up no circle",
-    .threads = 2,
     .system = &fa,
     .adjust = adjust,
     .before = before_look,
-    .thread = thread_look,
+    .threads = {thread_look, thread_look},
 };

@@ -91,22 +91,11 @@ static void main_lane(void)
     MC_ASSERT(stats.remote_frees == 2 * OBJECTS);
 }
 
-static void thread(unsigned self)
-{
-    if (self == 0)
-        main_lane();
-    else if (self == 1)
-        first();
-    else
-        second();
-}
-
 const mc_model model_depart = {
     .name = "depart",
     .claim = "a lane that is left goes on to the next thread as it was; what others free to it comes home",
-    .threads = 3,
     .large = true,
     .system = &fa,
     .before = before,
-    .thread = thread,
+    .threads = {main_lane, first, second},
 };

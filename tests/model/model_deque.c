@@ -107,8 +107,9 @@ static void before_single(void)
     open_deques(2);
 }
 
-static void thread_single(unsigned self)
+static void thread_single(void)
 {
+    unsigned self = mc_self();
     if (self != 0) {
         for (int i = 0; i < 3 && wait_for_jobs(0); i++) steal(self, 0);
         return;
@@ -131,9 +132,8 @@ const mc_model model_deque = {
     .name = "deque",
     .claim = "every job is run once and sees what its submitter wrote; slots are written again only when thieves have "
              "read them",
-    .threads = 3,
     .before = before_single,
-    .thread = thread_single,
+    .threads = {thread_single, thread_single, thread_single},
     .after = after_single,
 };
 
@@ -154,8 +154,9 @@ static void take_out(unsigned self, int64_t below_head)
     publish(self);
 }
 
-static void thread_many(unsigned self)
+static void thread_many(void)
 {
+    unsigned self = mc_self();
     if (self == 0) {
         for (uint64_t number = 0; number < 4; number++) (void)push(0, number, 0);
         publish(0);
@@ -197,9 +198,8 @@ static void after_many(void)
 const mc_model model_deque_many = {
     .name = "deque_many",
     .claim = "the same when thieves take half, the owner takes out of the middle, and what was stolen is stolen again",
-    .threads = 3,
     .before = before_many,
-    .thread = thread_many,
+    .threads = {thread_many, thread_many, thread_many},
     .after = after_many,
 };
 
@@ -218,9 +218,9 @@ static void before_into(void)
     fai_store_relaxed(&world.deques[1].word, fai_deque_without_oldest(fai_load_relaxed(&world.deques[1].word), 1));
 }
 
-static void thread_into(unsigned self)
+static void thread_into(void)
 {
-    if (self == 0) {
+    if (mc_self() == 0) {
         while (fai_deque_look_any(&world.deques[1]) > 0) steal(2, 1);
         return;
     }
@@ -239,8 +239,7 @@ static void after_into(void)
 const mc_model model_deque_into = {
     .name = "deque_into",
     .claim = "what is stolen goes into slots of the own ring only when thieves have read these",
-    .threads = 2,
     .before = before_into,
-    .thread = thread_into,
+    .threads = {thread_into, thread_into},
     .after = after_into,
 };

@@ -97,26 +97,13 @@ static void guest(void)
     MC_ASSERT(fa_detach(w) == FA_OK);
 }
 
-static void thread(unsigned self)
-{
-    if (self == 0)
-        main_lane();
-    else if (self == 1)
-        little_worker(1);
-    else if (self == 2)
-        guest();
-    else
-        little_reclaimer();
-}
-
 const mc_model model_destroy = {
     .name = "destroy",
     .claim = "a system that is destroyed with work in it runs that first, and nobody uses it afterwards",
-    .threads = 4,
     .large = true,
     .system = &fa,
     .workers = 1,
     .adjust = adjust,
     .before = before,
-    .thread = thread,
+    .threads = {main_lane, little_worker, guest, little_reclaimer},
 };

@@ -47,10 +47,10 @@ static void deliver(fai_memory *memory)
     for (int i = 0; i < 3; i++) fai_events_drain(memory, UINT64_MAX);
 }
 
-static void thread(unsigned self)
+static void thread(void)
 {
     mc_dawdle(20);
-    if (self == 0)
+    if (mc_self() == 0)
         deliver(&fa->memory);
     else
         record(&fai_system_worker(fa, LANE)->lane);
@@ -65,10 +65,9 @@ static void after(void)
 const mc_model model_event = {
     .name = "event",
     .claim = "an event that is delivered is as it was recorded, in order; the others are counted",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .before = before,
-    .thread = thread,
+    .threads = {thread, thread},
     .after = after,
 };

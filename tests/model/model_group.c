@@ -95,25 +95,14 @@ static void main_lane(void)
     little_stop(fa, true);
 }
 
-static void thread_tick(unsigned self)
-{
-    if (self == 0)
-        main_lane();
-    else if (self == 1)
-        other_lane();
-    else
-        little_reclaimer();
-}
-
 const mc_model model_group_tick = {
     .name = "group_tick",
     .claim =
         "objects of a group are where one lane put them; its end sees them all, once; its memory goes on after that",
-    .threads = 3,
     .large = true,
     .system = &fa,
     .before = before_tick,
-    .thread = thread_tick,
+    .threads = {main_lane, other_lane, little_reclaimer},
 };
 
 // The end of a group against allocations, alone -------------------------------------------------------------------------------
@@ -131,10 +120,10 @@ static void allocate_late(fa_worker *w)
         (void)fai_add_relaxed(&world.late, 1u);
 }
 
-static void thread_end(unsigned self)
+static void thread_end(void)
 {
     mc_dawdle(60);
-    if (self == 0) {
+    if (mc_self() == 0) {
         if (mc_choose(2) == 0) allocate_late(fa_self(fa));
         MC_ASSERT(fa_group_free(fa_self(fa), world.first) == FA_OK);
         second_group(fa_self(fa), "main's");
@@ -157,10 +146,9 @@ static void after_end(void)
 const mc_model model_group = {
     .name = "group",
     .claim = "an allocation comes before the group's end, which then sees it, or is refused",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .before = before_end,
-    .thread = thread_end,
+    .threads = {thread_end, thread_end},
     .after = after_end,
 };

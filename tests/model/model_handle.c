@@ -96,24 +96,13 @@ static void main_lane(void)
     little_stop(fa, true);
 }
 
-static void thread_tick(unsigned self)
-{
-    if (self == 0)
-        main_lane();
-    else if (self == 1)
-        other_lane();
-    else
-        little_reclaimer();
-}
-
 const mc_model model_handle_tick = {
     .name = "handle_tick",
     .claim = "a resolved object stays whole, a pinned one stays where it is, and a move loses nothing",
-    .threads = 3,
     .large = true,
     .system = &fa,
     .before = before_tick,
-    .thread = thread_tick,
+    .threads = {main_lane, other_lane, little_reclaimer},
 };
 
 // A move against what another lane does, alone ------------------------------------------------------------------------------
@@ -164,8 +153,9 @@ static void use(fa_worker *w, fa_handle handle)
     MC_ASSERT(fa_handle_unpin(w, handle) == FA_OK);
 }
 
-static void thread_move(unsigned self)
+static void thread_move(void)
 {
+    unsigned self = mc_self();
     mc_dawdle(self == 0 ? 20 : 150);
     if (self == 0) {
         fa_handle_compaction done;
@@ -188,11 +178,10 @@ static void after_move(void)
 const mc_model model_handle = {
     .name = "handle",
     .claim = "a move and a pin, a write or a free of the same object exclude each other",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .before = before_move,
-    .thread = thread_move,
+    .threads = {thread_move, thread_move},
     .after = after_move,
 };
 
@@ -222,10 +211,10 @@ static void before_chunk(void)
     mc_act_as(0);
 }
 
-static void thread_chunk(unsigned self)
+static void thread_chunk(void)
 {
     mc_dawdle(20);
-    if (self == 0) {
+    if (mc_self() == 0) {
         for (int i = 0; i < 2; i++) {
             *(uint64_t *)freed[i] = 0; // as in a system that fills what is freed
             fai_handle_reclaim(memory_of(fa), freed[i]);
@@ -240,11 +229,10 @@ static void thread_chunk(unsigned self)
 const mc_model model_chunk = {
     .name = "chunk",
     .claim = "a free object of a chunk is had by one lane, when who freed it has done with it",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .before = before_chunk,
-    .thread = thread_chunk,
+    .threads = {thread_chunk, thread_chunk},
 };
 
 // A chunk that its lane gives up while the last object comes back --------------------------------------------------------------
@@ -263,10 +251,10 @@ static void before_give(void)
     mc_act_as(0);
 }
 
-static void thread_give(unsigned self)
+static void thread_give(void)
 {
     mc_dawdle(20);
-    if (self == 0) {
+    if (mc_self() == 0) {
         *(uint64_t *)freed[0] = 0;
         fai_handle_reclaim(memory_of(fa), freed[0]);
         if (goes_on) (void)make_large(fa_self(fa)); // perhaps from that chunk
@@ -284,11 +272,10 @@ static void after_give(void)
 const mc_model model_chunk_give = {
     .name = "chunk_give",
     .claim = "an empty chunk is given back once, by its lane or by the last free",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .before = before_give,
-    .thread = thread_give,
+    .threads = {thread_give, thread_give},
     .after = after_give,
 };
 
@@ -299,9 +286,9 @@ static void before_room(void)
     other = little_attach(fa);
 }
 
-static void thread_room(unsigned self)
+static void thread_room(void)
 {
-    fa_worker *w = self == 0 ? fa_self(fa) : other;
+    fa_worker *w = mc_self() == 0 ? fa_self(fa) : other;
     mc_dawdle(40);
     for (int i = 0; i < 2; i++) {
         (void)make_large(w);
@@ -312,11 +299,10 @@ static void thread_room(unsigned self)
 const mc_model model_chunk_room = {
     .name = "chunk_room",
     .claim = "a chunk with room that is listed is had by one lane, as its last owner left it",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .before = before_room,
-    .thread = thread_room,
+    .threads = {thread_room, thread_room},
 };
 
 // A chunk of two words that is full, until one object comes back ---------------------------------------------------------------
@@ -342,9 +328,9 @@ static void before_seal(void)
     mc_act_as(0);
 }
 
-static void thread_seal(unsigned self)
+static void thread_seal(void)
 {
-    if (self == 0) {
+    if (mc_self() == 0) {
         mc_dawdle(40);
         fai_handle_reclaim(memory_of(fa), freed[0]);
         for (int i = 0; i < 2; i++) (void)make_object(fa_self(fa)); // that one, and what else the chunk seems to have
@@ -356,11 +342,10 @@ static void thread_seal(unsigned self)
 const mc_model model_chunk_seal = {
     .name = "chunk_seal",
     .claim = "who makes room in a full chunk has it, as its owner left it",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .before = before_seal,
-    .thread = thread_seal,
+    .threads = {thread_seal, thread_seal},
 };
 
 // A free, and the next object in the same memory ------------------------------------------------------------------------------
@@ -372,11 +357,11 @@ static void before_free(void)
     other = little_attach(fa);
 }
 
-static void thread_free(unsigned self)
+static void thread_free(void)
 {
     fa_worker *w = fa_self(fa);
     mc_dawdle(20);
-    if (self != 0) {
+    if (mc_self() != 0) {
         uint64_t *p = fa_handle_pin(other, world.mains);
         if (p == NULL) return;
         write_object(p, 2);
@@ -393,9 +378,8 @@ static void thread_free(unsigned self)
 const mc_model model_handle_free = {
     .name = "handle_free",
     .claim = "what was written under a pin comes before the free",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .before = before_free,
-    .thread = thread_free,
+    .threads = {thread_free, thread_free},
 };

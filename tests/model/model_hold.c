@@ -77,26 +77,15 @@ static void main_lane(void)
     little_stop(fa, false);
 }
 
-static void thread(unsigned self)
-{
-    if (self == 0)
-        main_lane();
-    else if (self == 1)
-        little_worker(1);
-    else
-        holder();
-}
-
 const mc_model model_hold = {
     .name = "hold",
     .claim = "a frame that is held, or has jobs, keeps its memory; when it retires its memory is everybody's own again",
-    .threads = 3,
     .large = true,
     .system = &fa,
     .workers = 1,
     .adjust = adjust,
     .before = before,
-    .thread = thread,
+    .threads = {main_lane, little_worker, holder},
 };
 
 // Jobs that outlast the hold ---------------------------------------------------------------------------------------------------
@@ -109,12 +98,11 @@ static void before_late(void)
 const mc_model model_late = {
     .name = "late",
     .claim = "the only frame in flight does not retire before the jobs of who held it for a moment are done",
-    .threads = 3,
     .large = true,
     .system = &fa,
     .workers = 1,
     .before = before_late,
-    .thread = thread,
+    .threads = {main_lane, little_worker, holder},
 };
 
 // A lane that gives back memory -----------------------------------------------------------------------------------------------
@@ -159,12 +147,8 @@ static void main_lane_trim(void)
     MC_ASSERT(fa_frame_end(fa, NULL) == FA_OK);
 }
 
-static void thread_trim(unsigned self)
+static void other_lane_trim(void)
 {
-    if (self == 0) {
-        main_lane_trim();
-        return;
-    }
     little_wait_for(&world.first_is_open);
     in_frame(false);
     little_raise(&world.holder_was_in);
@@ -178,12 +162,11 @@ static void thread_trim(unsigned self)
 const mc_model model_trim = {
     .name = "trim",
     .claim = "a lane that gives back the memory of dead frames does not meddle with the main lane's retiring them",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .adjust = adjust,
     .before = before_trim,
-    .thread = thread_trim,
+    .threads = {main_lane_trim, other_lane_trim},
 };
 
 // Holds against ends, alone ---------------------------------------------------------------------------------------------------
@@ -193,12 +176,12 @@ static void before_holds(void)
     other = little_attach(fa);
 }
 
-static void thread_holds(unsigned self)
+static void thread_holds(void)
 {
     for (int turn = 0; turn < FRAMES; turn++) {
         fa_frame frame;
         mc_dawdle(30);
-        if (self == 0) {
+        if (mc_self() == 0) {
             MC_ASSERT(fa_frame_begin(fa) == FA_OK); // waits for a frame that is held
             mc_dawdle(30);
             MC_ASSERT(fa_frame_end(fa, NULL) == FA_OK);
@@ -213,12 +196,11 @@ const mc_model model_holds = {
     .name = "holds",
     .claim =
         "who enters a frame finds it as it was opened; who waits for a frame that is held is woken when it is dropped",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .adjust = adjust,
     .before = before_holds,
-    .thread = thread_holds,
+    .threads = {thread_holds, thread_holds},
 };
 
 // The drop that somebody waits for --------------------------------------------------------------------------------------------
@@ -235,10 +217,10 @@ static void before_drop(void)
     MC_ASSERT(fa_frame_end(fa, NULL) == FA_OK);
 }
 
-static void thread_drop(unsigned self)
+static void thread_drop(void)
 {
     mc_dawdle(60);
-    if (self == 0)
+    if (mc_self() == 0)
         MC_ASSERT(fa_frame_begin(fa) == FA_OK);
     else
         MC_ASSERT(fa_frame_drop(fa, held) == FA_OK);
@@ -247,9 +229,8 @@ static void thread_drop(unsigned self)
 const mc_model model_drop = {
     .name = "drop",
     .claim = "who waits for a frame that is held is woken by the drop",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .before = before_drop,
-    .thread = thread_drop,
+    .threads = {thread_drop, thread_drop},
 };

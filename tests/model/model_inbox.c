@@ -25,10 +25,10 @@ static void before(void)
     fai_inbox_init(&world.inbox);
 }
 
-static void send(unsigned sender)
+static void send(void)
 {
     fa_contention contention = {0};
-    object *mine = &world.objects[sender * PER_SENDER];
+    object *mine = &world.objects[(mc_self() - 1) * PER_SENDER];
     for (int i = 0; i < PER_SENDER; i++) mine[i].payload = 1;
     mine[0].entry.next = &mine[1].entry;
     (void)fai_inbox_push_any(&world.inbox, &mine[0].entry, &mine[1].entry, &contention);
@@ -57,14 +57,6 @@ static void receive(void)
     MC_ASSERT(fai_inbox_is_empty_any(&world.inbox));
 }
 
-static void thread(unsigned self)
-{
-    if (self == 0)
-        receive();
-    else
-        send(self - 1);
-}
-
 static void after(void)
 {
     for (int i = 0; i < OBJECTS; i++) MC_ASSERT(world.received[i] == 1);
@@ -73,8 +65,7 @@ static void after(void)
 const mc_model model_inbox = {
     .name = "inbox",
     .claim = "every entry arrives once, and the receiver may reuse what it stands for",
-    .threads = 1 + SENDERS,
     .before = before,
-    .thread = thread,
+    .threads = {receive, send, send},
     .after = after,
 };

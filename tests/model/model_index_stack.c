@@ -38,10 +38,10 @@ static void give(uint32_t index)
 }
 
 // A lane that takes two and gives them back in the other order makes the same element the top of another stack: ABA.
-static void thread(unsigned self)
+static void thread(void)
 {
     for (uint32_t turn = 0; turn < TURNS; turn++) {
-        uint32_t first = take(), second = self == 0 ? take() : FAI_INDEX_NONE;
+        uint32_t first = take(), second = mc_self() == 0 ? take() : FAI_INDEX_NONE;
         give(first);
         give(second);
     }
@@ -67,8 +67,7 @@ static void after(void)
 const mc_model model_index_stack = {
     .name = "index_stack",
     .claim = "an element is in one place at a time, and with it what its last user left",
-    .threads = 3,
     .before = before,
-    .thread = thread,
+    .threads = {thread, thread, thread},
     .after = after,
 };

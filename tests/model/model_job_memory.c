@@ -52,8 +52,9 @@ static uint64_t objects_of(const fai_lane *lane, const fai_job_memory *memory)
     return objects;
 }
 
-static void thread(unsigned self)
+static void thread(void)
 {
+    unsigned self = mc_self();
     fai_lane *lane = lane_of(self);
     mc_dawdle(30);
     uint64_t *own = allocate(lane, world.memory);
@@ -82,10 +83,9 @@ static void after(void)
 const mc_model model_job_memory = {
     .name = "job_memory",
     .claim = "a job's memory goes with its last user, who sees what the others did; then that of its parent",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .before = before,
-    .thread = thread,
+    .threads = {thread, thread},
     .after = after,
 };

@@ -54,21 +54,12 @@ static void main_lane(void)
     little_stop(fa, false);
 }
 
-static void thread(unsigned self)
-{
-    if (self == 0)
-        main_lane();
-    else
-        little_worker(self);
-}
-
 const mc_model model_main_jobs = {
     .name = "main_jobs",
     .claim = "a job for the main thread wakes it, and runs there once",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .workers = 1,
     .before = before,
-    .thread = thread,
+    .threads = {main_lane, little_worker},
 };

@@ -54,8 +54,9 @@ static void enter(fa_worker *w, unsigned self)
     fa_tag_end(&last);
 }
 
-static void send(fa_worker *w)
+static void send(void)
 {
+    fa_worker *w = fa_self(fa);
     for (int i = 0; i < 3; i++) {
         uint64_t *p = fa_pool_alloc(w, 64);
         MC_ASSERT(p != NULL);
@@ -66,22 +67,23 @@ static void send(fa_worker *w)
     }
 }
 
-static void receive(fa_worker *w)
+static void receive(void)
 {
     for (int i = 0; i < 3; i++) {
         fa_transfer ticket;
         while ((ticket.bits = fai_load_relaxed(&world.tickets[i])) == 0) fai_pause();
         void *object;
-        while (fa_transfer_receive(w, ticket, &object) != FA_OK) fai_pause();
+        while (fa_transfer_receive(other, ticket, &object) != FA_OK) fai_pause();
         MC_ASSERT(*(uint64_t *)object == 3);
         *(uint64_t *)object = 4;
-        fa_pool_free(w, object);
-        MC_ASSERT(fa_transfer_receive(w, ticket, &object) == FA_ERROR_STALE);
+        fa_pool_free(other, object);
+        MC_ASSERT(fa_transfer_receive(other, ticket, &object) == FA_ERROR_STALE);
     }
 }
 
-static void thread_names(unsigned self)
+static void thread_names(void)
 {
+    unsigned self = mc_self();
     mc_dawdle(60);
     if (self == 2) {
         look_at_all(); // no lane
@@ -98,29 +100,19 @@ static void after_names(void)
 const mc_model model_names = {
     .name = "names",
     .claim = "the same name is the same tag on all lanes",
-    .threads = 3,
     .large = true,
     .system = &fa,
     .before = before,
-    .thread = thread_names,
+    .threads = {thread_names, thread_names, thread_names},
     .after = after_names,
 };
-
-static void thread_transfer(unsigned self)
-{
-    if (self == 0)
-        send(fa_self(fa));
-    else
-        receive(other);
-}
 
 const mc_model model_transfer = {
     .name = "transfer",
     .claim = "an object that travels is received once, as it was sent",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .adjust = two_slots,
     .before = before,
-    .thread = thread_transfer,
+    .threads = {send, receive},
 };

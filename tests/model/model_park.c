@@ -33,12 +33,8 @@ static void tell(fa_worker *w, void *arg)
     (void)fai_wake_any(&world.done);
 }
 
-static void thread_park(unsigned self)
+static void submit_and_sleep(void)
 {
-    if (self != 0) {
-        little_worker(1);
-        return;
-    }
     mc_dawdle(20);
     for (uint64_t turn = 1; turn <= 2; turn++) {
         MC_ASSERT(fa_submit(fa_self(fa), tell, NULL) == FA_OK);
@@ -52,12 +48,11 @@ static void thread_park(unsigned self)
 const mc_model model_park = {
     .name = "park",
     .claim = "a job that is published is found, also by a worker that goes to sleep",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .workers = 1,
     .before = before_job,
-    .thread = thread_park,
+    .threads = {submit_and_sleep, little_worker},
 };
 
 // The last job of a counter that somebody waits for ---------------------------------------------------------------------------
@@ -68,12 +63,8 @@ static void count(fa_worker *w, void *arg)
     world.payload++;
 }
 
-static void thread_complete(unsigned self)
+static void submit_and_wait(void)
 {
-    if (self != 0) {
-        little_worker(1);
-        return;
-    }
     for (uint64_t turn = 1; turn <= 2; turn++) {
         fa_counter counter = FA_COUNTER_INIT;
         MC_ASSERT(fa_submit_counted(fa_self(fa), &counter, count, NULL) == FA_OK);
@@ -88,22 +79,17 @@ static void thread_complete(unsigned self)
 const mc_model model_complete = {
     .name = "complete",
     .claim = "the last completion and a waiter that goes to sleep do not miss each other",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .workers = 1,
     .before = before_job,
-    .thread = thread_complete,
+    .threads = {submit_and_wait, little_worker},
 };
 
 // A grace period -----------------------------------------------------------------------------------------------------------------
 
-static void thread_grace(unsigned self)
+static void ask_and_look(void)
 {
-    if (self != 0) {
-        little_reclaimer();
-        return;
-    }
     fai_grace *grace = &fa->memory.grace;
     mc_dawdle(20);
     fai_grace_start_owner(grace);
@@ -118,8 +104,7 @@ static void thread_grace(unsigned self)
 const mc_model model_grace = {
     .name = "grace",
     .claim = "a grace period that is asked for begins, also when the reclaimer goes to sleep",
-    .threads = 2,
     .large = true,
     .system = &fa,
-    .thread = thread_grace,
+    .threads = {ask_and_look, little_reclaimer},
 };

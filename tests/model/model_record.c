@@ -49,10 +49,10 @@ static void damage(fa_worker *w)
     fa_pool_free(w, p);
 }
 
-static void thread(unsigned self)
+static void thread(void)
 {
     mc_dawdle(20);
-    damage(self == 0 ? fa_self(fa) : other);
+    damage(mc_self() == 0 ? fa_self(fa) : other);
 }
 
 static void after(void)
@@ -63,11 +63,10 @@ static void after(void)
 const mc_model model_record = {
     .name = "record",
     .claim = "a site that two lanes enter is read when it is complete",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .adjust = adjust,
     .before = before,
-    .thread = thread,
+    .threads = {thread, thread},
     .after = after,
 };

@@ -85,20 +85,11 @@ static void main_lane(void)
     MC_ASSERT(stats.remote_frees == 2 * OBJECTS);
 }
 
-static void thread(unsigned self)
-{
-    if (self == 0)
-        main_lane();
-    else
-        other_lane();
-}
-
 const mc_model model_remote = {
     .name = "remote",
     .claim = "what other lanes free comes home once, by owner or proxy, and is used again after its last user",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .before = before,
-    .thread = thread,
+    .threads = {main_lane, other_lane},
 };

@@ -30,8 +30,9 @@ static void use(fa_worker *w, fa_scratch pool, uint64_t value)
     MC_ASSERT(*p == value);
 }
 
-static void thread(unsigned self)
+static void thread(void)
 {
+    unsigned self = mc_self();
     fa_worker *w = lanes[self];
     const char *own = self == 0 ? "zero" : "one", *others = self == 0 ? "one" : "zero";
     fa_scratch pool;
@@ -55,10 +56,9 @@ static void after(void)
 const mc_model model_scratch = {
     .name = "scratch",
     .claim = "the same name is the same scratch pool on all lanes",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .before = before,
-    .thread = thread,
+    .threads = {thread, thread},
     .after = after,
 };

@@ -34,9 +34,9 @@ static void before(void)
     other = little_attach(fa);
 }
 
-static void thread(unsigned self)
+static void thread(void)
 {
-    if (self == 0) {
+    if (mc_self() == 0) {
         mc_dawdle(150);
         ears[1].open = 1;
         MC_ASSERT(fa_sink_set(fa, hear, &ears[1]) == FA_OK);
@@ -60,10 +60,9 @@ static void after(void)
 const mc_model model_sink = {
     .name = "sink",
     .claim = "a sink that was replaced is not called any more, and what the new one uses is seen",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .before = before,
-    .thread = thread,
+    .threads = {thread, thread},
     .after = after,
 };

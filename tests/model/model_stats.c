@@ -16,9 +16,9 @@ static fa_system *fa;
 static fa_worker *other;
 static fa_tag tag;
 
-static void thread(unsigned self)
+static void thread(void)
 {
-    if (self != 0) {
+    if (mc_self() != 0) {
         fa_stats stats;
         mc_dawdle(500);
         MC_ASSERT(fa_stats_read(fa, &stats) == FA_OK);
@@ -35,10 +35,9 @@ static void thread(unsigned self)
 const mc_model model_stats = {
     .name = "stats",
     .claim = "statistics that are read are those of one frame",
-    .threads = 2,
     .large = true,
     .system = &fa,
-    .thread = thread,
+    .threads = {thread, thread},
 };
 
 // Publishing and reading, alone -----------------------------------------------------------------------------------------------
@@ -55,10 +54,10 @@ static void before_read(void)
     publish(1);
 }
 
-static void thread_read(unsigned self)
+static void thread_read(void)
 {
     mc_dawdle(100);
-    if (self == 0) {
+    if (mc_self() == 0) {
         publish(2);
         publish(3);
         return;
@@ -71,11 +70,10 @@ static void thread_read(unsigned self)
 const mc_model model_stats_read = {
     .name = "stats_read",
     .claim = "who reads while two versions are published gets one, whole",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .before = before_read,
-    .thread = thread_read,
+    .threads = {thread_read, thread_read},
 };
 
 // From the lane to the boundary -----------------------------------------------------------------------------------------------
@@ -86,10 +84,10 @@ static void before_lane(void)
     fai_memory_publish(&fa->memory);
 }
 
-static void thread_lane(unsigned self)
+static void thread_lane(void)
 {
     mc_dawdle(60);
-    if (self == 0) {
+    if (mc_self() == 0) {
         fai_memory_publish(&fa->memory);
         return;
     }
@@ -108,11 +106,10 @@ static void after_lane(void)
 const mc_model model_stats_lane = {
     .name = "stats_lane",
     .claim = "what a lane published is in the statistics, at the latest at the next boundary",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .before = before_lane,
-    .thread = thread_lane,
+    .threads = {thread_lane, thread_lane},
     .after = after_lane,
 };
 
@@ -153,10 +150,10 @@ static void before_behavior(void)
     MC_ASSERT(fa_behavior_watch(fa, &limits) == FA_OK);
 }
 
-static void thread_behavior(unsigned self)
+static void thread_behavior(void)
 {
     mc_dawdle(60);
-    if (self == 0) {
+    if (mc_self() == 0) {
         for (int i = 0; i < 3; i++) look();
         return;
     }
@@ -170,9 +167,8 @@ static void thread_behavior(unsigned self)
 const mc_model model_behavior = {
     .name = "behavior",
     .claim = "objects that live are not taken for freed",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .before = before_behavior,
-    .thread = thread_behavior,
+    .threads = {thread_behavior, thread_behavior},
 };

@@ -122,25 +122,14 @@ static void main_lane(void)
     little_stop(fa, true);
 }
 
-static void thread_tick(unsigned self)
-{
-    if (self == 0)
-        main_lane();
-    else if (self == 1)
-        other_lane();
-    else
-        little_reclaimer();
-}
-
 const mc_model model_stream_tick = {
     .name = "stream_tick",
     .claim = "a plan of eviction and a pin exclude each other; what was read stays whole; the budget holds",
-    .threads = 3,
     .large = true,
     .system = &fa,
     .adjust = adjust,
     .before = load,
-    .thread = thread_tick,
+    .threads = {main_lane, other_lane, little_reclaimer},
 };
 
 // Plans against pins, alone ---------------------------------------------------------------------------------------------------
@@ -162,10 +151,10 @@ static void look(fa_worker *w, uint32_t which)
         MC_ASSERT(fa_stream_read(w, loaded[which], NULL) == NULL);
 }
 
-static void thread_plan(unsigned self)
+static void thread_plan(void)
 {
     mc_dawdle(60);
-    if (self == 0) {
+    if (mc_self() == 0) {
         reserve(fa_self(fa));
         reserve(fa_self(fa));
         return;
@@ -186,12 +175,11 @@ static void after_plan(void)
 const mc_model model_stream = {
     .name = "stream",
     .claim = "of a plan of eviction and a pin, one wins",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .adjust = adjust,
     .before = before_plan,
-    .thread = thread_plan,
+    .threads = {thread_plan, thread_plan},
     .after = after_plan,
 };
 
@@ -215,11 +203,11 @@ static void before_budget(void)
 
 /// One lane takes what is free, finds that it is not enough, and gives it back; meanwhile the other, for whom it is enough, is never told
 /// that there is no room.
-static void thread_budget(unsigned self)
+static void thread_budget(void)
 {
     fa_stream stream;
     mc_dawdle(30);
-    if (self == 0) {
+    if (mc_self() == 0) {
         fa_status status = fa_stream_reserve(fa_self(fa), BUDGET * SIZE, FA_STREAM_NORMAL, NULL, &stream);
         MC_ASSERT(status == FA_ERROR_FULL || status == FA_ERROR_BUSY);
         return;
@@ -239,11 +227,10 @@ static void after_budget(void)
 const mc_model model_budget = {
     .name = "budget",
     .claim = "what others hold for a moment is not taken for used: no room is said only when there is none",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .adjust = four,
     .before = before_budget,
-    .thread = thread_budget,
+    .threads = {thread_budget, thread_budget},
     .after = after_budget,
 };

@@ -61,32 +61,22 @@ static void main_lane(void)
     little_stop(fa, false);
 }
 
-static void thread(unsigned self)
-{
-    if (self == 0)
-        main_lane();
-    else
-        little_worker(self);
-}
-
 const mc_model model_tick = {
     .name = "tick",
     .claim = "every job of a frame has run once when the frame ends, and its memory is the main lane's again",
-    .threads = 2,
     .large = true,
     .system = &fa,
     .workers = 1,
     .before = before,
-    .thread = thread,
+    .threads = {main_lane, little_worker},
 };
 
 const mc_model model_tick_two = {
     .name = "tick_two",
     .claim = "the same with two workers",
-    .threads = 3,
     .large = true,
     .system = &fa,
     .workers = 2,
     .before = before,
-    .thread = thread,
+    .threads = {main_lane, little_worker, little_worker},
 };

@@ -48,21 +48,12 @@ static void main_lane(void)
     little_stop(fa, false);
 }
 
-static void thread(unsigned self)
-{
-    if (self == 0)
-        main_lane();
-    else
-        little_worker(self);
-}
-
 const mc_model model_wait = {
     .name = "wait",
     .claim = "a wait returns when the last job of its counter is done, and not before",
-    .threads = 3,
     .large = true,
     .system = &fa,
     .workers = 2,
     .before = before,
-    .thread = thread,
+    .threads = {main_lane, little_worker, little_worker},
 };
