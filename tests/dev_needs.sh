@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # What ./dev installs, and what it says is missing: what its command needs, and nothing else. Programs in front of the real ones stand for the
-# system: packages are installed but those in $LACKING, CMake finds none of its optional ones.
+# system: packages are installed but those in $LACKING, which are there for another architecture; CMake finds none of its optional ones.
 #
 # usage: dev_needs.sh SOURCE FOLDER
 set -uo pipefail
@@ -19,7 +19,15 @@ stub() {
 }
 # shellcheck disable=SC2016
 {
-    stub dpkg-query 'for word; do [[ $word == -* || $word == \$* || " $LACKING " == *" $word "* ]] || echo "$word installed"; done'
+    stub dpkg 'echo this'
+    stub dpkg-query 'for word; do
+    case " $word  $LACKING " in
+        " "[-\$]*) ;;
+        *" $word "*" $word "*) echo "$word other installed" ;;
+        " cmake "*) echo "$word all installed" ;;
+        *) echo "$word this installed" ;;
+    esac
+done'
     stub apt-get 'echo "apt-get $*" >>words'
     stub apt-cache 'for word; do echo "  Candidate: 1"; done'
     stub sudo '"$@"'
