@@ -5,7 +5,6 @@
 
 #include <pthread.h>
 
-race_scene scene;
 static flag attached, both_done;
 
 static const race *find(const char *name)

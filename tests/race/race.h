@@ -47,6 +47,29 @@ static inline void wait_for(const flag *f)
     while (fai_load_relaxed(f) == 0) sched_yield();
 }
 
+/// What most scenarios go through, raised in this order.
+extern flag ready, used, over;
+
+/// What one thread leaves to the other, not 0, without an order: raises `ready`, and waits for it.
+void pass_on(uint64_t bits);
+uint64_t passed(void);
+void pass_object(const void *p);
+unsigned char *passed_object(void);
+void pass_handle(fa_handle handle);
+fa_handle passed_handle(void);
+
+/// The first thread's: a system as it is by default, and its frames.
+void plain(fa_config *config);
+void begin_frame(void);
+void end_frame(void);
+
+/// The first thread's: frees of objects of SIZE come home when a magazine is empty; then `p` is had again, and used.
+enum { SIZE = 32768 };
+void have_again(unsigned char *p, void (*use)(unsigned char *));
+
+/// The first thread's: a group, passed on, that ends when it is used.
+void end_group(void);
+
 /// The scenario cannot be played: no verdict about races.
 #define REQUIRE(condition)                                                                                             \
     ((condition) ? (void)0 : (fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition), exit(2)))

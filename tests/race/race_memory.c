@@ -12,10 +12,7 @@
 
 #include <pthread.h>
 
-enum { LARGE = 4 << 20, SIZE = 32768, TRIES = 4096, RING = 64 };
-
-static flag ready, used, over;
-static FAI_ATOMIC(unsigned char *) object; // passed on without an order
+enum { LARGE = 4 << 20, RING = 64 };
 
 static PLAIN void write_object(unsigned char *p)
 {
@@ -32,34 +29,6 @@ static PLAIN void read_object(const unsigned char *p)
     REQUIRE(p[64] == 1);
 }
 
-static void plain(fa_config *config)
-{
-    (void)config;
-}
-
-static void begin_frame(void)
-{
-    REQUIRE(fa_frame_begin(scene.fa) == FA_OK);
-}
-
-static void end_frame(void)
-{
-    REQUIRE(fa_frame_end(scene.fa, NULL) == FA_OK);
-}
-
-static void pass_on(void *p)
-{
-    REQUIRE(p != NULL);
-    fai_store_relaxed(&object, p);
-    raise_flag(&ready);
-}
-
-static unsigned char *passed(void)
-{
-    wait_for(&ready);
-    return fai_load_relaxed(&object);
-}
-
 // Blocks of 2 MiB -----------------------------------------------------------------------------------------------------
 
 static void give_blocks(void)
@@ -68,12 +37,12 @@ static void give_blocks(void)
     REQUIRE(p != NULL);
     write_object(p);
     fa_heap_free(scene.other, p);
-    pass_on(p);
+    pass_object(p);
 }
 
 static void take_blocks(void)
 {
-    const unsigned char *before = passed();
+    const unsigned char *before = passed_object();
     unsigned char *p = fa_heap_alloc(scene.w, LARGE, 16);
     REQUIRE(p == before);
     reuse_object(p);
@@ -84,28 +53,18 @@ static void take_blocks(void)
 
 static void provide(void)
 {
-    pass_on(fa_pool_alloc(scene.w, SIZE));
+    pass_object(fa_pool_alloc(scene.w, SIZE));
 }
 
-/// Frees come home when a magazine is empty; then the object is had again.
 static void take_again(void)
 {
-    static unsigned char *others[TRIES];
-    unsigned char *p = passed();
     wait_for(&used);
-    int count = 0;
-    do {
-        REQUIRE(count < TRIES);
-        others[count] = fa_pool_alloc(scene.w, SIZE);
-        REQUIRE(others[count] != NULL);
-    } while (others[count++] != p);
-    reuse_object(p);
-    while (count > 0) fa_pool_free(scene.w, others[--count]);
+    have_again(passed_object(), reuse_object);
 }
 
 static void use_and_free(void)
 {
-    unsigned char *p = passed();
+    unsigned char *p = passed_object();
     write_object(p);
     fa_pool_free(scene.other, p); // as large as a packet may stand for: it is posted at once
     raise_flag(&used);
@@ -114,7 +73,7 @@ static void use_and_free(void)
 /// Linked by its first word, not in a packet.
 static void *use_without_lane(void *arg)
 {
-    unsigned char *p = passed();
+    unsigned char *p = passed_object();
     write_object(p);
     fa_free_any(scene.fa, p);
     raise_flag(&used);
@@ -132,7 +91,7 @@ static void start_thread_without_lane(void)
 
 static void use_lane_and_rest(void)
 {
-    pass_on(fa_pool_alloc(scene.other, SIZE));
+    pass_object(fa_pool_alloc(scene.other, SIZE));
     REQUIRE(fa_idle_begin(scene.other) == FA_OK);
     raise_flag(&used);
     wait_for(&over);
@@ -143,7 +102,7 @@ static void use_lane_and_rest(void)
 static void serve_lane(void)
 {
     wait_for(&used);
-    fa_pool_free(scene.w, passed());
+    fa_pool_free(scene.w, passed_object());
     begin_frame();
     end_frame();
     raise_flag(&over);
@@ -223,33 +182,24 @@ static void free_handles(void)
 }
 
 /// What the library knows of an object comes with its handle, however that travels.
-static FAI_ATOMIC(uint64_t) handle_bits;
-
 static void give_handle(void)
 {
-    fa_handle made = fa_handle_alloc(scene.w, 128, 16, NULL);
-    fai_store_relaxed(&handle_bits, (uint64_t)made.generation << 32 | made.index);
-    raise_flag(&ready);
+    pass_handle(fa_handle_alloc(scene.w, 128, 16, NULL));
 }
 
 static void free_given_handle(void)
 {
-    wait_for(&ready);
-    uint64_t bits = fai_load_relaxed(&handle_bits);
-    fa_handle given = {(uint32_t)bits, (uint32_t)(bits >> 32)};
-    REQUIRE(fa_handle_free(scene.other, given) == FA_OK);
+    REQUIRE(fa_handle_free(scene.other, passed_handle()) == FA_OK);
 }
 
 // Streams -------------------------------------------------------------------------------------------------------------
-
-static FAI_ATOMIC(uint64_t) stream_bits;
 
 static void load_stream(void)
 {
     fa_stream stream;
     void *memory;
     REQUIRE(fa_stream_reserve(scene.other, SIZE, FA_STREAM_NORMAL, NULL, &stream) == FA_OK);
-    fai_store_relaxed(&stream_bits, stream.bits);
+    pass_on(stream.bits);
     REQUIRE(fa_stream_load_begin(scene.other, stream, &memory) == FA_OK);
     write_object(memory);
     REQUIRE(fa_stream_load_end(scene.other, stream) == FA_OK);
@@ -257,11 +207,8 @@ static void load_stream(void)
 
 static fa_stream loaded_stream(void)
 {
-    fa_stream stream;
-    do {
-        sched_yield();
-        stream.bits = fai_load_relaxed(&stream_bits);
-    } while (stream.bits == 0 || fa_stream_loaded(scene.fa, stream) < SIZE);
+    fa_stream stream = {passed()};
+    while (fa_stream_loaded(scene.fa, stream) < SIZE) sched_yield();
     return stream;
 }
 
@@ -303,8 +250,7 @@ static void fill_and_evict(void)
     REQUIRE(fa_stream_reserve(scene.w, LARGE, FA_STREAM_LOW, &options, &stream) == FA_OK);
     REQUIRE(fa_stream_load_begin(scene.w, stream, &memory) == FA_OK);
     REQUIRE(fa_stream_load_end(scene.w, stream) == FA_OK);
-    fai_store_relaxed(&stream_bits, stream.bits);
-    raise_flag(&ready);
+    pass_on(stream.bits);
     wait_for(&used);
     REQUIRE(fa_stream_reserve(scene.w, LARGE, FA_STREAM_NORMAL, NULL, &stream) == FA_OK);
     REQUIRE(fa_stream_free(scene.w, stream) == FA_OK);
@@ -314,8 +260,7 @@ static void write_under_pin(void)
 {
     const void *data;
     size_t size;
-    wait_for(&ready);
-    fa_stream stream = {fai_load_relaxed(&stream_bits)};
+    fa_stream stream = {passed()};
     REQUIRE(fa_stream_pin(scene.other, stream, &data, &size) == FA_OK);
     write_object((unsigned char *)(uintptr_t)data); // so that the access conflicts with that of the callback
     REQUIRE(fa_stream_unpin(scene.other, stream) == FA_OK);
@@ -324,34 +269,19 @@ static void write_under_pin(void)
 
 // Groups --------------------------------------------------------------------------------------------------------------
 
-static FAI_ATOMIC(uint64_t) group_id;
-
 static void clean_up(fa_worker *w, void *p, void *context)
 {
     (void)w, (void)p, (void)context;
 }
 
-static void end_group(void)
-{
-    fa_group group;
-    REQUIRE(fa_group_create(scene.w, "race", &group) == FA_OK);
-    fai_store_relaxed(&group_id, group.id);
-    raise_flag(&ready);
-    wait_for(&used);
-    REQUIRE(fa_group_free(scene.w, group) == FA_OK);
-}
-
 static void allocate_in_group(void)
 {
-    wait_for(&ready);
-    fa_group group = {fai_load_relaxed(&group_id)};
+    fa_group group = {passed()};
     REQUIRE(fa_group_alloc_cleaned(scene.other, group, 128, 16, clean_up, NULL) != NULL);
     raise_flag(&used);
 }
 
 // Transfer ------------------------------------------------------------------------------------------------------------
-
-static FAI_ATOMIC(uint64_t) ticket_bits;
 
 static void send_object(void)
 {
@@ -359,15 +289,13 @@ static void send_object(void)
     fa_transfer ticket;
     write_object(p);
     REQUIRE(fa_transfer_send(scene.w, p, &ticket) == FA_OK);
-    fai_store_relaxed(&ticket_bits, ticket.bits);
-    raise_flag(&ready);
+    pass_on(ticket.bits);
 }
 
 static void receive_object(void)
 {
     void *p;
-    wait_for(&ready);
-    fa_transfer ticket = {fai_load_relaxed(&ticket_bits)};
+    fa_transfer ticket = {passed()};
     REQUIRE(fa_transfer_receive(scene.other, ticket, &p) == FA_OK);
     read_object(p);
     fa_pool_free(scene.other, p);

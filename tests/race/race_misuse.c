@@ -7,11 +7,6 @@
 #include <framealloc/stream.h>
 #include <framealloc/transfer.h>
 
-enum { SIZE = 32768, TRIES = 4096 };
-
-static flag ready, used, over;
-static FAI_ATOMIC(unsigned char *) object;
-
 static PLAIN void write_late(unsigned char *p)
 {
     p[64] = 1;
@@ -27,29 +22,11 @@ static PLAIN void use_properly(unsigned char *p)
     p[64] = 2;
 }
 
-static void plain(fa_config *config)
-{
-    (void)config;
-}
-
 static void frame(void)
 {
-    REQUIRE(fa_frame_begin(scene.fa) == FA_OK);
-    REQUIRE(fa_frame_end(scene.fa, NULL) == FA_OK);
+    begin_frame();
+    end_frame();
     sched_yield();
-}
-
-static void pass_on(void *p)
-{
-    REQUIRE(p != NULL);
-    fai_store_relaxed(&object, p);
-    raise_flag(&ready);
-}
-
-static unsigned char *passed(void)
-{
-    wait_for(&ready);
-    return fai_load_relaxed(&object);
 }
 
 /// Frames until the grace period is over and the pool gives the memory out again.
@@ -99,45 +76,33 @@ static void keep_version(void)
 
 static void take_again(void)
 {
-    static unsigned char *others[TRIES];
     unsigned char *p = fa_pool_alloc(scene.w, SIZE);
-    pass_on(p);
+    pass_object(p);
     wait_for(&used);
-    int count = 0;
-    do {
-        REQUIRE(count < TRIES);
-        others[count] = fa_pool_alloc(scene.w, SIZE);
-        REQUIRE(others[count] != NULL);
-    } while (others[count++] != p);
-    use_properly(p);
-    while (count > 0) fa_pool_free(scene.w, others[--count]);
+    have_again(p, use_properly);
 }
 
 static void write_freed(void)
 {
-    unsigned char *p = passed();
+    unsigned char *p = passed_object();
     fa_pool_free(scene.other, p);
     write_late(p);
     raise_flag(&used);
 }
-
-static FAI_ATOMIC(uint64_t) ticket_bits;
 
 static void write_sent(void)
 {
     unsigned char *p = fa_pool_alloc(scene.w, 128);
     fa_transfer ticket;
     REQUIRE(fa_transfer_send(scene.w, p, &ticket) == FA_OK);
-    fai_store_relaxed(&ticket_bits, ticket.bits);
-    raise_flag(&ready);
+    pass_on(ticket.bits);
     write_late(p);
 }
 
 static void use_received(void)
 {
     void *p;
-    wait_for(&ready);
-    REQUIRE(fa_transfer_receive(scene.other, (fa_transfer){fai_load_relaxed(&ticket_bits)}, &p) == FA_OK);
+    REQUIRE(fa_transfer_receive(scene.other, (fa_transfer){passed()}, &p) == FA_OK);
     use_properly(p);
     fa_pool_free(scene.other, p);
 }
@@ -146,21 +111,21 @@ static void use_received(void)
 
 static void use_next_frame(void)
 {
-    REQUIRE(fa_frame_begin(scene.fa) == FA_OK);
+    begin_frame();
     void *p = fa_frame_alloc(scene.w, 128);
-    pass_on(p);
-    REQUIRE(fa_frame_end(scene.fa, NULL) == FA_OK);
-    REQUIRE(fa_frame_begin(scene.fa) == FA_OK);
+    pass_object(p);
+    end_frame();
+    begin_frame();
     REQUIRE(fa_frame_alloc(scene.w, 128) == p);
     use_properly(p);
     raise_flag(&over);
     wait_for(&used);
-    REQUIRE(fa_frame_end(scene.fa, NULL) == FA_OK);
+    end_frame();
 }
 
 static void write_last_frame(void)
 {
-    unsigned char *p = passed();
+    unsigned char *p = passed_object();
     wait_for(&over); // no matter when: nothing orders it
     write_late(p);
     raise_flag(&used);
@@ -168,16 +133,13 @@ static void write_last_frame(void)
 
 // Handles ---------------------------------------------------------------------------------------------------------------
 
-static FAI_ATOMIC(uint64_t) handle_bits;
-
 /// Of 32 KiB: it has memory of its own, which the heap gives out again.
 static void free_handle(void)
 {
     fa_handle handle = fa_handle_alloc(scene.w, SIZE, 16, NULL);
     unsigned char *p = fa_handle_resolve(scene.w, handle);
     REQUIRE(p != NULL);
-    fai_store_relaxed(&handle_bits, (uint64_t)handle.generation << 32 | handle.index);
-    raise_flag(&ready);
+    pass_handle(handle);
     wait_for(&used);
     REQUIRE(fa_handle_free(scene.w, handle) == FA_OK);
     for (unsigned char *again = NULL; again != p;) {
@@ -193,14 +155,10 @@ static void free_handle(void)
 
 static void keep_resolved(void)
 {
-    wait_for(&ready);
-    uint64_t bits = fai_load_relaxed(&handle_bits);
-    keep_too_long(fa_handle_resolve(scene.other, (fa_handle){(uint32_t)bits, (uint32_t)(bits >> 32)}));
+    keep_too_long(fa_handle_resolve(scene.other, passed_handle()));
 }
 
 // Streams ---------------------------------------------------------------------------------------------------------------
-
-static FAI_ATOMIC(uint64_t) stream_bits;
 
 static void *loaded(fa_stream *stream)
 {
@@ -215,8 +173,7 @@ static void free_stream(void)
 {
     fa_stream stream;
     void *p = loaded(&stream);
-    fai_store_relaxed(&stream_bits, stream.bits);
-    raise_flag(&ready);
+    pass_on(stream.bits);
     wait_for(&used);
     REQUIRE(fa_stream_free(scene.w, stream) == FA_OK);
     for (void *again = NULL; again != p;) {
@@ -231,14 +188,11 @@ static void free_stream(void)
 static void keep_read(void)
 {
     size_t size;
-    wait_for(&ready);
-    const void *p = fa_stream_read(scene.other, (fa_stream){fai_load_relaxed(&stream_bits)}, &size);
+    const void *p = fa_stream_read(scene.other, (fa_stream){passed()}, &size);
     keep_too_long((unsigned char *)(uintptr_t)p);
 }
 
 // Groups ----------------------------------------------------------------------------------------------------------------
-
-static FAI_ATOMIC(uint64_t) group_id;
 
 static PLAIN void clean_up(fa_worker *w, void *p, void *context)
 {
@@ -246,21 +200,10 @@ static PLAIN void clean_up(fa_worker *w, void *p, void *context)
     use_properly(p);
 }
 
-static void end_group(void)
-{
-    fa_group group;
-    REQUIRE(fa_group_create(scene.w, "race", &group) == FA_OK);
-    fai_store_relaxed(&group_id, group.id);
-    raise_flag(&ready);
-    wait_for(&used);
-    REQUIRE(fa_group_free(scene.w, group) == FA_OK);
-}
-
 /// The group's end is the program's to order with the last use of its objects.
 static void write_in_group(void)
 {
-    wait_for(&ready);
-    fa_group group = {fai_load_relaxed(&group_id)};
+    fa_group group = {passed()};
     unsigned char *p = fa_group_alloc_cleaned(scene.other, group, 128, 16, clean_up, NULL);
     REQUIRE(p != NULL);
     write_late(p);

@@ -126,7 +126,6 @@ static void wake(void)
 // Grace periods -----------------------------------------------------------------------------------------------------------
 
 static fai_grace grace;
-static flag is_read, is_over;
 
 static FAI_ATOMIC(uint64_t *) published;
 
@@ -136,11 +135,11 @@ static void publish_and_wait(void)
     REQUIRE(fai_grace_open_owner(&grace));
     write_payload();
     fai_store_release(&published, &payload);
-    wait_for(&is_read);
+    wait_for(&used);
     fai_grace_start_owner(&grace);
     while (!fai_grace_is_done_any(&grace)) sched_yield();
     reuse_payload();
-    raise_flag(&is_over);
+    raise_flag(&over);
     fai_grace_close_owner(&grace);
 }
 
@@ -153,7 +152,7 @@ static PLAIN void read_published(void)
 
 static void pass_quiescent_states(void)
 {
-    while (!fai_load_relaxed(&is_over)) {
+    while (!fai_load_relaxed(&over)) {
         fai_rcu_quiescent();
         sched_yield();
     }
@@ -164,7 +163,7 @@ static void read_until_quiescent(void)
     fai_rcu_register();
     fai_rcu_online();
     read_published();
-    raise_flag(&is_read);
+    raise_flag(&used);
     pass_quiescent_states();
     fai_rcu_offline();
     fai_rcu_unregister();
@@ -176,9 +175,9 @@ static void read_until_offline(void)
     fai_rcu_register();
     fai_rcu_online();
     read_published();
-    raise_flag(&is_read);
+    raise_flag(&used);
     fai_rcu_offline();
-    wait_for(&is_over);
+    wait_for(&over);
     fai_rcu_unregister();
 }
 
