@@ -73,6 +73,21 @@ private:
     bool moved_ = false;
 };
 
+/// One cycle through all of 0 … count-1 in random order (Sattolo 1986).
+inline std::vector<uint64_t> random_cycle(uint64_t count)
+{
+    std::vector<uint64_t> order(count);
+    std::iota(order.begin(), order.end(), uint64_t{0});
+    uint64_t random = 88172645463325252u;
+    for (uint64_t i = count - 1; i > 0; i--) {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        std::swap(order[i], order[random % i]);
+    }
+    return order;
+}
+
 /// Puts `name` on record as the benchmark that runs now: one fixed-size record at the start of the file.
 inline void record_progress(const std::string &name)
 {

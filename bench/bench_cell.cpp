@@ -20,21 +20,6 @@ struct node {
 };
 static_assert(sizeof(node) == 64, "one cache line");
 
-/// One cycle through all of 0 … count-1 in random order (Sattolo 1986).
-std::vector<uint64_t> random_cycle(uint64_t count)
-{
-    std::vector<uint64_t> order(count);
-    std::iota(order.begin(), order.end(), uint64_t{0});
-    uint64_t random = 88172645463325252u;
-    for (uint64_t i = count - 1; i > 0; i--) {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        std::swap(order[i], order[random % i]);
-    }
-    return order;
-}
-
 /// `count` nodes, retained in one frame and promoted into cells at its end. Both contenders read the same nodes, so
 /// that where they came to lie in memory favours neither.
 class promoted {
@@ -67,7 +52,7 @@ public:
 private:
     bool promote()
     {
-        const std::vector<uint64_t> next = random_cycle(cells.size());
+        const std::vector<uint64_t> next = bench::random_cycle(cells.size());
         if (!library.check(fa_frame_begin(library.system()))) return false;
         for (uint64_t i = 0; i < cells.size(); i++) {
             fa_retain retain = fa_retain_for(FA_REUSABLE);

@@ -25,21 +25,6 @@ struct node {
 };
 static_assert(sizeof(node) == 64, "one cache line");
 
-/// One cycle through all of 0 … count-1 in random order (Sattolo 1986).
-std::vector<uint64_t> random_cycle(uint64_t count)
-{
-    std::vector<uint64_t> order(count);
-    std::iota(order.begin(), order.end(), uint64_t{0});
-    uint64_t random = 88172645463325252u;
-    for (uint64_t i = count - 1; i > 0; i--) {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        std::swap(order[i], order[random % i]);
-    }
-    return order;
-}
-
 /// `count` nodes in a cycle. Both contenders read the same nodes, so that where they came to lie in memory favours neither.
 class nodes {
 public:
@@ -63,7 +48,7 @@ public:
 private:
     bool make()
     {
-        const std::vector<uint64_t> next = random_cycle(handles.size());
+        const std::vector<uint64_t> next = bench::random_cycle(handles.size());
         for (fa_handle &handle : handles) {
             handle = fa_handle_new(library.main(), node, nullptr);
             if (fa_handle_is_none(handle)) return false;
