@@ -265,6 +265,21 @@ static inline fa_stats stats_of(const fa_system *fa)
     return stats;
 }
 
+static inline fa_tag tag_of(fa_system *fa, const char *path)
+{
+    fa_tag tag;
+    assert_int_equal(fa_tag_find(fa, path, &tag), FA_OK);
+    assert_true(tag.id != 0);
+    return tag;
+}
+
+static inline fa_tag_stats tag_stats(const fa_system *fa, fa_tag tag)
+{
+    fa_tag_stats stats;
+    assert_int_equal(fa_tag_stats_read(fa, tag, &stats), FA_OK);
+    return stats;
+}
+
 // All lanes at once -----------------------------------------------------------------------------------------------------
 
 typedef struct everyone_call {

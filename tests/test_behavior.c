@@ -7,13 +7,6 @@
 
 enum { WINDOW = 5 };
 
-static fa_tag tag_of(fa_system *fa, const char *path)
-{
-    fa_tag tag;
-    assert_int_equal(fa_tag_find(fa, path, &tag), FA_OK);
-    return tag;
-}
-
 static fa_behavior_limits short_windows(void)
 {
     fa_behavior_limits limits = fa_behavior_strict();

@@ -217,27 +217,13 @@ static void all_lanes_allocate_from_one(const test_case *at)
 
 // Tags ------------------------------------------------------------------------------------------------------------------
 
-static fa_tag find_tag(fa_system *fa, const char *path)
-{
-    fa_tag tag;
-    assert_int_equal(fa_tag_find(fa, path, &tag), FA_OK);
-    return tag;
-}
-
-static fa_tag_stats tag_stats(fa_system *fa, fa_tag tag)
-{
-    fa_tag_stats stats;
-    assert_int_equal(fa_tag_stats_read(fa, tag, &stats), FA_OK);
-    return stats;
-}
-
 /// Who allocates pays, until the group ends: exactly for large objects, with the rest of one window for small ones.
 static void tags_pay_for_what_they_allocate(const test_case *at)
 {
     sink to;
     fa_system *fa = create_case(at, &to);
     fa_worker *w = fa_self(fa);
-    fa_tag art = find_tag(fa, "level::art"), sound = find_tag(fa, "level::sound"), level = find_tag(fa, "level");
+    fa_tag art = tag_of(fa, "level::art"), sound = tag_of(fa, "level::sound"), level = tag_of(fa, "level");
     fa_group group = create_group(w, "tagged");
     for (uint32_t i = 0; i < 400; i++) {
         FA_TAG_AT(w, i % 2 == 0 ? art : sound);
@@ -267,7 +253,7 @@ static void a_hard_budget_holds_to_the_byte(const test_case *at)
     sink to;
     fa_system *fa = create_case(at, &to);
     fa_worker *w = fa_self(fa);
-    fa_tag tag = find_tag(fa, "tight");
+    fa_tag tag = tag_of(fa, "tight");
     for (size_t size = 16; size <= 40000; size = size * 3 + 16) {
         assert_int_equal(fa_budget_set(fa, tag, 0, 50 * size), FA_OK);
         fa_group group = create_group(w, "tight");
@@ -307,7 +293,7 @@ static void lanes_together_stay_within_a_budget(const test_case *at)
     sink to;
     fa_system *fa = create_case(at, &to);
     fa_worker *w = fa_self(fa);
-    tagged all = {.tag = find_tag(fa, "together")};
+    tagged all = {.tag = tag_of(fa, "together")};
     assert_int_equal(fa_budget_set(fa, all.tag, 0, MIB), FA_OK);
     for (int round = 0; round < 5; round++) {
         all.group = create_group(w, "together");
@@ -352,7 +338,7 @@ static void a_listener_may_free_the_group(const test_case *at)
     config.report_context = &all;
     fa_system *fa = all.fa = create(&config);
     fa_worker *w = fa_self(fa);
-    fa_tag tag = find_tag(fa, "watched");
+    fa_tag tag = tag_of(fa, "watched");
     assert_int_equal(fa_budget_set(fa, tag, 5000, 0), FA_OK);
     for (uint32_t round = 1; round <= 5; round++) {
         all.group = create_group(w, "rash");

@@ -5,13 +5,6 @@
 
 #include <pthread.h>
 
-static fa_tag tag_of(fa_system *fa, const char *path)
-{
-    fa_tag tag;
-    assert_int_equal(fa_tag_find(fa, path, &tag), FA_OK);
-    return tag;
-}
-
 /// What memory of jobs holds under the tag at this moment, whatever frame it is.
 static uint64_t held(const fa_system *fa, fa_tag tag)
 {

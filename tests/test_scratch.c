@@ -672,26 +672,12 @@ static void memory_max_holds(const test_case *at)
 
 // Tags ------------------------------------------------------------------------------------------------------------------
 
-static fa_tag find_tag(fa_system *fa, const char *path)
-{
-    fa_tag tag;
-    assert_int_equal(fa_tag_find(fa, path, &tag), FA_OK);
-    return tag;
-}
-
-static fa_tag_stats tag_stats(fa_system *fa, fa_tag tag)
-{
-    fa_tag_stats stats;
-    assert_int_equal(fa_tag_stats_read(fa, tag, &stats), FA_OK);
-    return stats;
-}
-
 static void tags_pay_until_the_reset(const test_case *at)
 {
     sink to;
     fa_system *fa = create_case(at, &to);
     fa_worker *w = fa_self(fa);
-    fa_tag tag = find_tag(fa, "navigation"), other = find_tag(fa, "other");
+    fa_tag tag = tag_of(fa, "navigation"), other = tag_of(fa, "other");
     fa_scratch pool = create_pool(w, "tagged", MIB);
     assert_int_equal(fa_budget_set(fa, tag, 0, 100000), FA_OK);
     for (int round = 0; round < 4; round++) {

@@ -5,21 +5,6 @@
 
 #include <pthread.h>
 
-static fa_tag tag_of(fa_system *fa, const char *path)
-{
-    fa_tag tag;
-    assert_int_equal(fa_tag_find(fa, path, &tag), FA_OK);
-    assert_true(tag.id != 0);
-    return tag;
-}
-
-static fa_tag_stats tag_stats(const fa_system *fa, fa_tag tag)
-{
-    fa_tag_stats stats;
-    assert_int_equal(fa_tag_stats_read(fa, tag, &stats), FA_OK);
-    return stats;
-}
-
 static uint64_t held(const fa_system *fa, fa_tag tag)
 {
     fa_tag_stats stats = tag_stats(fa, tag);
