@@ -3,7 +3,7 @@
 // Hash maps of fixed capacity, in frame, scope, pool or heap memory. Capacity means capacity: exactly that many keys fit, updating one of them
 // works when the map is full, and one more is refused and changes nothing.
 //
-//     FA_MAP(sightings, uint32_t, sighting)               // a type `sightings` from uint32_t to `sighting`, and its functions
+//     FA_MAP(sightings, uint32_t, sighting);              // a type `sightings` from uint32_t to `sighting`, and its functions
 //
 //     sightings seen;
 //     if (sightings_init(w, &seen, FA_HOME_FRAME, 256) != FA_OK) return;

@@ -61,7 +61,7 @@ FA_API fa_tag_scope fa_tag_begin_at(fa_worker *w, fa_tag tag);
 /// NULL is allowed.
 FA_API void fa_tag_end(fa_tag_scope *scope);
 
-/// A declaration: the tag is current until the enclosing block is left, by any way out. The block must not outlive the system.
+/// A declaration, one a line: the tag is current until the enclosing block is left, by any way out. The block must not outlive the system.
 #define FA_TAG(w, name) FA_TAG_NAMED(fa_tag_begin((w), (name)), __LINE__)
 #define FA_TAG_AT(w, tag) FA_TAG_NAMED(fa_tag_begin_at((w), (tag)), __LINE__)
 #define FA_TAG_NAMED(begin, line) FA_TAG_JOINED(begin, line)

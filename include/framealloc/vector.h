@@ -3,7 +3,7 @@
 // Vectors of fixed capacity: an array and a count, in frame, scope, pool or heap memory. A push on a full vector fails and changes nothing; it
 // never grows or moves, so pointers to elements stay valid until elements before them are removed.
 //
-//     FA_VECTOR(contacts, contact)                        // a type `contacts` of elements `contact`, and its functions
+//     FA_VECTOR(contacts, contact);                       // a type `contacts` of elements `contact`, and its functions
 //
 //     contacts found;
 //     if (contacts_init(w, &found, FA_HOME_FRAME, 64) != FA_OK) return;
