@@ -110,15 +110,19 @@ static void *alloc_span(fai_arena *arena, fai_slabs *slabs, size_t size, size_t 
     return p;
 }
 
+static size_t round_up(size_t size)
+{
+    return (size + (FA_ALIGN_DEFAULT - 1)) & ~(size_t)(FA_ALIGN_DEFAULT - 1);
+}
+
 /// Bumps within the current block; NULL if it does not fit.
 static void *bump(fai_arena *arena, size_t size, size_t align)
 {
     size_t gap = (size_t)(-(uintptr_t)arena->cursor & (align - 1));
     size_t left = (size_t)(arena->end - arena->cursor);
-    size_t rounded = (size + (FA_ALIGN_DEFAULT - 1)) & ~(size_t)(FA_ALIGN_DEFAULT - 1);
-    if (gap > left || rounded > left - gap) return NULL;
+    if (gap > left || round_up(size) > left - gap) return NULL;
     unsigned char *p = arena->cursor + gap;
-    arena->cursor = p + rounded;
+    arena->cursor = p + round_up(size);
     fai_allow(p, size);
     return p;
 }
@@ -146,26 +150,23 @@ void *fai_arena_alloc(fai_arena *arena, fai_slabs *slabs, size_t size, size_t al
         apply_limit(arena, limit);
         return span;
     }
-    for (;;) {
-        void *p = arena->ordinal == 0 ? NULL : bump(arena, size, align);
-        if (p != NULL) return p;
-        if (limit != 0 && fai_arena_bytes(arena) + size > limit) return NULL;
-        if (!open_next_block(arena, slabs)) return NULL;
-        apply_limit(arena, limit);
-        if (arena->end == arena->cursor) return NULL;
-    }
+    void *p = arena->ordinal == 0 ? NULL : bump(arena, size, align);
+    if (p != NULL) return p;
+    // As much as it takes: who is refused must not have opened a block.
+    if (limit != 0 && fai_arena_bytes(arena) + round_up(size) > limit) return NULL;
+    if (!open_next_block(arena, slabs)) return NULL;
+    apply_limit(arena, limit);
+    return bump(arena, size, align);
 }
 
 bool fai_arena_extend(fai_arena *arena, void *p, size_t old_size, size_t new_size)
 {
     FA_ASSERT(p != NULL && old_size <= new_size);
-    const size_t below = FA_ALIGN_DEFAULT - 1;
     unsigned char *start = p;
     if (arena->ordinal == 0 || old_size > FAI_ARENA_SPAN_MIN || new_size > FAI_ARENA_SPAN_MIN) return false;
-    if ((uintptr_t)start + ((old_size + below) & ~below) != (uintptr_t)arena->cursor) return false;
-    size_t rounded = (new_size + below) & ~below;
-    if (rounded > (size_t)(arena->end - start)) return false;
-    arena->cursor = start + rounded;
+    if ((uintptr_t)start + round_up(old_size) != (uintptr_t)arena->cursor) return false;
+    if (round_up(new_size) > (size_t)(arena->end - start)) return false;
+    arena->cursor = start + round_up(new_size);
     fai_allow(start, new_size);
     return true;
 }
@@ -224,7 +225,7 @@ FAI_APART static void rewind_blocks(fai_arena *arena, const fai_blocks *blocks, 
     if (mark.block == 0) arena->cursor = NULL;
 }
 
-void fai_arena_rewind(fai_arena *arena, fai_slabs *slabs, fa_arena_mark mark, bool fill)
+void fai_arena_rewind(fai_arena *arena, fai_slabs *slabs, fa_arena_mark mark, size_t limit, bool fill)
 {
     if (fai_mark_before(mark, arena->floor)) {
         mark.block = arena->floor.block;
@@ -233,6 +234,7 @@ void fai_arena_rewind(fai_arena *arena, fai_slabs *slabs, fa_arena_mark mark, bo
     if (mark.spans < arena->floor.spans) mark.spans = arena->floor.spans;
     rewind_spans(arena, slabs, mark.spans, fill);
     if (fai_mark_before(mark, fai_arena_mark(arena))) rewind_blocks(arena, slabs->blocks, mark, fill);
+    apply_limit(arena, limit);
 }
 
 /// Cuts the chain to `keep` blocks.

@@ -202,7 +202,7 @@ void *fa_scope_alloc_slow(fa_worker *w, size_t size, size_t align)
 
 void fai_lane_rewind_scope(fai_lane *lane, fa_arena_mark mark)
 {
-    fai_arena_rewind(store_scope(lane), &lane->slabs, mark, lane->memory->config.checked);
+    fai_arena_rewind(store_scope(lane), &lane->slabs, mark, 0, lane->memory->config.checked);
     load_scope(lane);
 }
 
@@ -362,7 +362,8 @@ fa_status fa_checkpoint_rollback(fa_worker *w, fa_checkpoint checkpoint)
     fai_lane_settle_label(lane);
     fai_arena *arena = fai_lane_store_frame(lane);
     uint64_t before = fai_arena_bytes(arena);
-    fai_arena_rewind(arena, &lane->slabs, checkpoint.frame, lane->memory->config.checked);
+    const fa_config *config = &lane->memory->config;
+    fai_arena_rewind(arena, &lane->slabs, checkpoint.frame, (size_t)config->frame_bytes_max, config->checked);
     lane->hot.frame_cursor = lane->hot.frame_end = arena->cursor;
     if (FA_STATISTICS && fai_load_relaxed(&lane->memory->labelled)) fai_lane_unwind_label(lane, before);
     fai_lane_load_frame(lane);

@@ -64,6 +64,40 @@ static void from_nothing(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+static void roll_back_and_fill(fa_worker *w, void *arg)
+{
+    unsigned char *first = fa_frame_alloc(w, KIB);
+    fa_checkpoint checkpoint = fa_checkpoint_take(w);
+    EXPECT(fa_frame_alloc(w, 600 * KIB) != NULL); // a run of its own
+    EXPECT(fa_checkpoint_rollback(w, checkpoint) == FA_OK);
+    for (size_t i = 1; i < 900; i++) EXPECT(fa_frame_alloc(w, KIB) == first + i * KIB);
+    checkpoint = fa_checkpoint_take(w);
+    EXPECT(fa_frame_alloc_aligned(w, KIB, 256 * KIB) != NULL); // in a second block: the gap
+    EXPECT(fa_checkpoint_rollback(w, checkpoint) == FA_OK);
+    for (size_t i = 900; i < 1024; i++) EXPECT(fa_frame_alloc(w, KIB) == first + i * KIB);
+    EXPECT(fa_frame_alloc(w, 1) == NULL);
+    atomic_fetch_add((atomic_uint *)arg, 1u);
+}
+
+/// frame_bytes_max holds after a rollback as before, over the end of a block and over runs, and the block goes on where it was.
+static void limits_outlast_it(const test_case *at)
+{
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.frame_bytes_max = MIB;
+    fa_system *fa = create(&config);
+    for (unsigned frame = 1; frame <= 3; frame++) {
+        atomic_uint filled = 0;
+        begin(fa);
+        everyone(fa, roll_back_and_fill, &filled);
+        end(fa);
+        assert_int_equal(atomic_load(&filled), at->workers + 1);
+        assert_reported(&to, 3, at->workers + 1);
+        if (FA_STATISTICS) assert_int_equal(stats_of(fa).frame_bytes, config.frame_bytes_max * (at->workers + 1));
+    }
+    destroy_quiet(fa, &to);
+}
+
 // Refused checkpoints -------------------------------------------------------------------------------------------------
 
 /// What was abandoned does not come back with a checkpoint that knew it, nor does what was retained in its place stay.
@@ -603,6 +637,7 @@ int main(int argc, char **argv)
     const test_entry entries[] = {
         EACH_OF(nested, COUNTED("02"), "ny"),
         EACH_OF(from_nothing, COUNTED("02"), "ny"),
+        EACH(limits_outlast_it),
         EACH_OF(rolled_back_past, "01", "ny"),
         EACH_OF(many_levels_unwind, "01", "ny"),
         EACH_OF(of_another_job_lane_or_frame, COUNTED("0124"), "ny"),

@@ -454,6 +454,36 @@ static void four_kilobytes(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+static void fill_and_be_refused(fa_worker *w, void *arg)
+{
+    while (fa_frame_alloc(w, 16) != NULL) {
+    }
+    for (size_t size = 1; size <= 16; size++) EXPECT(fa_frame_alloc(w, size) == NULL);
+    atomic_fetch_add((atomic_uint *)arg, 1u);
+}
+
+/// What is refused takes no blocks, whatever is left below a limit that is no multiple of 16.
+static void refusals_take_no_blocks(const test_case *at)
+{
+    static const size_t limits[] = {1, 8, 15, 1000, 4095, 100001};
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        sink to;
+        fa_config config = case_config(at, &to);
+        config.frame_bytes_max = limits[i];
+        fa_system *fa = create(&config);
+        atomic_uint refused = 0;
+        begin(fa);
+        everyone(fa, fill_and_be_refused, &refused);
+        end(fa);
+        fa_stats stats = stats_of(fa);
+        assert_int_equal(atomic_load(&refused), at->workers + 1);
+        assert_int_equal(stats.frame_bytes, (limits[i] & ~(size_t)15) * (at->workers + 1));
+        assert_int_equal(stats.frame_blocks, limits[i] < 16 ? 0 : at->workers + 1);
+        assert_reported(&to, 3, at->workers + 1);
+        destroy_quiet(fa, &to);
+    }
+}
+
 /// Any mixture stays within the limit, and is refused only when it would not fit.
 static void limit_with_random_sizes(const test_case *at)
 {
@@ -662,6 +692,7 @@ int main(int argc, char **argv)
         EACH_OF(growth_across_blocks, COUNTED("02"), "ny"),
         EACH_OF(spans_come_back, COUNTED("02"), "ny"),
         EACH_OF(four_kilobytes, COUNTED("0124"), "ny"),
+        EACH_OF(refusals_take_no_blocks, COUNTED("0124"), "ny"),
         EACH_OF(limit_with_random_sizes, COUNTED("01"), "ny"),
         EACH_OF(memory_limit_and_recovery, COUNTED("02"), "ny"),
         EACH_OF(memory_limit_shared_by_lanes, COUNTED("0124"), "ny"),
