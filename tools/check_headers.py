@@ -47,7 +47,7 @@ def check(include, languages):
 
 # --- Comments -------------------------------------------------------------------------------------------------------------
 
-DECLARATION = re.compile(r"(?:FA_API|static inline)\s+(?:FA_MUST_CHECK\s+)?(?:__attribute__\(\(.*?\)\)\)\s+)?(.*?)\b(fa_\w+)\s*\(")
+DECLARATION = re.compile(r"(?:FA_API|FA_INLINE|static inline)\s+(?:FA_MUST_CHECK\s+)?(?:__attribute__\(\(.*?\)\)\)\s+)?(.*?)\b(fa_\w+)\s*\(")
 REFERENCE = re.compile(r"\b[Aa]s\b[^.;]*\bfa_\w+\(\)|Errors(?: as)?:? (?:as )?fa_\w+\(\)")
 NUMBER = re.compile(r"(?:u?int\d+_t|size_t|double)$")
 ANSWERS = {  # type: what must be said, in words of the message
@@ -74,7 +74,7 @@ def functions_of(text):
         if line.startswith("///"):
             comment = [*comment, line[3:].strip()] if number > 0 and lines[number - 1].startswith("///") else [line[3:].strip()]
             continue
-        found = DECLARATION.match(line) or (line.startswith(("FA_API", "static inline")) and DECLARATION.match(" ".join(lines[number:number + 3])))
+        found = DECLARATION.match(line) or (line.startswith(("FA_API", "FA_INLINE", "static inline")) and DECLARATION.match(" ".join(lines[number:number + 3])))
         if found:
             arguments = " ".join(lines[number:number + 3]).split(found.group(2), 1)[1].split(")", 1)[0].lstrip("( ")
             yield found.group(2), kind_of(found.group(1)), arguments, " ".join(comment)
@@ -130,6 +130,7 @@ COMMENTS = [  # text after the head, words of the one expected message (None: ri
     ("/// [own] One. Errors as fa_two().\nFA_API fa_status fa_one(fa_worker *w);\n", None),
     ("/// [own] One. FA_ERROR_INVALID: NULL. Others as above.\nFA_API fa_status fa_one(fa_worker *w);\n", "refers to what is above"),
     ("/// [own] One.\nstatic inline void *fa_one(fa_worker *w)\n{\n}\n", "when it is NULL"),
+    ("/// [own] One.\nFA_INLINE void *fa_one(fa_worker *w)\n{\n}\n", "when it is NULL"),
     ("/// [own] One, NULL when refused.\nFA_API void *fa_one(fa_worker *w, size_t size,\n                    size_t align);\n", "which alignments"),
     ("/// [own] One, NULL when refused, at `align`.\nFA_API void *fa_one(fa_worker *w, size_t size,\n                    size_t align);\n", None),
     ("/// [any] Whether.\nFA_API bool fa_one(const fa_system *fa);\n", "when it is false"),

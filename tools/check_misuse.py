@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Checks that tests/test_misuse_*.c call every public function with bad input, and tests/test_cpp_misuse.cpp all that is public in C++.
 
-    each function that a header of include/framealloc declares (FA_API or static inline) is called there, or is exempt with a reason
+    each function that a header of include/framealloc declares (FA_API, FA_INLINE or static inline) is called there, or is exempt with a reason
     a function is exempt only while it is declared, and not called there
     each [own] function is called there through `at->w`, as another thread's, an idle or nobody's lane, or is exempt from that
     each class, alias and function of namespace fa in the .hpp headers is named there as fa::NAME, and each public member, or override of a
@@ -20,7 +20,7 @@ HEADERS = "include/framealloc"
 TESTS = ("tests/misuse.h", "tests/test_misuse_lane.c", "tests/test_misuse_main.c", "tests/test_misuse_input.c")
 TEST = "tests/test_misuse_*.c"
 TEST_CXX = "tests/test_cpp_misuse.cpp"
-DECLARED = re.compile(r"^(?:FA_API|static inline)\b[^;{(]*?(?:__attribute__\(\(.*?\)\)\)?[^;{(]*?)?\b(fa_\w+)\s*\(([^;{]*)", re.M | re.S)
+DECLARED = re.compile(r"^(?:FA_API|FA_INLINE|static inline)\b[^;{(]*?(?:__attribute__\(\(.*?\)\)\)?[^;{(]*?)?\b(fa_\w+)\s*\(([^;{]*)", re.M | re.S)
 
 NO_INPUT = "has no input that could be wrong"
 INSIDE = "a part of macros and inlined functions, not for direct use; its callers are called"
@@ -159,6 +159,7 @@ CASES = [  # header, test, exempt, words of the one expected message (None: righ
     (HEADER, "fa_one(at->w, 3);", {}, None),
     (HEADER + INLINED, "fa_one(at->w, 3); fa_two(NULL);", {}, None),
     (HEADER + INLINED, "fa_one(at->w, 3);", {}, "fa_two is not called"),
+    (HEADER + INLINED.replace("static inline", "FA_INLINE"), "fa_one(at->w, 3);", {}, "fa_two is not called"),
     (HEADER + INLINED, "fa_one(at->w, 3);", {"fa_two": "x"}, None),
     (HEADER + INLINED, "fa_one(at->w, 3); fa_two(NULL);", {"fa_two": "x"}, "exempt all the same"),
     (HEADER, "fa_one(NULL, 3);", {}, "not called on another"),

@@ -54,6 +54,10 @@
 #define FA_HOLDS_LANE(w)
 #endif
 
+/// An inlined function that allocates an object: in programs compiled without optimisation too, so that the site that checked systems record
+/// (debug.h) is the line that calls it.
+#define FA_INLINE static inline __attribute__((always_inline))
+
 #define FA_LIKELY(x) __builtin_expect(!!(x), 1)
 #define FA_UNLIKELY(x) __builtin_expect(!!(x), 0)
 

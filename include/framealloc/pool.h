@@ -19,7 +19,7 @@ FA_API void fa_pool_free_slow(fa_worker *w, void *p);
 /// at least 16, at most 4096. Above FA_CLASS_SIZE_MAX the object comes from the heap's large spans and is still
 /// freed with fa_pool_free(). NULL when a limit or the system refuses (FA301, once a frame and lane), the budget of the tag or lane (FA302, FA304),
 /// or size is 0.
-static inline void *fa_pool_alloc(fa_worker *w, size_t size)
+FA_INLINE void *fa_pool_alloc(fa_worker *w, size_t size)
 {
     if (FA_UNLIKELY(size - 1 >= FA_CLASS_SIZE_MAX)) return fa_pool_alloc_slow(w, size, FA_ALIGN_DEFAULT);
     void *p;
@@ -28,14 +28,14 @@ static inline void *fa_pool_alloc(fa_worker *w, size_t size)
 }
 
 /// [own] As fa_pool_alloc() at a chosen alignment: a power of two up to 4096; 0 stands for 16. NULL also for another one (FA903).
-static inline void *fa_pool_alloc_aligned(fa_worker *w, size_t size, size_t align)
+FA_INLINE void *fa_pool_alloc_aligned(fa_worker *w, size_t size, size_t align)
 {
     if (align <= FA_ALIGN_DEFAULT && (align & (align - 1)) == 0) return fa_pool_alloc(w, size);
     return fa_pool_alloc_slow(w, size, align);
 }
 
 /// [own] As fa_pool_alloc_aligned(): `count` elements of `size` bytes, uninitialised; NULL also when the product overflows (FA914).
-static inline void *fa_pool_alloc_array(fa_worker *w, size_t count, size_t size, size_t align)
+FA_INLINE void *fa_pool_alloc_array(fa_worker *w, size_t count, size_t size, size_t align)
 {
     size_t bytes;
     if (FA_UNLIKELY(__builtin_mul_overflow(count, size, &bytes))) return fa_refuse_array(w, count, size);
@@ -81,7 +81,7 @@ FA_API void fa_free_any(fa_system *fa, void *p);
 FA_API size_t fa_usable_size(const fa_system *fa, const void *p);
 
 /// [own] As fa_heap_alloc(): `count` elements of `size` bytes; NULL also when the product overflows (FA914).
-static inline void *fa_heap_alloc_array(fa_worker *w, size_t count, size_t size, size_t align)
+FA_INLINE void *fa_heap_alloc_array(fa_worker *w, size_t count, size_t size, size_t align)
 {
     size_t bytes;
     if (FA_UNLIKELY(__builtin_mul_overflow(count, size, &bytes))) return fa_refuse_array(w, count, size);
@@ -89,13 +89,13 @@ static inline void *fa_heap_alloc_array(fa_worker *w, size_t count, size_t size,
 }
 
 /// [own] As fa_pool_alloc_array(), zeroed.
-static inline void *fa_pool_alloc_zeroed(fa_worker *w, size_t count, size_t size, size_t align)
+FA_INLINE void *fa_pool_alloc_zeroed(fa_worker *w, size_t count, size_t size, size_t align)
 {
     return fa_zero(fa_pool_alloc_array(w, count, size, align), count, size);
 }
 
 /// [own] As fa_heap_alloc_array(), zeroed.
-static inline void *fa_heap_alloc_zeroed(fa_worker *w, size_t count, size_t size, size_t align)
+FA_INLINE void *fa_heap_alloc_zeroed(fa_worker *w, size_t count, size_t size, size_t align)
 {
     return fa_zero(fa_heap_alloc_array(w, count, size, align), count, size);
 }
