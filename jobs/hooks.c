@@ -116,12 +116,15 @@ fa_status fa_tick_begin(fa_system *fa)
     if (status != FA_OK) return status;
     fai_store_relaxed(&fa->memory.hooks, (uint32_t)FAI_HOOKS_CALLED);
     if (fa->open) {
+        status = fa_frame_end(fa, NULL);
+        FA_ASSERT(fa->open == (status != FA_OK));
+        if (status != FA_OK) { // a fork was not joined: the tick stays open
+            note_return(fa);
+            return status;
+        }
         report_missed(fa, fai_system_worker(fa, 0),
                       "the tick before was ended for you, its jobs and its promotions to cells included",
                       "fa_tick_begin() while a tick is open: its end was missed");
-        status = fa_frame_end(fa, NULL);
-        FA_ASSERT(status == FA_OK && !fa->open);
-        if (status != FA_OK) return status;
     }
     status = fa_frame_begin(fa);
     FA_ASSERT(status == FA_OK);

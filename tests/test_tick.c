@@ -191,6 +191,33 @@ static void a_missed_end_is_made_up_for(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+/// A fork that was not joined keeps the tick open, whichever hook would end it; once it is joined all goes on.
+static void a_missed_end_with_a_fork_left(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    atomic_uint done = 0;
+    fa_task task;
+    assert_int_equal(fa_tick_begin(fa), FA_OK);
+    assert_int_equal(fa_fork(w, &task, add_one, &done), FA_OK);
+    if (at->checked) { // others do not count forks
+        assert_int_equal(fa_tick_begin(fa), FA_ERROR_STATE);
+        fa_tick_on_begin(fa);
+        assert_int_equal(fa_tick_end(fa, NULL), FA_ERROR_STATE);
+        assert_reported(&to, 203, 3);
+        assert_int_equal(fa_frame_number(fa), 1);
+        assert_non_null(fa_frame_alloc(w, 100));
+    }
+    fa_join(w, &task);
+    assert_int_equal(atomic_load(&done), 1);
+    assert_int_equal(fa_tick_begin(fa), FA_OK);
+    assert_reported(&to, 102, 1);
+    assert_int_equal(fa_frame_number(fa), 2);
+    assert_int_equal(fa_tick_end(fa, NULL), FA_OK);
+    destroy_quiet(fa, &to);
+}
+
 static void an_end_without_a_begin(const test_case *at)
 {
     sink to;
@@ -438,6 +465,7 @@ int main(int argc, char **argv)
         EACH(no_end_waits_for_ever),
         EACH(hooks_and_frames_mix),
         EACH_OF(a_missed_end_is_made_up_for, COUNTED("0124"), "ny"),
+        EACH(a_missed_end_with_a_fork_left),
         EACH(an_end_without_a_begin),
         EACH(wrong_thread_or_moment),
         EACH(refused),

@@ -9,6 +9,7 @@
 //
 //     what happened                                    diagnostic   what the library does
 //     begin while a tick is open: its end was missed   FA102        ends that tick as fa_tick_end() would, once; begins the next
+//     likewise, but a fork of it was not joined        FA203        nothing, in checked systems: FA_ERROR_STATE, that tick stays open
 //     end while no tick is open: its begin was missed  FA102        nothing to end: FA_ERROR_STATE
 //     a hook inside a job, or on another thread        FA102        nothing: FA_ERROR_STATE, FA_ERROR_WRONG_THREAD
 //     a hook between fa_idle_begin() and fa_idle_end() FA102        calls fa_idle_end(), and goes on
@@ -32,11 +33,12 @@ FA_API fa_status fa_tick_install(fa_system *fa);
 
 /// [main] The start of a tick: begins the next frame, waiting as fa_frame_begin() does; see the table above. FA_ERROR_INVALID: NULL.
 /// FA_ERROR_STATE: inside a job, a sink or a listener. FA_ERROR_WRONG_THREAD. In both cases FA102 says so and nothing was begun or ended.
+/// FA_ERROR_STATE as well, in checked systems, when the open tick has a fork that was not joined (FA203): that tick stays open.
 FA_API fa_status fa_tick_begin(fa_system *fa);
 
 /// [main] The end of a tick: ends the frame on all lanes. `result` as for fa_frame_end(), NULL is allowed; it is zeroed when there was no
 /// tick to end. See the table above. FA_ERROR_INVALID: NULL system. FA_ERROR_STATE: no tick to end, or inside a job, a sink or a listener.
-/// FA_ERROR_WRONG_THREAD. In both cases FA102 says so.
+/// FA_ERROR_WRONG_THREAD. In both cases FA102 says so. FA_ERROR_STATE as well for a fork that was not joined, as for fa_frame_end().
 FA_API fa_status fa_tick_end(fa_system *fa, struct fa_frame_result *result);
 
 /// [any] Whether ticks come: FA_ERROR_BUSY, and FA102 once a silence, when no hook was called for tick_late_ms while jobs are not done. For
