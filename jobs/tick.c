@@ -465,7 +465,7 @@ static fa_status hold_attached(fai_worker *w, fa_frame *out)
             if (fai_load_relaxed(&fa->memory.hooks) == FAI_HOOKS_DECLARED) fai_report_outside(&w->lane, "frame held");
             return FA_ERROR_STATE;
         }
-        FA_ASSERT((state & FAI_FRAME_HOLDS) < FAI_FRAME_HOLDS);
+        if ((state & FAI_FRAME_HOLDS) == FAI_FRAME_HOLDS) return FA_ERROR_FULL;
         // [frame.state] acquire: the slot as the main lane opened it.
     } while (!fai_cas_acquire(&fa->frames[slot], &state, state + 1));
     *out = hold_name(number, w->lane.hot.index + 1);
@@ -486,9 +486,12 @@ fa_status fa_frame_hold(fa_worker *worker, fa_frame *out)
     if (fai_worker_is_attached(w) && w->context == NULL) return hold_attached(w, out);
     if (w->lane.slot == FAI_NO_SLOT) return FA_ERROR_STATE;
     // The lane is in the frame: it can neither end nor be mistaken for another.
-    uint64_t before = fai_add_relaxed(&fai_worker_system(w)->frames[w->lane.slot], UINT64_C(1));
-    FA_ASSERT((before & FAI_FRAME_ALIVE) != 0 && (before & FAI_FRAME_HOLDS) < FAI_FRAME_HOLDS);
-    (void)before;
+    fa_system *fa = fai_worker_system(w);
+    uint64_t state = fai_load_relaxed(&fa->frames[w->lane.slot]);
+    do {
+        FA_ASSERT((state & FAI_FRAME_ALIVE) != 0);
+        if ((state & FAI_FRAME_HOLDS) == FAI_FRAME_HOLDS) return FA_ERROR_FULL;
+    } while (!fai_cas_relaxed(&fa->frames[w->lane.slot], &state, state + 1));
     *out = hold_name(w->lane.frame_number, 0);
     return FA_OK;
 }

@@ -1494,6 +1494,48 @@ static void holds_keep_frames(const test_case *at)
     }
 }
 
+static void *hold_attached(void *arg)
+{
+    fa_system *fa = arg;
+    fa_worker *w;
+    fa_frame frame;
+    EXPECT(fa_attach(fa, &w) == FA_OK);
+    EXPECT(fa_frame_hold(w, &frame) == FA_ERROR_FULL);
+    EXPECT(frame.bits == 0);
+    EXPECT(fa_detach(w) == FA_OK);
+    return NULL;
+}
+
+/// The last hold that can be counted is given, the next is refused, and all can be dropped.
+static void holds_are_limited(const test_case *at)
+{
+    enum { MOST = (1 << 22) - 1 };
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.frames_in_flight = 2;
+    fa_system *fa = create(&config);
+    fa_worker *w = fa_self(fa);
+    fa_frame frame, refused;
+    begin(fa);
+    for (uint32_t i = 0; i < MOST; i++)
+        if (fa_frame_hold(w, &frame) != FA_OK) fail_msg("hold %u was refused", (unsigned)i);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(fa_frame_hold(w, &refused), FA_ERROR_FULL);
+        assert_int_equal(refused.bits, 0);
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, hold_attached, fa), 0);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_int_equal(fa_frame_drop(fa, frame), FA_OK); // makes room for one
+        assert_int_equal(fa_frame_hold(w, &frame), FA_OK);
+    }
+    end(fa);
+    assert_int_equal(stats_of(fa).frame_holds, MOST);
+    for (uint32_t i = 0; i < MOST; i++)
+        if (fa_frame_drop(fa, frame) != FA_OK) fail_msg("drop %u was refused", (unsigned)i);
+    assert_int_equal(fa_frame_drop(fa, frame), FA_ERROR_STALE);
+    destroy_quiet(fa, &to);
+}
+
 // The end ---------------------------------------------------------------------------------------------------------------
 
 typedef struct family {
@@ -1594,6 +1636,7 @@ int main(int argc, char **argv)
         EACH_OF(seats_are_limited, "02", "ny"),
         EACH_OF(frames_overlap, COUNTED("124"), "ny"),
         EACH_OF(holds_keep_frames, COUNTED("0124"), "ny"),
+        EACH_OF(holds_are_limited, "02", "n"),
         EACH(destroy_runs_what_is_queued),
         EACH_OF(figures_add_up, COUNTED("0124"), "ny"),
         EACH_OF(own_counter_of_an_inline_job, "0", "ny"),

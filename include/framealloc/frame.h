@@ -42,7 +42,8 @@ FA_API uint64_t fa_frame_number(const fa_system *fa);
 
 /// [own] Keeps the lane's current frame (the job's, or the open one) from retiring until fa_frame_drop(). An attached
 /// thread that holds a frame allocates from it; others keep allocating from the frame they are in.
-/// FA_ERROR_STATE: no frame, or an attached thread that holds one already. FA_ERROR_INVALID: NULL. *out is {0} when it fails.
+/// FA_ERROR_STATE: no frame, or an attached thread that holds one already. FA_ERROR_FULL: 2^22 - 1 holds of this frame. FA_ERROR_INVALID: NULL.
+/// *out is {0} when it fails.
 FA_API FA_MUST_CHECK fa_status fa_frame_hold(fa_worker *w, fa_frame *out);
 
 /// [any] Gives back a frame that fa_frame_hold() gave. An attached thread must drop its frame itself. FA_ERROR_STALE: not held, {0} included.
