@@ -173,8 +173,9 @@ void *fa_frame_alloc_slow(fa_worker *w, size_t size, size_t align)
     }
     if (!may_allocate(lane, most_bytes(lane, size, align))) return NULL;
     void *p = alloc_frame(lane, size, align);
-    if (p == NULL) { // once more if something can be given back; a sink that it calls finds the window as it should be
+    if (p == NULL) { // once more if something can be given back; a sink that it calls may have used what was granted
         fai_lane_trim(lane);
+        if (!may_allocate(lane, most_bytes(lane, size, align))) return NULL;
         p = alloc_frame(lane, size, align);
     }
     if (p == NULL) report_exhausted(lane, size);

@@ -238,9 +238,11 @@ void fai_lane_unwind_label(fai_lane *lane, uint64_t before)
         start = lane->starts[--lane->start_count].bytes;
         label = lane->starts[lane->start_count].label;
     }
-    if (lane->label_start > now) lane->label_start = now;
-    if (label != lane->label && start < now) // what is left of an earlier label stays on the list
+    if (label != lane->label && start < now) { // what is left of an earlier label stays on the list
         lane->starts[lane->start_count++] = (fai_label_start){start, label};
+        start = now;
+    }
+    lane->label_start = start < now ? start : now; // what is left of the same label is the current one's again
     lane->label_bytes = now;
 }
 

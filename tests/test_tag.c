@@ -429,6 +429,44 @@ static void a_rollback_gives_back(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+/// A rollback to the first of two stretches of the same tag: the tag began where it did, and the next rollback knows.
+static void a_rollback_into_a_tag_leaves_its_beginning(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    fa_tag outer = tag_of(fa, "outer"), twice = tag_of(fa, "twice"), between = tag_of(fa, "between");
+    begin(fa);
+    {
+        FA_TAG_AT(w, outer);
+        assert_non_null(fa_frame_alloc(w, 32));
+        fa_checkpoint before = fa_checkpoint_take(w);
+        assert_non_null(fa_frame_alloc(w, 48));
+        {
+            FA_TAG_AT(w, twice);
+            assert_non_null(fa_frame_alloc(w, 1024));
+            fa_checkpoint inside = fa_checkpoint_take(w);
+            assert_non_null(fa_frame_alloc(w, 1024));
+            {
+                FA_TAG_AT(w, between);
+                assert_non_null(fa_frame_alloc(w, 512));
+            }
+            assert_non_null(fa_frame_alloc(w, 1024));
+            assert_int_equal(fa_checkpoint_rollback(w, inside), FA_OK);
+        }
+        assert_int_equal(tag_stats(fa, twice).charged, 1024);
+        assert_int_equal(fa_checkpoint_rollback(w, before), FA_OK);
+        assert_int_equal(tag_stats(fa, twice).charged, 0);
+        assert_int_equal(tag_stats(fa, between).charged, 0);
+    }
+    assert_int_equal(tag_stats(fa, outer).charged, 32);
+    end(fa);
+    assert_int_equal(tag_stats(fa, outer).bytes[FA_TAG_FRAME], 32);
+    assert_int_equal(tag_stats(fa, twice).bytes[FA_TAG_FRAME], 0);
+    assert_int_equal(tag_stats(fa, between).bytes[FA_TAG_FRAME], 0);
+    destroy_quiet(fa, &to);
+}
+
 // Budgets ---------------------------------------------------------------------------------------------------------------
 
 static void equality_is_allowed_and_more_is_not(const test_case *at)
@@ -585,6 +623,58 @@ static void a_sink_may_use_the_magazine_that_is_filled(const test_case *at)
     end(fa);
     assert_int_equal(held(fa, tag), 0);
     assert_int_equal(stats_of(fa).pool_live, 0);
+    assert_int_equal(fa_destroy(fa), FA_OK);
+}
+
+typedef struct eater {
+    fa_system *fa;
+    uint32_t calls, allocs;
+} eater;
+
+/// A sink that uses the window of frame memory when it hears of a double free.
+static void eat_window(const fa_diagnostic *diagnostic, void *context)
+{
+    eater *e = context;
+    if (strcmp(diagnostic->code, "FA201") != 0) return;
+    e->calls++;
+    for (uint32_t i = 0; i < 1000 && fa_frame_alloc(fa_self(e->fa), 64) != NULL; i++) e->allocs++;
+}
+
+/// Memory is short, so the lane is trimmed, finds an earlier double free and tells a sink, which allocates from what was charged for the caller.
+static void a_sink_may_use_what_a_trim_was_to_find(const test_case *at)
+{
+    sink unused;
+    fa_config config = case_config(at, &unused);
+    eater e = {.calls = 0};
+    config.report = eat_window;
+    config.report_context = &e;
+    config.attached_max = 0;
+    config.memory_max = 6 * MIB; // a block for the pool, one for the frame, one to come
+    fa_system *fa = e.fa = create(&config);
+    fa_worker *w = fa_self(fa);
+    fa_tag tag = tag_of(fa, "short");
+    void *p = fa_pool_alloc(w, 16);
+    assert_non_null(p);
+    begin(fa);
+    for (uint32_t i = 0; i < 1748; i++) assert_non_null(fa_frame_alloc(w, KIB)); // 300 KiB are left
+    void *last = fa_heap_alloc(w, 2040 * KIB, 0);
+    assert_non_null(last);
+    fa_pool_free(w, p);
+    fa_pool_free(w, p);
+    uint32_t untagged = e.allocs; // with AddressSanitizer frees are looked at at once
+    assert_int_equal(untagged, WITH_ASAN ? 1000 : 0);
+    {
+        FA_TAG_AT(w, tag);
+        void *large = fa_frame_alloc(w, 400 * KIB);
+        assert_non_null(large);
+    }
+    assert_int_equal(e.calls, 1);
+    assert_int_equal(e.allocs, 1000);
+    uint64_t used = (uint64_t)(e.allocs - untagged) * 64 + 400 * KIB;
+    assert_in_range(tag_stats(fa, tag).held[FA_TAG_FRAME], used, used + 300 * KIB); // the rest of a block counts
+    fa_heap_free(w, last);
+    end(fa);
+    assert_int_equal(held(fa, tag), 0);
     assert_int_equal(fa_destroy(fa), FA_OK);
 }
 
@@ -1187,10 +1277,12 @@ int main(int argc, char **argv)
         EACH(forks_and_loops_inherit_too),
         EACH(what_a_job_leaves_open_is_ended_and_reported),
         EACH_OF(a_rollback_gives_back, "02", "ny"),
+        EACH_OF(a_rollback_into_a_tag_leaves_its_beginning, "02", "ny"),
         EACH_OF(equality_is_allowed_and_more_is_not, "02", "ny"),
         EACH_OF(frame_memory_has_exact_budgets, "02", "ny"),
         EACH_OF(a_soft_budget_warns_once_a_crossing, "02", "ny"),
         EACH_OF(a_sink_may_use_the_magazine_that_is_filled, "02", "ny"),
+        EACH_OF(a_sink_may_use_what_a_trim_was_to_find, "02", "n"),
         EACH_OF(budgets_cover_what_is_below, "02", "ny"),
         EACH(lanes_together_never_exceed_a_hard_budget),
         EACH(phases_list_what_was_allocated_in_them),
