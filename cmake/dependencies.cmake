@@ -1,6 +1,6 @@
 # Looks for what framealloc needs and for what its tests, benchmarks and examples can use.
 #
-# Sets FA_TSAN and FA_SANITIZED (from the compiler flags that the presets give), and in fa_report() prints what
+# Sets FA_TSAN and FA_SANITIZED (from the compiler flags that the presets give), FA_MEMCHECK (from what they launch tests with), and in fa_report() prints what
 # was found, what is missing and what to install.
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
@@ -25,6 +25,10 @@ if(CMAKE_C_FLAGS MATCHES "-fsanitize=")
 endif()
 if(CMAKE_C_FLAGS MATCHES "-fsanitize=[a-z,]*thread")
     set(FA_TSAN ON)
+endif()
+set(FA_MEMCHECK OFF)
+if(CMAKE_CROSSCOMPILING_EMULATOR MATCHES "valgrind")
+    set(FA_MEMCHECK ON)
 endif()
 
 set_property(GLOBAL PROPERTY FA_FOUND "ck ${CK_VERSION}" "liburcu ${URCU_VERSION}")

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Defects on purpose, one by name: a sanitizer build that does not report them proves nothing about the library.
+// Defects on purpose, one by name: a sanitizer build, or Memcheck, that does not report them proves nothing about the library.
 #include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -44,6 +44,20 @@ static void undefined(void)
     most = most + 1;
 }
 
+static void freed(void)
+{
+    volatile char *bytes = malloc(16);
+    free((void *)bytes);
+    if (bytes != NULL) (void)bytes[3];
+}
+
+static void uninitialised(void)
+{
+    volatile char *bytes = malloc(16);
+    if (bytes != NULL && bytes[3] == 1) shared++;
+    free((void *)bytes);
+}
+
 int main(int argc, char **argv)
 {
     const char *defect = argc > 1 ? argv[1] : "";
@@ -51,5 +65,7 @@ int main(int argc, char **argv)
     if (strcmp(defect, "overflow") == 0) overflow();
     if (strcmp(defect, "leak") == 0) leak();
     if (strcmp(defect, "undefined") == 0) undefined();
+    if (strcmp(defect, "freed") == 0) freed();
+    if (strcmp(defect, "uninitialised") == 0) uninitialised();
     return 0;
 }

@@ -45,8 +45,12 @@
 #define WITH_TSAN 0
 #endif
 
+#ifndef WITH_MEMCHECK
+#define WITH_MEMCHECK 0
+#endif
+
 /// Repetitions: fewer where every access is instrumented.
-#define ROUNDS(n) (WITH_TSAN || WITH_ASAN ? ((n) + 3) / 4 : (n))
+#define ROUNDS(n) (WITH_TSAN || WITH_ASAN || WITH_MEMCHECK ? ((n) + 3) / 4 : (n))
 
 #define KIB ((size_t)1 << 10)
 #define MIB ((size_t)1 << 20)

@@ -341,7 +341,7 @@ static void prefault_is_memory(const test_case *at)
     getrusage(RUSAGE_SELF, &after);
     // 10 MiB are 2560 pages of 4 KiB.
     // NOLINTNEXTLINE(misc-redundant-expression): both are numbers
-    if (!WITH_ASAN && !WITH_TSAN && !WITH_QEMU) assert_true(after.ru_minflt - before.ru_minflt < 256);
+    if (!WITH_ASAN && !WITH_TSAN && !WITH_QEMU && !WITH_MEMCHECK) assert_true(after.ru_minflt - before.ru_minflt < 256);
     end(fa);
     destroy_quiet(fa, &to);
 }
@@ -581,7 +581,7 @@ static int try_with(const fa_config *config, size_t extra)
 
 static void address_space_limit(const test_case *at)
 {
-    if (WITH_ASAN || WITH_TSAN || WITH_QEMU) skip(); // they need address space of their own
+    if (WITH_ASAN || WITH_TSAN || WITH_QEMU || WITH_MEMCHECK) skip(); // they need address space of their own
     sink to;
     fa_config config = case_config(at, &to);
     config.reserve_bytes = (uint64_t)64 << 30;

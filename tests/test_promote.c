@@ -169,7 +169,7 @@ static void items_last_until_the_next_begin(const test_case *at)
     fa_worker *w = fa_self(fa);
     for (uint32_t round = 0; round < 5; round++) {
         uint32_t count = UINT32_C(30) << 2 * round;
-        if (WITH_TSAN && count > 2000) break;
+        if ((WITH_TSAN || WITH_MEMCHECK) && count > 2000) break;
         begin(fa);
         for (uint32_t i = 0; i < count; i++) assert_non_null(retain(w, 24, 8, FA_RETAIN_DISCARD, i, 0, NULL));
         fa_frame_result result = end_with_result(fa);

@@ -815,7 +815,7 @@ static void pinned_streams_stay(const test_case *at)
 static void pins_have_a_limit(const test_case *at)
 {
     const uint32_t most = (1u << 26) - 1;
-    if (WITH_ASAN || WITH_TSAN) skip(); // takes a minute there
+    if (WITH_ASAN || WITH_TSAN || WITH_MEMCHECK) skip(); // takes a minute there
     sink to;
     fa_system *fa = create_streams(at, &to, 100);
     fa_worker *w = fa_self(fa);

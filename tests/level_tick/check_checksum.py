@@ -3,9 +3,10 @@
 """Checks that the checksum of the world is the same for any number of workers and of frames in flight.
 
 usage: check_checksum.py PROGRAM [--wad FILE --map NAME… ] [--workers N…] [--frames N…] [--ticks N] [--agents N]
-                         [--expect CHECKSUM]
+                         [--expect CHECKSUM] [--launcher WORDS]
 
 Without --wad on a level drawn for the purpose. Without a level file that --wad names the check is skipped (status 77).
+--launcher is put before the program: what it runs under.
 """
 import argparse
 import os
@@ -19,7 +20,7 @@ SKIPPED = 77
 
 
 def checksum(program, wad, level, workers, frames, arguments):
-    command = [program, "--wad", wad, "--map", level, "--check"]
+    command = [*arguments.launcher.split(), program, "--wad", wad, "--map", level, "--check"]
     for option, value in (("workers", workers), ("frames-in-flight", frames), ("ticks", arguments.ticks),
                           ("agents", arguments.agents), ("seed", arguments.seed)):
         command += ["--" + option, str(value)]
@@ -69,6 +70,7 @@ def main():
     parser.add_argument("--agents", type=int, default=4096)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--expect")
+    parser.add_argument("--launcher", default="")
     arguments = parser.parse_args()
     arguments.program = os.path.abspath(arguments.program)
     with tempfile.TemporaryDirectory() as folder:
