@@ -195,9 +195,17 @@ static void rewind_spans(fai_arena *arena, fai_slabs *slabs, uint32_t count, boo
     }
 }
 
+/// Where a block that is filled as far as `end` is rewound to. A mark that outlived a reset may point beyond, or into a block that the arena no
+/// longer has: all of the block stays.
+static unsigned char *cursor_within(fa_arena_mark mark, unsigned char *start, unsigned char *end)
+{
+    return (uintptr_t)mark.cursor - (uintptr_t)start <= (uintptr_t)end - (uintptr_t)start ? mark.cursor : end;
+}
+
 FAI_APART static void rewind_blocks(fai_arena *arena, const fai_blocks *blocks, fa_arena_mark mark, bool fill)
 {
     if (mark.block == arena->ordinal) {
+        mark.cursor = cursor_within(mark, arena->start, arena->cursor);
         if (arena->ordinal != 0)
             forbid_in_block(blocks, arena->current, mark.cursor, (size_t)(arena->cursor - mark.cursor), fill);
         arena->cursor = mark.cursor;
@@ -212,6 +220,7 @@ FAI_APART static void rewind_blocks(fai_arena *arena, const fai_blocks *blocks, 
         if (ordinal < mark.block) {
             arena->closed_bytes += info->used;
         } else if (ordinal == mark.block) {
+            mark.cursor = cursor_within(mark, start, start + info->used);
             forbid_in_block(blocks, block, mark.cursor, (size_t)(start + info->used - mark.cursor), fill);
             arena->current = block;
         } else {

@@ -48,7 +48,8 @@ fa_arena_mark fai_arena_mark(const fai_arena *arena);
 /// Whether `a` lies before `b`, both marks of this arena.
 bool fai_mark_before(fa_arena_mark a, fa_arena_mark b);
 
-/// Frees what came after the mark, or after the floor if that is later. A mark ahead of the arena does nothing. `limit` as of allocations.
+/// Frees what came after the mark, or after the floor if that is later. A mark ahead of the arena does nothing; one from before a reset frees
+/// only what came after it, if not all of that. `limit` as of allocations.
 void fai_arena_rewind(fai_arena *arena, fai_slabs *slabs, fa_arena_mark mark, size_t limit, bool fill);
 
 /// Frees everything but the spans, whose chain is returned (FAI_INDEX_NONE if none): they belong to the arena's lane, and whoever

@@ -572,11 +572,12 @@ void fai_memory_trim_handles(fai_memory *memory)
     }
 }
 
-FAI_APART static void reset_scope(fai_lane *main_lane)
+FAI_APART void fai_lane_reset_scope(fai_lane *lane)
 {
+    FA_ASSERT(lane->depth == 0);
     fa_arena_mark empty = {NULL, 0, 0};
-    main_lane->scope_used = false;
-    if (!fai_mark_is(fai_lane_scope_mark(main_lane), empty)) fai_lane_rewind_scope(main_lane, empty);
+    lane->scope_used = false;
+    if (!fai_mark_is(fai_lane_scope_mark(lane), empty)) fai_lane_rewind_scope(lane, empty);
 }
 
 /// A limit that refused memory makes this boundary take everything home.
@@ -601,7 +602,7 @@ FAI_FRAME_END void fai_memory_boundary(fai_memory *memory)
 {
     fai_lane *main_lane = fai_memory_lane(memory, 0);
     fai_store_relaxed(&memory->frame_open, FAI_NO_SLOT);
-    if (main_lane->scope_used && main_lane->depth == 0) reset_scope(main_lane);
+    if (main_lane->scope_used && main_lane->depth == 0) fai_lane_reset_scope(main_lane);
     note_refusals(memory);
     fai_memory_reclaim(memory);
     if (main_lane->outbox.pending_count > 0) fai_outbox_post_all(main_lane);

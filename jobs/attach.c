@@ -152,6 +152,12 @@ static bool is_own(const fai_worker *w)
     return (!w->lane.checked || fai_lane_check_thread(&w->lane)) && fai_self(w->lane.hot.system) == w;
 }
 
+/// Outside jobs nothing else ends the scope memory of an attached thread.
+static void reset_scope(fai_worker *w)
+{
+    if (w->lane.scope_used) fai_lane_reset_scope(&w->lane);
+}
+
 /// Stores what the lane holds for others and lets go of it; the frame that the thread holds stays held.
 static void let_go(fai_worker *w)
 {
@@ -178,6 +184,7 @@ fa_status fa_detach(fa_worker *worker)
     if (fai_forks_are_left(w) || w->deque.head != w->deque.base) return FA_ERROR_STATE; // a fork was not joined
     FA_ASSERT(w->gathered_count == 0 && w->lane.slot == FAI_NO_SLOT);
     fai_lane_close_tags(&w->lane);
+    reset_scope(w);
     let_go(w);
     w->online = false;
     fai_rcu_offline();
@@ -196,6 +203,7 @@ fa_status fa_quiescent(fa_worker *worker)
     if (fai_is_reporting(w->lane.memory) || w->context != NULL || w->lane.idle) return FA_ERROR_STATE;
     if (w->online) fai_rcu_quiescent();
     if (!fai_worker_is_attached(w)) return FA_OK; // the main lane is serviced at the boundary
+    reset_scope(w);
     let_go(w);
     take_hold(w);
     return FA_OK;

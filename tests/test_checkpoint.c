@@ -632,6 +632,39 @@ static void queued_arguments_survive(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+/// A scope that is left after its memory went with the frame frees what was allocated since, as far as it can tell, and nothing else.
+static void scopes_around_a_reset(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    begin(fa);
+    unsigned char *first = fa_scope_alloc(w, KIB);
+    for (int i = 1; i < 2040; i++) assert_non_null(fa_scope_alloc(w, KIB));
+    fa_scope scope = fa_scope_begin(w); // near the end of the block
+    end(fa);
+    for (size_t i = 0; i < 4; i++) assert_ptr_equal(fa_scope_alloc(w, 500 * KIB), first + i * 500 * KIB);
+    assert_non_null(fa_scope_alloc(w, 500 * KIB)); // in a second block
+    fa_scope_end(&scope);
+    assert_ptr_equal(fa_scope_alloc(w, KIB), first + 2000 * KIB);
+
+    scope = fa_scope_begin(w);
+    begin(fa);
+    end(fa);
+    assert_null(fa_scope_alloc(w, SIZE_MAX / 2)); // gives back the block of the scope's begin
+    unsigned char *other = fa_heap_alloc(w, 2 * MIB, 16);
+    fill(other, 2 * MIB, 1);
+    unsigned char *p = fa_scope_alloc(w, KIB);
+    fa_scope_end(&scope);
+    unsigned char *q = fa_scope_alloc(w, KIB);
+    fill(p, KIB, 2);
+    fill(q, KIB, 3);
+    assert_true(is_filled(other, 2 * MIB, 1));
+    fa_heap_free(w, other);
+    assert_reported(&to, 3, 1);
+    destroy_quiet(fa, &to);
+}
+
 int main(int argc, char **argv)
 {
     const test_entry entries[] = {
@@ -649,6 +682,7 @@ int main(int argc, char **argv)
         EACH(jobs_free_their_scopes),
         EACH(inner_jobs_keep_their_memory),
         EACH(jobs_run_by_the_main_lane_keep_their_memory),
+        EACH(scopes_around_a_reset),
         EACH(queued_arguments_survive),
     };
     return RUN_MATRIX("checkpoint", entries, argc, argv);

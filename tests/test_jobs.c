@@ -1132,6 +1132,45 @@ static void threads_come_and_go(const test_case *at)
     }
 }
 
+static void *take_scope_memory(void *arg)
+{
+    fa_worker *w;
+    EXPECT(fa_attach(arg, &w) == FA_OK);
+    unsigned char *first = NULL;
+    for (int round = 0; round < 1000; round++) {
+        unsigned char *p = fa_scope_alloc(w, 100000);
+        EXPECT(p != NULL && (first == NULL || p == first));
+        EXPECT(fa_scope_alloc(w, MIB) != NULL); // a run of its own
+        if (p == NULL) break;
+        first = p;
+        fill(p, 100000, (uint64_t)round);
+        EXPECT(fa_idle_begin(w) == FA_OK && fa_idle_end(w) == FA_OK);
+        EXPECT(is_filled(p, 100000, (uint64_t)round));
+        if (round % 2 == 0) {
+            EXPECT(fa_quiescent(w) == FA_OK);
+        } else {
+            EXPECT(fa_detach(w) == FA_OK);
+            EXPECT(fa_attach(arg, &w) == FA_OK);
+        }
+    }
+    EXPECT(fa_detach(w) == FA_OK);
+    return NULL;
+}
+
+/// Scope memory of attached threads outside jobs lasts over idle times, and ends at quiescent states and with the thread.
+static void threads_free_their_scope_memory(const test_case *at)
+{
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.attached_max = 1;
+    config.memory_max = 64 * MIB;
+    fa_system *fa = create(&config);
+    pthread_t handle;
+    assert_int_equal(pthread_create(&handle, NULL, take_scope_memory, fa), 0);
+    pthread_join(handle, NULL);
+    destroy_quiet(fa, &to);
+}
+
 static void *leave_jobs_behind(void *arg)
 {
     guest *g = arg;
@@ -1629,6 +1668,7 @@ int main(int argc, char **argv)
         EACH(own_counter_is_a_deadlock),
         EACH_OF(circles_are_deadlocks, "0124", "y"),
         EACH_OF(threads_come_and_go, COUNTED("0124"), "ny"),
+        EACH(threads_free_their_scope_memory),
         EACH_OF(jobs_of_departed_threads_run, COUNTED("0124"), "ny"),
         EACH_OF(threads_that_forget_to_detach, COUNTED("0124"), "ny"),
         EACH_OF(own_destructors_detach, "0", "ny"),

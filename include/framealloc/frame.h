@@ -87,8 +87,8 @@ static inline void *fa_frame_alloc_array(fa_worker *w, size_t count, size_t size
 FA_API bool fa_frame_alloc_batch(fa_worker *w, size_t n, size_t size, size_t align, void **out);
 
 /// [own] `size` bytes of scope memory, 16-byte aligned: also outside a frame, not counted against frame_bytes_max nor any budget, freed at the
-/// end of the enclosing FA_SCOPE, rollback or job; on the main lane and attached threads outside a job at the latest at the frame's end or at
-/// fa_quiescent(). NULL: size 0, or memory_max or the system refuses (FA003, once a frame and lane).
+/// end of the enclosing FA_SCOPE, rollback or job; outside a job at the latest at the frame's end on the main lane, at fa_quiescent() or
+/// fa_detach() on an attached thread (idle times keep it). NULL: size 0, or memory_max or the system refuses (FA003, once a frame and lane).
 static inline void *fa_scope_alloc(fa_worker *w, size_t size)
 {
     unsigned char *p = w->scope_cursor;
@@ -165,7 +165,8 @@ FA_API fa_checkpoint fa_checkpoint_take(fa_worker *w);
 /// [own] Frees all frame and scope memory that this lane's current job allocated since the checkpoint, and forgets what it
 /// retained since. Frame memory that other jobs allocated on this lane meanwhile (run while waiting) stays: what
 /// lies below it stays too, until the frame retires; so do copied arguments of queued jobs. Costs O(blocks given back).
-/// FA_ERROR_STALE: taken in another frame or job, on another lane, or already rolled back past; nothing changes.
+/// FA_ERROR_STALE: taken in another frame or job, on another lane, already rolled back past, or over scope memory that is gone since (outside
+/// jobs: fa_quiescent()); nothing changes.
 /// FA_ERROR_INVALID: NULL.
 FA_API fa_status fa_checkpoint_rollback(fa_worker *w, fa_checkpoint checkpoint);
 

@@ -117,14 +117,14 @@ FA_API fa_worker *fa_self(fa_system *fa);
 /// FA_ERROR_THREAD: the process has no thread-specific key left. It waits for the main lane if that brings home the lane's frees at this moment.
 FA_API FA_MUST_CHECK fa_status fa_attach(fa_system *fa, fa_worker **out);
 
-/// [own] Ends what fa_attach() began. Memory it allocated stays valid and is freed as ever; jobs it queued are run by others. FA_ERROR_STATE from
-/// inside a job, while it holds a frame, between fa_idle_begin() and fa_idle_end(), inside a sink, or when it sees a fork that was not joined.
-/// FA_ERROR_WRONG_THREAD, in every system. FA_ERROR_INVALID: NULL, or no attached thread (in a worker's job, too).
+/// [own] Ends what fa_attach() began. Memory it allocated stays valid and is freed as ever, but for scope memory, which is freed; jobs it queued
+/// are run by others. FA_ERROR_STATE from inside a job, while it holds a frame, between fa_idle_begin() and fa_idle_end(), inside a sink, or when
+/// it sees a fork that was not joined. FA_ERROR_WRONG_THREAD, in every system. FA_ERROR_INVALID: NULL, or no attached thread (in a worker's job, too).
 FA_API fa_status fa_detach(fa_worker *w);
 
 /// [own] Says that this attached thread holds no pointer read from a shared cell, and lets its lane be serviced: what it
-/// freed goes home, what others freed comes home. The main lane may call it as well. FA_ERROR_STATE: inside a job
-/// or a sink, or idle. FA_ERROR_WRONG_THREAD, in every system. FA_ERROR_INVALID: NULL.
+/// freed goes home, what others freed comes home, and its scope memory is freed. The main lane may call it as well; its scope memory stays.
+/// FA_ERROR_STATE: inside a job or a sink, or idle. FA_ERROR_WRONG_THREAD, in every system. FA_ERROR_INVALID: NULL.
 FA_API fa_status fa_quiescent(fa_worker *w);
 
 /// [own] Around a call that may block (I/O, vsync, a host mutex): between the two an attached thread or the main lane must
