@@ -75,17 +75,23 @@ static fai_main_job *take(fa_system *fa, const fai_want *want)
     return node;
 }
 
-uint32_t fai_main_jobs_run(fai_worker *w, const fai_want *want)
+bool fai_main_jobs_run_one(fai_worker *w, const fai_want *want)
 {
     fa_system *fa = fai_worker_system(w);
     FA_ASSERT(fai_worker_is_main(w));
-    for (uint32_t count = 0;; count++) {
-        receive(fa);
-        fai_main_job *node = take(fa, want);
-        if (node == NULL) return count;
-        fai_worker_run_nested(w, &node->job);
-        fai_counter_flush(w);
-    }
+    receive(fa);
+    fai_main_job *node = take(fa, want);
+    if (node == NULL) return false;
+    fai_worker_run_nested(w, &node->job);
+    fai_counter_flush(w);
+    return true;
+}
+
+uint32_t fai_main_jobs_run(fai_worker *w, const fai_want *want)
+{
+    uint32_t count = 0;
+    while (fai_main_jobs_run_one(w, want)) count++;
+    return count;
 }
 
 uint32_t fa_run_main_jobs(fa_system *fa)

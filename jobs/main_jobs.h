@@ -26,5 +26,8 @@ static inline bool fai_main_jobs_any(const fa_system *fa)
     return fa->main_first != NULL || !fai_inbox_is_empty_any(&fa->main_inbox);
 }
 
+/// [main] Runs the first that is wanted; false if there is none.
+bool fai_main_jobs_run_one(fai_worker *w, const fai_want *want);
+
 /// [main] Runs those that are wanted, new arrivals included; returns how many.
 uint32_t fai_main_jobs_run(fai_worker *w, const fai_want *want);

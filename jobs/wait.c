@@ -5,7 +5,8 @@
 //   2. jobs of the counter that lie near the old end of another lane's deque, where the next thief would find them,
 //   3. descendants of a job of the counter from the lane that runs it (leapfrogging, Wagner and Calder 1993): jobs
 //      submitted by the run that fa_counter.runner names, queued on that run's lane;
-// then it looks around for a bounded time, searches all deques to the bottom, and parks.
+// then it looks around for a bounded time, searches all deques to the bottom, and parks. The main lane runs whatever main-thread jobs there are
+// before it parks.
 //
 // Who parks has seen that every job of the counter that is not done has been started; what those need for their own
 // progress they run themselves, or wait for in the same way. A job of the counter that is queued later wakes the
@@ -39,6 +40,25 @@ static bool take_descendant(fai_worker *w, const fa_counter *counter, fai_job *o
            fai_take_oldest_of(w, runner, &want, out) == FAI_STEAL_TAKEN;
 }
 
+static bool has_main_jobs(const fai_worker *w)
+{
+    return fai_worker_is_main(w) && fai_main_jobs_any(fai_worker_system(w));
+}
+
+/// Main-thread jobs, on the main lane. Those of other counters wait inside a job until there is nothing else to do before the lane
+/// parks; then they must run, one by one: a job that this one waits for may wait for one of them, wherever it runs.
+static void help_main_jobs(fai_worker *w, const fa_counter *counter, const fai_want *want, uint32_t limit)
+{
+    if (w->context == NULL) {
+        (void)fai_main_jobs_run(w, &FAI_WANT_ANY);
+        return;
+    }
+    if (!fa_is_done(counter)) (void)fai_main_jobs_run(w, want);
+    if (limit != UINT32_MAX) return;
+    while (!fa_is_done(counter) && fai_main_jobs_run_one(w, &FAI_WANT_ANY)) {
+    }
+}
+
 /// Runs what the rules above allow, as long as there is any.
 static void help(fai_worker *w, const fa_counter *counter, const fai_want *want, uint32_t limit)
 {
@@ -50,17 +70,7 @@ static void help(fai_worker *w, const fa_counter *counter, const fai_want *want,
         fai_worker_run_nested(w, &job);
     fai_counter_flush(w);
     FA_ASSERT(w->gathered_count == 0);
-    if (fai_worker_is_main(w) && fai_main_jobs_any(fai_worker_system(w)))
-        (void)fai_main_jobs_run(w, w->context == NULL ? &FAI_WANT_ANY : want);
-}
-
-/// Whether help() would find main-thread jobs that it has not looked at; inside a job it runs only those of the counter, and leaves the others
-/// on the main lane's list.
-static bool has_main_jobs(const fai_worker *w)
-{
-    if (!fai_worker_is_main(w)) return false;
-    const fa_system *fa = fai_worker_system(w);
-    return w->context == NULL ? fai_main_jobs_any(fa) : !fai_inbox_is_empty_any(&fa->main_inbox);
+    if (has_main_jobs(w)) help_main_jobs(w, counter, want, limit);
 }
 
 /// Sleeps until woken unless there is something to do after all. True: the wait can never end.
@@ -119,7 +129,7 @@ static fa_status wait_on(fai_worker *w, fa_counter *counter, bool may_fail)
         }
         if (park(w, counter, &want) && may_fail) return FA_ERROR_DEADLOCK;
         deadline = 0;
-        limit = UINT32_MAX; // it may have been woken for a job that lies deep
+        limit = UINT32_MAX; // it may have been woken for a job that lies deep, or for the main thread
     }
 }
 

@@ -876,6 +876,77 @@ static void jobs_wait_for_main_jobs(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+typedef struct detour {
+    uint32_t workers;
+    uint32_t ran;     // on the main thread
+    atomic_uint away; // jobs that a worker has started
+} detour;
+
+static void await_on_a_worker(fa_worker *w, void *arg)
+{
+    detour *d = arg;
+    if (w->index != 0) atomic_fetch_add(&d->away, 1u);
+    await_main_job(w, &d->ran);
+}
+
+/// Waits for a job that a worker runs, which needs the main thread.
+static void await_detour(fa_worker *w, void *arg)
+{
+    detour *d = arg;
+    fa_counter counter = FA_COUNTER_INIT;
+    unsigned before = atomic_load(&d->away);
+    EXPECT(fa_submit_counted(w, &counter, await_on_a_worker, d) == FA_OK);
+    while (d->workers > 0 && atomic_load(&d->away) == before) sched_yield();
+    EXPECT(fa_wait(w, &counter) == FA_OK);
+}
+
+static void await_detour_in_a_piece(fa_worker *w, uint64_t first, uint64_t last, void *arg)
+{
+    (void)first, (void)last;
+    await_detour(w, arg);
+}
+
+/// The main lane's piece ends when a worker has one, which needs the main thread.
+static void leave_a_piece(fa_worker *w, uint64_t first, uint64_t last, void *arg)
+{
+    detour *d = arg;
+    (void)first, (void)last;
+    if (w->index == 0 && d->workers > 0)
+        while (atomic_load(&d->away) == 0) sched_yield();
+    else
+        await_on_a_worker(w, d);
+}
+
+static void loop_on_a_detour(fa_worker *w, void *arg)
+{
+    EXPECT(fa_parallel_for(w, 0, 2, 1, leave_a_piece, arg) == FA_OK);
+}
+
+/// A job on the main lane waits, in each of the ways there are, for a worker's job that waits for a main-thread job.
+static void waits_inside_jobs_run_main_jobs_that_others_need(const test_case *at)
+{
+    static fa_job_fn *const ways[] = {await_detour, loop_on_a_detour};
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    for (int round = 0; round < ROUNDS(40); round++) {
+        for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+            detour d = {.workers = at->workers};
+            fa_job job = {.fn = ways[i], .arg = &d, .flags = FA_JOB_MAIN};
+            begin(fa);
+            assert_int_equal(fa_submit_job(w, &job), FA_OK);
+            end(fa);
+            assert_int_equal(d.ran, 1);
+        }
+        detour d = {.workers = at->workers};
+        begin(fa);
+        assert_int_equal(fa_parallel_for(w, 0, 1, 1, await_detour_in_a_piece, &d), FA_OK);
+        assert_int_equal(d.ran, 1);
+        end(fa);
+    }
+    destroy_quiet(fa, &to);
+}
+
 // What a wait runs ------------------------------------------------------------------------------------------------------
 
 static _Thread_local uint32_t waiting; // waits on this thread's stack
@@ -1664,6 +1735,7 @@ int main(int argc, char **argv)
         EACH(loops_nest),
         EACH(main_jobs_run_on_the_main_thread_in_order),
         EACH(jobs_wait_for_main_jobs),
+        EACH(waits_inside_jobs_run_main_jobs_that_others_need),
         EACH_OF(waits_run_nothing_unrelated, "01248", "ny"),
         EACH(own_counter_is_a_deadlock),
         EACH_OF(circles_are_deadlocks, "0124", "y"),

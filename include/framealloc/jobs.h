@@ -39,8 +39,9 @@ typedef struct fa_counter {
 
 typedef enum fa_job_flags {
     FA_JOB_ANY = 0, // runs on any lane
-    // Runs on the main lane only, in the order of arrival: inside fa_frame_end(), a wait of the main lane at depth 0
-    // (deeper: only those of the awaited counter), or fa_run_main_jobs().
+    // Runs on the main lane only, in the order of arrival: inside fa_frame_end(), a wait of the main lane at depth 0, or
+    // fa_run_main_jobs(). A wait of the main lane inside a job, joins and loops included, runs those of the awaited counter first, and
+    // others only when it would sleep otherwise: one of them must not wait for what the job below it on the main lane has yet to do.
     FA_JOB_MAIN = 1 << 0,
 } fa_job_flags;
 
