@@ -76,6 +76,7 @@ static bool open_next_block(fai_arena *arena, fai_slabs *slabs)
     if (next == FAI_INDEX_NONE) {
         next = fai_blocks_take_any(slabs->blocks, 1, 1, slabs->contention);
         if (next == FAI_INDEX_NONE) return false;
+        fai_slabs_verify_blocks(slabs, next, 1);
         info[next].next = FAI_INDEX_NONE;
         info[next].filled = 0;
         mark_block(slabs->blocks, next, fai_info_make(slabs->lane, 0, FAI_KIND_ARENA, 0));

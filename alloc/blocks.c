@@ -198,6 +198,7 @@ static bool is_resident(const fai_blocks *blocks, uint32_t block)
 static void forget(fai_blocks *blocks, uint32_t block)
 {
     uint64_t bit = UINT64_C(1) << block % 64;
+    fai_slabs_forget_block(blocks, block);
     (void)fai_and_relaxed(&blocks->resident[block / 64], ~bit);
     (void)fai_and_relaxed(&blocks->populated[block / 64], ~bit);
     int refused = madvise(fai_block_start(blocks, block), FAI_BLOCK_BYTES, MADV_DONTNEED);

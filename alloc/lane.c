@@ -221,6 +221,7 @@ void fai_memory_exit(fai_memory *memory)
     for (uint32_t i = 0; i < memory->lane_count; i++) {
         fai_mailbox_drain(fai_memory_lane(memory, i));
         fai_quarantine_empty(fai_memory_lane(memory, i));
+        fai_lane_report_damage(fai_memory_lane(memory, i));
         fai_lane_publish(fai_memory_lane(memory, i));
     }
     fai_records_verify_all(memory);
@@ -244,6 +245,7 @@ void fai_lane_report_refused(fai_lane *lane, size_t size)
 
 void fai_lane_report_damage(fai_lane *lane)
 {
+    if (FA_UNLIKELY(lane->slabs.written_count != 0)) fai_records_report_written(lane);
     if (FA_LIKELY(lane->slabs.damaged == lane->damage_seen)) return;
     lane->damage_seen = lane->slabs.damaged;
     fai_report(lane->memory, lane, "FA901",

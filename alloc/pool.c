@@ -67,6 +67,7 @@ static void *alloc_span(fai_lane *lane, size_t size, size_t align, fai_kind acco
     size_t reserved = fai_span_size(size, align);
     if (obtain(lane, use_of(account), reserved, reserved) == 0) return NULL;
     void *p = take_span(lane, size, align, account);
+    fai_lane_report_damage(lane);
     if (p == NULL) {
         fai_label_refund(lane, fai_lane_label(lane), use_of(account), reserved);
         fai_lane_report_refused(lane, size);

@@ -188,16 +188,54 @@ static void report_damage(const fai_lane *lane, const void *p, uint64_t record, 
                (unsigned long long)(record >> FRAME_SHIFT), place);
 }
 
-void fai_record_verify_freed(const fai_lane *lane, void *p, size_t room)
+/// How many bytes of a freed object nobody wrote; whoever hears of it finds it filled again.
+static size_t mend_freed(void *p, size_t room)
 {
     fai_allow(p, room);
     size_t intact = matching(p, room, FREED_BYTE);
-    if (intact < room) {
-        report_damage(lane, p, fai_load_relaxed(record_of(&lane->memory->blocks, p)), "was written after it was freed",
-                      "look for a pointer that outlived the object; AddressSanitizer names the write itself", intact);
-        memset(p, FREED_BYTE, room);
-    }
+    if (intact < room) memset(p, FREED_BYTE, room);
     fai_forbid(p, room);
+    return intact;
+}
+
+static void report_written(const fai_lane *lane, const void *p, uint64_t record, size_t offset)
+{
+    report_damage(lane, p, record, "was written after it was freed",
+                  "look for a pointer that outlived the object; AddressSanitizer names the write itself", offset);
+}
+
+void fai_record_verify_freed(const fai_lane *lane, void *p, size_t room)
+{
+    size_t intact = mend_freed(p, room);
+    if (intact < room) report_written(lane, p, fai_load_relaxed(record_of(&lane->memory->blocks, p)), intact);
+}
+
+void fai_records_verify_former(fai_slabs *slabs, const fai_slab *slab)
+{
+    const FAI_ATOMIC(uint64_t) *records = records_of(slabs->blocks, slab->head);
+    for (uint32_t i = 0; i < slab->capacity; i++) {
+        uint64_t record = fai_load_relaxed(&records[i]);
+        if ((record & STATE_MASK) != STATE_FREED) continue;
+        void *p = fai_unit_start(slabs->blocks, slab->head) + (size_t)i * slab->object_size;
+        size_t intact = mend_freed(p, slab->object_size);
+        if (intact == slab->object_size) continue;
+        if (slabs->written_count < FAI_WRITTEN_KEPT)
+            slabs->written[slabs->written_count] = (fai_written){p, record, intact};
+        slabs->written_count++;
+    }
+}
+
+void fai_records_report_written(fai_lane *lane)
+{
+    fai_written written[FAI_WRITTEN_KEPT]; // a sink may come upon more
+    uint32_t count = lane->slabs.written_count, kept = count < FAI_WRITTEN_KEPT ? count : FAI_WRITTEN_KEPT;
+    memcpy(written, lane->slabs.written, kept * sizeof written[0]);
+    lane->slabs.written_count = 0;
+    for (uint32_t i = 0; i < kept; i++) report_written(lane, written[i].object, written[i].record, written[i].offset);
+    if (count > kept)
+        fai_report(lane->memory, lane, "FA201", "their memory was taken for something else at once",
+                   "look for a pointer that outlived its object; AddressSanitizer names the write itself",
+                   "%u more objects were written after they were freed", count - kept);
 }
 
 static void write_canary(void *p, size_t size, size_t room)
@@ -282,12 +320,12 @@ static uint32_t record_count(uint32_t info)
     return kind == FAI_KIND_POOL || kind == FAI_KIND_HEAP ? fai_class_capacity(fai_info_class(info)) : 0;
 }
 
-static void verify_unit(const fai_lane *lane, uint32_t unit, uint32_t info)
+static void verify_unit(const fai_lane *lane, uint32_t unit, uint32_t size_class)
 {
     const fai_blocks *blocks = &lane->memory->blocks;
     const FAI_ATOMIC(uint64_t) *records = records_of(blocks, unit);
-    uint32_t size = fai_class_size(fai_info_class(info));
-    for (uint32_t i = 0; i < record_count(info); i++)
+    uint32_t size = fai_class_size(size_class);
+    for (uint32_t i = 0; i < fai_class_capacity(size_class); i++)
         if ((fai_load_relaxed(&records[i]) & STATE_MASK) == STATE_FREED)
             fai_record_verify_freed(lane, fai_unit_start(blocks, unit) + (size_t)i * size, size);
 }
@@ -297,8 +335,11 @@ void fai_records_verify_all(fai_memory *memory)
     if (!has_records(memory)) return;
     for (uint32_t unit = 0; unit < unit_end(&memory->blocks); unit++) {
         uint32_t info = fai_load_relaxed(&memory->blocks.unit_info[unit]);
+        const fai_slab *slab = &memory->blocks.slabs[unit];
         if (fai_info_kind(info) == FAI_KIND_POOL || fai_info_kind(info) == FAI_KIND_HEAP)
-            verify_unit(fai_memory_lane(memory, 0), unit, info);
+            verify_unit(fai_memory_lane(memory, 0), unit, fai_info_class(info));
+        else if (slab->former)
+            verify_unit(fai_memory_lane(memory, 0), unit, slab->size_class);
     }
 }
 

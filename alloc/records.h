@@ -6,8 +6,9 @@
 //     state:  0 never handed out · 1 … FA_CLASS_SIZE_MAX the size asked for: live · two values for live spans, whose size is in the
 //             next word · freed
 //
-// A unit has FAI_UNIT_RECORDS words, by the number of the object in its slab; of a slab of several units the first unit's are used. Those of
-// units that hold no slab or span are 0. They are written by the lane that owns the slab, or by a proxy, and read by any.
+// A unit has FAI_UNIT_RECORDS words, by the number of the object in its slab; of a slab of several units the first unit's are used. A slab that
+// was given back leaves its records until its units are taken; those of other units that hold no slab or span are 0. They are written by the
+// lane that owns the slab, or by a proxy, and read by any.
 //
 // A site is a slot of an open-addressing table of fixed size: its key is the hash of its frames. Slots are only ever added, by one
 // compare-and-swap. Site n is slot n - 1; 0 stands for all that found no room.
@@ -56,6 +57,11 @@ void fai_record_given(const struct fai_lane *lane, const void *p, size_t room);
 
 /// [owner] Verifies that nobody wrote a freed object, and fills it again if somebody did.
 void fai_record_verify_freed(const struct fai_lane *lane, void *p, size_t room);
+
+/// [owner] The same of a slab that was given back, before others use its memory. No sink is called: it is in the middle of an allocation, perhaps
+/// of the library itself. fai_lane_report_damage() tells later.
+void fai_records_verify_former(fai_slabs *slabs, const fai_slab *slab);
+void fai_records_report_written(struct fai_lane *lane);
 
 /// [any] The object is used to its last byte from now on.
 void fai_record_use_all(const struct fai_memory *memory, void *p, size_t room);

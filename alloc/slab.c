@@ -4,6 +4,7 @@
 // objects by the bits of free_bits.
 #include "alloc/slab.h"
 
+#include "alloc/records.h"
 #include "concurrent/check.h"
 
 #include <string.h>
@@ -158,6 +159,50 @@ static void units_give(fai_slabs *slabs, uint32_t unit, uint32_t count)
     fai_blocks_give_any(slabs->blocks, block, 1);
 }
 
+// Former slabs: what checked systems know of memory that was given back ---------------------------------------------------
+
+/// Units that hold no slab or span, and did not hold a slab last, have no records.
+static void clear_records(const fai_blocks *blocks, uint32_t unit, uint32_t count)
+{
+    if (blocks->records == NULL) return;
+    FAI_ATOMIC(uint64_t) *records = blocks->records + (size_t)unit * FAI_UNIT_RECORDS;
+    for (uint32_t i = 0; i < count; i++) fai_store_relaxed(&records[i], UINT64_C(0));
+}
+
+static void forget_former(fai_blocks *blocks, fai_slab *slab)
+{
+    slab->former = false;
+    clear_records(blocks, slab->head, slab->capacity);
+}
+
+/// Verifies the former slabs that have some of these units, of one block, and forgets them: the units are to be used otherwise.
+static void verify_former(fai_slabs *slabs, uint32_t unit, uint32_t count)
+{
+    fai_slab *all = slabs->blocks->slabs;
+    if (slabs->blocks->records == NULL) return;
+    for (uint32_t i = unit; i < unit + count; i++) {
+        uint32_t head = all[i].head; // as it was last, if ever; only this block is surely the lane's
+        if (head / FAI_BLOCK_UNITS != unit / FAI_BLOCK_UNITS || !all[head].former || i - head >= all[head].units)
+            continue;
+        fai_records_verify_former(slabs, &all[head]);
+        forget_former(slabs->blocks, &all[head]);
+    }
+}
+
+void fai_slabs_verify_blocks(fai_slabs *slabs, uint32_t first, uint32_t run)
+{
+    for (uint32_t block = first; block < first + run; block++)
+        verify_former(slabs, block * (uint32_t)FAI_BLOCK_UNITS, (uint32_t)FAI_BLOCK_UNITS);
+}
+
+void fai_slabs_forget_block(fai_blocks *blocks, uint32_t block)
+{
+    if (blocks->records == NULL) return;
+    fai_slab *slab = &blocks->slabs[(size_t)block * FAI_BLOCK_UNITS];
+    for (uint32_t i = 0; i < FAI_BLOCK_UNITS; i++)
+        if (slab[i].former) forget_former(blocks, &slab[i]);
+}
+
 // Slabs -----------------------------------------------------------------------------------------------------------------
 
 static fai_slab_list *list_of(fai_slabs *slabs, uint32_t tag, fai_kind kind, uint32_t size_class)
@@ -199,6 +244,9 @@ static fai_slab *slab_make(fai_slabs *slabs, uint32_t tag, fai_kind kind, uint32
     uint32_t unit = units_take(slabs, units, 1);
     if (unit == FAI_INDEX_NONE) return NULL;
     fai_slab *slab = &slabs->blocks->slabs[unit];
+    bool again = kind != FAI_KIND_STORE && slab->former && slab->size_class == size_class;
+    if (!again) verify_former(slabs, unit, units);
+    slab->former = false; // the same objects again: each is verified when it is handed out
     for (uint32_t i = 0; i < units; i++) slabs->blocks->slabs[unit + i].head = unit;
     slab->units = units;
     slab->tag = tag;
@@ -217,19 +265,11 @@ static fai_slab *slab_make(fai_slabs *slabs, uint32_t tag, fai_kind kind, uint32
     return slab;
 }
 
-/// Units that hold no slab or span have no records.
-static void clear_records(const fai_blocks *blocks, uint32_t unit, uint32_t count)
-{
-    if (blocks->records == NULL) return;
-    FAI_ATOMIC(uint64_t) *records = blocks->records + (size_t)unit * FAI_UNIT_RECORDS;
-    for (uint32_t i = 0; i < count; i++) fai_store_relaxed(&records[i], UINT64_C(0));
-}
-
 static void slab_release(fai_slabs *slabs, fai_slab *slab)
 {
     FA_ASSERT(slab->free_count == slab->capacity);
     list_remove(slabs, slab);
-    clear_records(slabs->blocks, slab->head, slab->capacity);
+    slab->former = slabs->blocks->records != NULL && slab->kind != FAI_KIND_STORE;
     if (slab->kind == FAI_KIND_POOL) slabs->pool_slabs[slab->size_class]--;
     set_unit_info(slabs->blocks, slab->head, slab->units, 0);
     units_give(slabs, slab->head, slab->units);
@@ -394,13 +434,18 @@ void fai_slabs_trim(fai_slabs *slabs, uint32_t tag)
 static uint32_t span_units(fai_slabs *slabs, size_t units, size_t align)
 {
     size_t align_units = align >> FA_UNIT_SHIFT > 1 ? align >> FA_UNIT_SHIFT : 1;
-    if (units <= FAI_BLOCK_UNITS && align_units < FAI_BLOCK_UNITS)
-        return units_take(slabs, (uint32_t)units, (uint32_t)align_units);
+    if (units <= FAI_BLOCK_UNITS && align_units < FAI_BLOCK_UNITS) {
+        uint32_t unit = units_take(slabs, (uint32_t)units, (uint32_t)align_units);
+        if (unit != FAI_INDEX_NONE) verify_former(slabs, unit, (uint32_t)units);
+        return unit;
+    }
     size_t blocks = (units + FAI_BLOCK_UNITS - 1) / FAI_BLOCK_UNITS;
     size_t align_blocks = align_units > FAI_BLOCK_UNITS ? align_units / FAI_BLOCK_UNITS : 1;
     if (blocks > slabs->blocks->count || align_blocks > slabs->blocks->count) return FAI_INDEX_NONE;
     uint32_t first = fai_blocks_take_any(slabs->blocks, (uint32_t)blocks, (uint32_t)align_blocks, slabs->contention);
-    return first == FAI_INDEX_NONE ? FAI_INDEX_NONE : first * (uint32_t)FAI_BLOCK_UNITS;
+    if (first == FAI_INDEX_NONE) return FAI_INDEX_NONE;
+    fai_slabs_verify_blocks(slabs, first, (uint32_t)blocks);
+    return first * (uint32_t)FAI_BLOCK_UNITS;
 }
 
 /// How many units a span has, and whether it is made of whole blocks.

@@ -29,6 +29,7 @@ typedef struct fai_slab {
     fai_kind kind;
     fai_kind account; // of a span: POOL, HEAP, FRAME or STORE
     uint32_t hint;    // first word of free_bits that may have a bit set
+    bool former;      // given back in a checked system: no units, but its objects' records and pattern, until others take the memory
     size_t size;      // of a span: bytes reserved
     uint64_t free_bits[FAI_SLAB_BITS / 64];
     // shared: bit per object that links itself into a mailbox (fa_free_any)
@@ -38,6 +39,15 @@ typedef struct fai_slab {
 typedef struct fai_slab_list {
     uint32_t first; // unit of a slab with free objects, FAI_INDEX_NONE if none
 } fai_slab_list;
+
+/// A freed object that was written, found where no sink may be called.
+typedef struct fai_written {
+    const void *object;
+    uint64_t record;
+    size_t offset;
+} fai_written;
+
+#define FAI_WRITTEN_KEPT 32u
 
 /// Slabs with free objects under one tag.
 typedef struct fai_slab_lists {
@@ -59,6 +69,8 @@ typedef struct fai_slabs {
     uint64_t refused;
     bool verify;      // every slab before something is taken from it
     uint32_t damaged; // slabs that were found otherwise than the rule above says, and are not taken from any more
+    uint32_t written_count; // objects of former slabs, not reported yet; the first of them are in `written`
+    fai_written written[FAI_WRITTEN_KEPT];
 } fai_slabs;
 
 /// `tagged` holds room for every tag, all NULL.
@@ -96,6 +108,12 @@ void fai_span_give(fai_slabs *slabs, uint32_t unit);
 
 /// Gives back the empty slabs of a tag that are kept at hand, with tag 0 the store's too.
 void fai_slabs_trim(fai_slabs *slabs, uint32_t tag);
+
+/// In checked systems, blocks that this lane has taken are to be used whole: verifies what former slabs left there, and forgets them.
+void fai_slabs_verify_blocks(fai_slabs *slabs, uint32_t first, uint32_t run);
+
+/// [any] The memory of a claimed block goes: nothing in it can be verified any more.
+void fai_slabs_forget_block(fai_blocks *blocks, uint32_t block);
 
 /// Whether units of this kind are slabs, not spans.
 static inline bool fai_kind_is_slab(fai_kind kind)

@@ -284,6 +284,22 @@ static void write_after_free(const scene *at)
     write_byte(p, 24);
 }
 
+static void write_after_slab(const scene *at)
+{
+    void *p = pool(at, 20000); // the only one of its slab
+    fa_pool_free(at->w, p);
+    moment = AT_THE_CALL;
+    write_byte(p, 24);
+}
+
+static void write_before_home(const scene *at)
+{
+    void *p = pool(at, 64);
+    on_thread(at, true, free_once, p);
+    moment = AT_THE_CALL;
+    write_byte(p, 24);
+}
+
 static void read_after_free(const scene *at)
 {
     void *p = pool(at, 64);

@@ -323,6 +323,69 @@ static void a_write_after_free_is_found_at_the_reuse(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+/// Objects whose slab is given back at the free, or in the midst of others that are: the same class comes back to the same memory.
+static void a_write_into_a_former_slab_is_found(const test_case *at)
+{
+    static const size_t sizes[] = {16, 512, 1024, 1536, 2048, 8000, 10000, 30000, 32000};
+    for (uint32_t quarantine = 0; quarantine <= 100; quarantine += 100)
+        for (size_t i = 0; i < 2 * sizeof sizes / sizeof sizes[0]; i++) {
+            sink to;
+            fa_config config = case_config(at, &to);
+            config.quarantine = quarantine;
+            fa_system *fa = create(&config);
+            fa_worker *w = fa_self(fa);
+            size_t size = sizes[i / 2];
+            bool heap = i % 2 != 0;
+            void *p = heap ? fa_heap_alloc(w, size, 16) : fa_pool_alloc(w, size);
+            heap ? fa_heap_free(w, p) : fa_pool_free(w, p);
+            write_wrongly(p, size / 2);
+            void *again = heap ? fa_heap_alloc(w, size, 16) : fa_pool_alloc(w, size);
+            if (quarantine == 0) {
+                assert_ptr_equal(again, p);
+                assert_reported(&to, 201, 1);
+            }
+            heap ? fa_heap_free(w, again) : fa_pool_free(w, again);
+            assert_int_equal(fa_destroy(fa), FA_OK);
+            if (quarantine != 0) assert_reported(&to, 201, 1);
+            assert_quiet(&to);
+        }
+}
+
+enum { MANY = 2000, EACH_NTH = 100 };
+
+/// However the memory is used next: by the same class, by another, by a frame, in one piece, or not at all.
+static void writes_into_former_slabs_are_all_found(const test_case *at)
+{
+    static const size_t sizes[] = {64, 256, 1000, 2048, 8000};
+    for (size_t i = 0; i < 5 * sizeof sizes / sizeof sizes[0]; i++) {
+        static void *p[2 * MANY];
+        sink to;
+        fa_system *fa = create_case(at, &to);
+        fa_worker *w = fa_self(fa);
+        size_t size = sizes[i / 5];
+        for (int j = 0; j < MANY; j++) assert_non_null(p[j] = fa_pool_alloc(w, size));
+        for (int j = 0; j < MANY; j++) fa_pool_free(w, p[j]);
+        for (int j = 0; j < MANY; j += EACH_NTH) write_wrongly(p[j], 0);
+        assert_quiet(&to);
+        begin(fa);
+        switch (i % 5) {
+            case 0:
+                for (int j = 0; j < 2 * MANY; j++) p[j] = fa_pool_alloc(w, size); // more: slabs come back in any order
+                assert_int_equal(sink_count(&to, 201), MANY / EACH_NTH);
+                for (int j = 0; j < 2 * MANY; j++) fa_pool_free(w, p[j]);
+                break;
+            case 1: fa_heap_free(w, fa_heap_alloc(w, 20000, 16)); break;
+            case 2: assert_non_null(fa_frame_alloc(w, MIB)); break;
+            case 3: fa_heap_free(w, fa_heap_alloc(w, 4 * MIB, 16)); break;
+            default: break;
+        }
+        end(fa);
+        assert_int_equal(fa_destroy(fa), FA_OK);
+        assert_reported(&to, 201, MANY / EACH_NTH);
+        assert_quiet(&to);
+    }
+}
+
 static void misuse_own(fa_worker *w, void *arg)
 {
     (void)arg;
@@ -906,6 +969,8 @@ int main(int argc, char **argv)
         EACH_OF(a_second_free_on_the_way_leaves_no_trace, COUNTED("0124"), "y"),
         EACH_OF(who_asks_for_the_usable_size_may_use_it, "02", "y"),
         EACH_OF(a_write_after_free_is_found_at_the_reuse, "02", "y"),
+        EACH_OF(a_write_into_a_former_slab_is_found, "02", "y"),
+        EACH_OF(writes_into_former_slabs_are_all_found, "0124", "y"),
         EACH_OF(a_write_after_free_is_found_at_destroy, "0124", "y"),
         EACH_OF(frame_memory_written_after_its_end_is_found, "02", "y"),
         EACH_OF(memory_that_an_object_grows_into_is_looked_at, "02", "y"),

@@ -8,7 +8,8 @@
 //
 //     at a free            bytes behind the object were written
 //     at a reuse, when an object leaves quarantine, and at fa_destroy()
-//                          a freed object was written
+//                          a freed object was written, since it came home if another lane or fa_free_any() freed it; of memory that is used
+//                          otherwise by then, at the lane's next pool or heap allocation
 //     at a free            the object is free already, or none
 //     at an allocation     an object behind a handle was written after its grace period; as FA002: frame or scope memory after it ended
 //
