@@ -464,7 +464,7 @@ static void observe(fa_system *fa)
 
 static void measure(const test_case *at, bool observed)
 {
-    enum { WARM_UP = 120, MEASURED = ROUNDS(200) };
+    enum { WARM_UP = 120, MEASURED = 200 };
     sink to;
     fa_config config = case_config(at, &to);
     fa_system *fa = create(&config);
