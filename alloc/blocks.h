@@ -141,6 +141,9 @@ static inline uint32_t fai_info_make(uint32_t lane, uint32_t tag, fai_kind kind,
     return lane << 24 | tag << 16 | (uint32_t)kind << 8 | size_class;
 }
 
+/// What is left where an object or slab began that was freed: of kind FAI_KIND_NONE, and for those who report a second free.
+#define FAI_INFO_FREED 1u
+
 static inline uint32_t fai_info_lane(uint32_t info)
 {
     return info >> 24;

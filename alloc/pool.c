@@ -262,6 +262,8 @@ void fai_lane_trim(fai_lane *lane)
     for (uint32_t i = 0; i < lane->purse_count; i++) fai_slabs_trim(&lane->slabs, lane->purses[i]);
 }
 
+// A free that is none -----------------------------------------------------------------------------------------------------
+
 /// False: it is not frame memory.
 static bool report_escaped(const fai_memory *memory, const fai_lane *lane, const void *p)
 {
@@ -273,13 +275,90 @@ static bool report_escaped(const fai_memory *memory, const fai_lane *lane, const
     return true;
 }
 
+static const char LIVE[] = "a live object", FREED[] = "was freed already", NOWHERE[] = "is the start of no live object",
+                  KEPT[] = "belongs to a handle, group, stream, job or scratch pool, or to the library";
+
+/// What is known of an address in a slab of users' objects. *inside: bytes from the start of the object, if it is not that.
+static const char *describe_in_slab(const fai_memory *memory, const fai_lane *lane, const void *p, uint32_t info,
+                                    size_t *inside)
+{
+    const fai_blocks *blocks = &memory->blocks;
+    const fai_slab *slab = fai_slab_of(blocks, p);
+    size_t offset = (size_t)((const unsigned char *)p - fai_unit_start(blocks, slab->head));
+    size_t size = fai_class_size(fai_info_class(info));
+    if (offset / size >= fai_class_capacity(fai_info_class(info))) return NOWHERE;
+    *inside = offset % size;
+    const void *start = (const unsigned char *)p - *inside;
+    bool freed = fai_record_was_freed(memory, start) || fai_slab_is_posted(blocks, start);
+    if (*inside > 0 && freed) return "an object that was freed already";
+    if (*inside > 0) return fai_memory_has_records(memory) && fai_record_is_live(memory, start) ? LIVE : "an object";
+    if (freed) return FREED;
+    bool own = lane != NULL && fai_info_lane(info) == lane->hot.index;
+    return !fai_record_is_live(memory, p) || (own && !fai_slabs_is_taken(&lane->slabs, p)) ? "is free already" : NULL;
+}
+
+/// The same where no object begins in the unit: deep inside one of the lane's large objects, what its last object left, or nothing.
+static const char *describe_in_none(const fai_blocks *blocks, const fai_lane *lane, const void *p, uint32_t info,
+                                    size_t *inside)
+{
+    uint32_t unit = fai_unit_of(blocks, p), first = unit, found = info;
+    while (lane != NULL && fai_info_kind(found) == FAI_KIND_NONE && first > 0)
+        found = fai_load_relaxed(&blocks->unit_info[--first]);
+    if (lane != NULL && fai_info_kind(found) == FAI_KIND_SPAN && fai_info_lane(found) == lane->hot.index &&
+        unit - first < blocks->slabs[first].units) {
+        if (blocks->slabs[first].account == FAI_KIND_STORE) return KEPT;
+        *inside = (size_t)((const unsigned char *)p - fai_unit_start(blocks, first));
+        return LIVE;
+    }
+    if (info != FAI_INFO_FREED) return NOWHERE;
+    return fai_unit_start(blocks, unit) == p ? FREED : "lies in memory that was freed already";
+}
+
+/// What is known of p, which cannot be freed from `account` (FAI_KIND_NONE: pool or heap) and is no frame memory; `lane`, if any, is the
+/// caller's: it may look into its own slabs.
+static const char *describe(const fai_memory *memory, const fai_lane *lane, const void *p, fai_kind account,
+                            size_t *inside)
+{
+    const fai_blocks *blocks = &memory->blocks;
+    if (!fai_blocks_contain(blocks, p)) return "is no memory of this system";
+    uint32_t info = fai_load_relaxed(&blocks->unit_info[fai_unit_of(blocks, p)]);
+    fai_kind kind = fai_info_kind(info);
+    const char *what = NULL;
+    if (kind == FAI_KIND_NONE) return describe_in_none(blocks, lane, p, info, inside);
+    if (kind == FAI_KIND_POOL || kind == FAI_KIND_HEAP) {
+        what = describe_in_slab(memory, lane, p, info, inside);
+    } else {
+        const fai_slab *span = fai_slab_of(blocks, p);
+        if (kind == FAI_KIND_STORE || span->account == FAI_KIND_STORE) return KEPT;
+        kind = span->account;
+        *inside = (size_t)((const unsigned char *)p - fai_unit_start(blocks, span->head));
+        if (*inside > 0) return LIVE;
+        if (fai_slab_is_posted(blocks, p)) return FREED;
+    }
+    if (what != NULL) return what;
+    if (account == FAI_KIND_POOL && kind == FAI_KIND_HEAP) return "is a heap object: fa_heap_free() frees it";
+    if (account == FAI_KIND_HEAP && kind == FAI_KIND_POOL) return "is a pool object: fa_pool_free() frees it";
+    return "was freed before its memory was handed out again";
+}
+
+static void report_bad_free(const fai_memory *memory, const fai_lane *lane, const void *p, fai_kind account)
+{
+    static const char note[] = "nothing was freed",
+                      help[] = "free what fa_pool_alloc() gave with fa_pool_free(), what fa_heap_alloc() gave with "
+                               "fa_heap_free(), once";
+    if (report_escaped(memory, lane, p)) return;
+    size_t inside = 0;
+    const char *what = describe(memory, lane, p, account, &inside);
+    if (inside > 0)
+        fai_report(memory, lane, "FA201", note, help, "invalid free of %p, which points %zu bytes into %s", p,
+                   inside, what);
+    else
+        fai_report(memory, lane, "FA201", note, help, "invalid free of %p, which %s", p, what);
+}
+
 static void report_invalid(const fai_lane *lane, const void *p)
 {
-    if (report_escaped(lane->memory, lane, p)) return;
-    fai_report(
-        lane->memory, lane, "FA201", "it is no live object of this system, or of the other kind",
-        "free what fa_pool_alloc() gave with fa_pool_free(), what fa_heap_alloc() gave with fa_heap_free(), once",
-        "invalid free of %p", p);
+    report_bad_free(lane->memory, lane, p, FAI_KIND_NONE);
 }
 
 static void free_span(fai_lane *lane, void *p)
@@ -437,12 +516,12 @@ bool fai_lane_free(fai_lane *lane, void *p, fai_kind account)
 {
     const fai_blocks *blocks = &lane->memory->blocks;
     if (!fai_blocks_contain(blocks, p)) {
-        report_invalid(lane, p);
+        report_bad_free(lane->memory, lane, p, account);
         return false;
     }
     uint32_t info = fai_load_relaxed(&blocks->unit_info[fai_unit_of(blocks, p)]);
     if (FA_UNLIKELY(!account_fits(lane->memory, p, info, account))) {
-        report_invalid(lane, p);
+        report_bad_free(lane->memory, lane, p, account);
         return false;
     }
     tell_free(lane, p, info);
@@ -624,15 +703,13 @@ void fa_free_any(fa_system *fa, void *p)
     if (fa == NULL || p == NULL) return;
     // Its first word will link it, so it must really be an object.
     if (fai_memory_kind_of(memory, p) == FAI_KIND_NONE || !fai_record_is_live(memory, p)) {
-        if (!report_escaped(memory, NULL, p))
-            fai_report(memory, NULL, "FA201", "it is no live object of this system", "free each object once",
-                       "invalid free of %p", p);
+        report_bad_free(memory, NULL, p, FAI_KIND_NONE);
         return;
     }
     uint32_t info = fai_load_relaxed(&memory->blocks.unit_info[fai_unit_of(&memory->blocks, p)]);
     if (!fai_slab_post(&memory->blocks, p)) {
         fai_report(memory, NULL, "FA201", "it was freed a moment ago and is still on its way home",
-                   "free each object once", "invalid free of %p", p);
+                   "free each object once", "invalid free of %p, which was freed already", p);
         return;
     }
     if (memory->events.profiler.free != NULL)

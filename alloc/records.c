@@ -273,6 +273,11 @@ bool fai_record_is_live(const fai_memory *memory, const void *p)
     return !has_records(memory) || is_live_state(fai_load_relaxed(record_of(&memory->blocks, p)));
 }
 
+bool fai_record_was_freed(const fai_memory *memory, const void *p)
+{
+    return has_records(memory) && (fai_load_relaxed(record_of(&memory->blocks, p)) & STATE_MASK) == STATE_FREED;
+}
+
 void fai_record_given(const fai_lane *lane, const void *p, size_t room)
 {
     if (!has_records(lane->memory)) return;

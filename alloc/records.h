@@ -52,6 +52,9 @@ void fai_record_promoted(struct fai_lane *lane, void *p, size_t size, size_t roo
 /// [any] In checked systems, whether p, the start of an object, is live.
 bool fai_record_is_live(const struct fai_memory *memory, const void *p);
 
+/// [any] In checked systems, whether it was handed out and freed since. False elsewhere.
+bool fai_record_was_freed(const struct fai_memory *memory, const void *p);
+
 /// [owner] In checked systems, before a live object of `room` bytes is freed and filled: verifies its end.
 void fai_record_given(const struct fai_lane *lane, const void *p, size_t room);
 

@@ -271,7 +271,7 @@ static void slab_release(fai_slabs *slabs, fai_slab *slab)
     list_remove(slabs, slab);
     slab->former = slabs->blocks->records != NULL && slab->kind != FAI_KIND_STORE;
     if (slab->kind == FAI_KIND_POOL) slabs->pool_slabs[slab->size_class]--;
-    set_unit_info(slabs->blocks, slab->head, slab->units, 0);
+    set_unit_info(slabs->blocks, slab->head, slab->units, FAI_INFO_FREED);
     units_give(slabs, slab->head, slab->units);
 }
 
@@ -488,7 +488,7 @@ void fai_span_give(fai_slabs *slabs, uint32_t unit)
     FA_ASSERT(span->head == unit);
     FA_ASSERT(span->kind == FAI_KIND_SPAN || span->kind == FAI_KIND_FRAME);
     clear_records(slabs->blocks, unit, 2);
-    set_unit_info(slabs->blocks, unit, 1, 0);
+    set_unit_info(slabs->blocks, unit, 1, FAI_INFO_FREED);
     if (!fai_span_is_whole(span)) {
         units_give(slabs, unit, span->units);
         return;

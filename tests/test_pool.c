@@ -388,6 +388,99 @@ static void wrong_pointers(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+/// One FA201, of p, that says `words`.
+static void assert_told(sink *to, const void *p, const char *words)
+{
+    char wanted[160];
+    snprintf(wanted, sizeof wanted, "invalid free of %p, which %s", p, words);
+    assert_string_equal(to->message, wanted);
+    assert_reported(to, 201, 1);
+}
+
+/// Of small objects unchecked systems tell what the slab knows: whether it is free, not whether who has it asked for it.
+static void bad_frees_say_what_is_known(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to), *other = create_case(at, &(sink){0});
+    fa_worker *w = fa_self(fa);
+    unsigned char *pool = fa_pool_alloc(w, 100), *heap = fa_heap_alloc(w, 100, 16), *kept = fa_heap_alloc(w, 100, 16),
+                  *pool_span = fa_pool_alloc(w, MIB), *heap_span = fa_heap_alloc(w, 3 * MIB, 16),
+                  *foreign = fa_pool_alloc(fa_self(other), 100);
+    int local = 0;
+    const char *live = at->checked ? "points 8 bytes into a live object" : "points 8 bytes into an object";
+    fa_pool_free(w, &local);
+    assert_told(&to, &local, "is no memory of this system");
+    fa_free_any(fa, foreign);
+    assert_told(&to, foreign, "is no memory of this system");
+    fa_pool_free(w, heap);
+    assert_told(&to, heap, "is a heap object: fa_heap_free() frees it");
+    fa_pool_free(w, heap_span);
+    assert_told(&to, heap_span, "is a heap object: fa_heap_free() frees it");
+    fa_heap_free(w, pool);
+    assert_told(&to, pool, "is a pool object: fa_pool_free() frees it");
+    fa_heap_free(w, pool_span);
+    assert_told(&to, pool_span, "is a pool object: fa_pool_free() frees it");
+    fa_heap_free(w, heap + 8);
+    assert_told(&to, heap + 8, live);
+    fa_free_any(fa, pool + 8);
+    assert_told(&to, pool + 8, live);
+    fa_pool_free(w, pool_span + 8);
+    assert_told(&to, pool_span + 8, "points 8 bytes into a live object");
+    fa_heap_free(w, heap_span + 2 * MIB);
+    assert_told(&to, heap_span + 2 * MIB, "points 2097152 bytes into a live object");
+    fa_free_any(fa, heap_span + 2 * MIB); // whoever has no lane does not look around
+    assert_told(&to, heap_span + 2 * MIB, "is the start of no live object");
+    unsigned char *rest = kept - (uintptr_t)kept % (64 * KIB) + 64 * KIB - 8; // of a slab, where no further object fits
+    fa_heap_free(w, heap);
+    fa_heap_free(w, heap);
+    assert_told(&to, heap, at->checked ? "was freed already" : "is free already");
+    fa_heap_free(w, heap + 8);
+    assert_told(&to, heap + 8, at->checked ? "points 8 bytes into an object that was freed already" : live);
+    fa_heap_free(w, heap_span);
+    fa_heap_free(w, heap_span);
+    assert_told(&to, heap_span, "was freed already");
+    fa_heap_free(w, heap_span + 8);
+    assert_told(&to, heap_span + 8, "lies in memory that was freed already");
+    fa_pool_free(w, pool);
+    if (at->checked) { // elsewhere it is noticed when the magazine is flushed
+        fa_pool_free(w, pool);
+        assert_told(&to, pool, "was freed already");
+        fa_pool_free(w, pool + 112);
+        assert_told(&to, pool + 112, "is free already");
+        fa_free_any(fa, pool_span);
+        fa_pool_free(w, pool_span);
+        assert_told(&to, pool_span, "was freed already");
+    } else {
+        fa_pool_free(w, pool_span);
+    }
+    fa_heap_free(w, rest);
+    assert_told(&to, rest, "is the start of no live object");
+    fa_heap_free(w, kept);
+    fa_pool_free(fa_self(other), foreign);
+    assert_int_equal(fa_destroy(other), FA_OK);
+    destroy_quiet(fa, &to);
+}
+
+static void what_the_library_keeps_is_not_freed_by_address(const test_case *at)
+{
+    static const char kept[] = "belongs to a handle, group, stream, job or scratch pool, or to the library";
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    static const size_t sizes[] = {100, 200 * KIB, 3 * MIB};
+    for (size_t i = 0; i < 3; i++) {
+        fa_handle handle = fa_handle_alloc(w, sizes[i], 16, NULL);
+        unsigned char *p = fa_handle_resolve(w, handle);
+        assert_non_null(p);
+        fa_heap_free(w, p);
+        assert_told(&to, p, kept);
+        if (i > 0) fa_pool_free(w, p + 128 * KIB);
+        if (i > 0) assert_told(&to, p + 128 * KIB, kept);
+        assert_int_equal(fa_handle_free(w, handle), FA_OK);
+    }
+    destroy_quiet(fa, &to);
+}
+
 /// What only checked builds promise: every second free is noticed, wherever it happens, and does no damage.
 static void free_it(fa_worker *w, void *arg)
 {
@@ -969,6 +1062,8 @@ int main(int argc, char **argv)
         EACH_OF(memory_is_used_again, COUNTED("02"), "ny"),
         EACH_OF(limit_and_recovery, COUNTED("02"), "ny"),
         EACH_OF(wrong_pointers, COUNTED("02"), "ny"),
+        EACH_OF(bad_frees_say_what_is_known, "0124", "ny"),
+        EACH_OF(what_the_library_keeps_is_not_freed_by_address, "02", "ny"),
         EACH_OF(freed_twice, COUNTED("0124"), "y"),
         EACH_OF(freed_wrongly_from_anywhere, COUNTED("02"), "y"),
         EACH_OF(traffic_is_accounted_exactly, COUNTED("01248"), "ny"),
