@@ -81,14 +81,23 @@ static fai_arena *store_scope(fai_lane *lane)
     return &lane->scope;
 }
 
+/// The list of starts goes with the frame, checkpoints stay: once there are labels, their rollbacks end here. A worker has none outside jobs.
+FAI_APART static void forget_starts(fai_lane *lane)
+{
+    lane->start_count = 0;
+    if (lane->depth == 0 && lane->hot.index - 1 < lane->memory->config.worker_count)
+        lane->starts_wanted = false;
+    else if (FA_STATISTICS && fai_load_relaxed(&lane->memory->labelled))
+        fai_lane_keep_frame(lane);
+}
+
 FAI_FRAME_END void fai_lane_leave_frame(fai_lane *lane)
 {
     if (lane->slot == FAI_NO_SLOT) return;
     fai_lane_note(lane, FA_LANE_USE_FRAME);
     (void)fai_lane_store_frame(lane);
     if (fai_lane_label(lane) != 0) fai_lane_suspend_label(lane);
-    lane->start_count = 0;
-    lane->starts_wanted = false;
+    if (FA_UNLIKELY(lane->starts_wanted)) forget_starts(lane);
     lane->slot = lane->gate = FAI_NO_SLOT;
     lane->hot.frame_cursor = lane->hot.frame_end = NULL;
 }

@@ -467,6 +467,63 @@ static void a_rollback_into_a_tag_leaves_its_beginning(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+typedef struct leaver {
+    fa_system *fa;
+    fa_tag outer, first, second;
+    bool idle;
+} leaver;
+
+/// Leaves its frame between a checkpoint and the rollback, which frees what came after that.
+static void *leave_and_roll_back(void *arg)
+{
+    const leaver *l = arg;
+    fa_worker *w;
+    fa_frame frame;
+    EXPECT(fa_attach(l->fa, &w) == FA_OK);
+    EXPECT(fa_frame_hold(w, &frame) == FA_OK);
+    {
+        FA_TAG_AT(w, l->outer);
+        for (uint32_t i = 0; i < 3; i++) {
+            fa_checkpoint before = fa_checkpoint_take(w);
+            EXPECT(fa_frame_alloc(w, 4096) != NULL);
+            EXPECT((l->idle ? fa_idle_begin(w) : fa_quiescent(w)) == FA_OK);
+            if (l->idle) EXPECT(fa_idle_end(w) == FA_OK);
+            {
+                FA_TAG_AT(w, l->first);
+                EXPECT(fa_frame_alloc(w, 1024) != NULL);
+                FA_TAG_AT(w, l->second);
+                EXPECT(fa_frame_alloc(w, 512) != NULL);
+            }
+            EXPECT(fa_frame_alloc(w, 256) != NULL);
+            EXPECT(fa_checkpoint_rollback(w, before) == FA_OK);
+        }
+    }
+    EXPECT(fa_frame_drop(l->fa, frame) == FA_OK);
+    EXPECT(fa_detach(w) == FA_OK);
+    return NULL;
+}
+
+static void a_rollback_ends_where_the_frame_was_left(const test_case *at)
+{
+    for (int idle = 0; idle < 2; idle++) {
+        sink to;
+        fa_system *fa = create_case(at, &to);
+        leaver l = {fa, tag_of(fa, "outer"), tag_of(fa, "first"), tag_of(fa, "second"), idle != 0};
+        begin(fa);
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, leave_and_roll_back, &l), 0);
+        pthread_join(thread, NULL);
+        assert_int_equal(tag_stats(fa, l.outer).charged, 3 * 4096); // what is not freed is what is charged
+        assert_int_equal(tag_stats(fa, l.first).charged, 0);
+        assert_int_equal(tag_stats(fa, l.second).charged, 0);
+        end(fa);
+        assert_int_equal(stats_of(fa).frame_bytes, 3 * 4096);
+        assert_int_equal(tag_stats(fa, l.outer).bytes[FA_TAG_FRAME], 3 * 4096);
+        assert_int_equal(held(fa, l.outer), 0);
+        destroy_quiet(fa, &to);
+    }
+}
+
 // Budgets ---------------------------------------------------------------------------------------------------------------
 
 static void equality_is_allowed_and_more_is_not(const test_case *at)
@@ -1278,6 +1335,7 @@ int main(int argc, char **argv)
         EACH(what_a_job_leaves_open_is_ended_and_reported),
         EACH_OF(a_rollback_gives_back, "02", "ny"),
         EACH_OF(a_rollback_into_a_tag_leaves_its_beginning, "02", "ny"),
+        EACH_OF(a_rollback_ends_where_the_frame_was_left, "02", "ny"),
         EACH_OF(equality_is_allowed_and_more_is_not, "02", "ny"),
         EACH_OF(frame_memory_has_exact_budgets, "02", "ny"),
         EACH_OF(a_soft_budget_warns_once_a_crossing, "02", "ny"),

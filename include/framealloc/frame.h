@@ -164,7 +164,9 @@ FA_API fa_checkpoint fa_checkpoint_take(fa_worker *w);
 
 /// [own] Frees all frame and scope memory that this lane's current job allocated since the checkpoint, and forgets what it
 /// retained since. Frame memory that other jobs allocated on this lane meanwhile (run while waiting) stays: what
-/// lies below it stays too, until the frame retires; so do copied arguments of queued jobs. Costs O(blocks given back).
+/// lies below it stays too, until the frame retires; so do copied arguments of queued jobs and, in a system that has used tags or phases, what was
+/// there when the lane last left the frame: in fa_quiescent() and fa_idle_begin() of an attached thread, and in a wait that ran a job of another
+/// frame. Costs O(blocks given back).
 /// FA_ERROR_STALE: taken in another frame or job, on another lane, already rolled back past, or over scope memory that is gone since (outside
 /// jobs: fa_quiescent()); nothing changes.
 /// FA_ERROR_INVALID: NULL.
