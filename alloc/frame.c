@@ -107,8 +107,6 @@ FAI_FRAME_BEGIN void fai_lane_switch_frame(fai_lane *lane, uint32_t slot, uint64
     if (lane->slot != FAI_NO_SLOT) fai_lane_leave_frame(lane);
     if (slot == FAI_NO_SLOT) return;
     FA_ASSERT(slot < lane->memory->config.frames_in_flight);
-    if (lane->frame_number != number && lane->depth == 0)
-        lane->stale_count = 0; // no checkpoint of a frame before is valid
     lane->slot = slot;
     lane->gate = fai_lane_gate(lane);
     lane->frame_number = number;

@@ -490,6 +490,13 @@ static inline void fai_lane_enter_frame(fai_lane *lane, uint32_t slot, uint64_t 
     if (lane->slot != slot || lane->frame_number != number) fai_lane_switch_frame(lane, slot, number);
 }
 
+/// [owner thread] Which checkpoints were rolled back past need not be known any more: none that was taken so far is valid in what comes now. Not
+/// so in a frame that a wait outside jobs enters, to run a job of it, and comes back from.
+static inline void fai_lane_forget_stale(fai_lane *lane)
+{
+    lane->stale_count = 0;
+}
+
 /// What a job must find as it was when it ends.
 typedef struct fai_job_mark {
     fa_arena_mark scope;

@@ -293,6 +293,7 @@ FAI_FRAME_BEGIN static void open_frame(fai_worker *w)
     // [frame.state] release: the slot is ready for whoever enters by a hold.
     fai_store_release(&fa->frames[slot], number << FAI_FRAME_SHIFT | FAI_FRAME_OPEN | FAI_FRAME_ALIVE);
     fa->open = true;
+    fai_lane_forget_stale(&w->lane);
     fai_lane_enter_frame(&w->lane, slot, number);
     w->root = fai_order_root(0);
     w->lane.order = &w->root;
@@ -470,6 +471,7 @@ static fa_status hold_attached(fai_worker *w, fa_frame *out)
     } while (!fai_cas_acquire(&fa->frames[slot], &state, state + 1));
     *out = hold_name(number, w->lane.hot.index + 1);
     w->held = out->bits;
+    fai_lane_forget_stale(&w->lane);
     fai_lane_enter_frame(&w->lane, slot, number);
     w->root = fai_order_root(w->lane.hot.index);
     w->lane.order = &w->root;

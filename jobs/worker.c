@@ -50,7 +50,10 @@ static uint32_t enter(fai_worker *w, fai_job *job)
     uint32_t slot = fai_job_slot(job), flags = fai_job_flags(job);
     FA_ASSERT(slot < fa->frame_slots);
     fai_counter_flush_others(w, job->counter);
-    if (w->lane.slot != slot) fai_worker_switch_frame(w, slot, fai_load_relaxed(&fa->frame_numbers[slot]));
+    if (w->lane.slot != slot) {
+        if (w->context == NULL && !fai_worker_is_main(w) && !fai_worker_is_attached(w)) fai_lane_forget_stale(&w->lane);
+        fai_worker_switch_frame(w, slot, fai_load_relaxed(&fa->frame_numbers[slot]));
+    }
     FA_ASSERT(w->lane.frame_number == fai_load_relaxed(&fa->frame_numbers[slot]));
     if ((flags & FAI_JOB_FORKED) != 0) fai_bump(&w->tallies[slot].submitted, 1);
     if (w->context != NULL && (flags & FAI_JOB_STOLEN) == 0) return w->run;

@@ -169,6 +169,58 @@ static void rolled_back_past(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+typedef struct pause_job {
+    atomic_bool begun, over;
+} pause_job;
+
+static void pause_until_told(fa_worker *w, void *arg)
+{
+    (void)w;
+    pause_job *pause = arg;
+    atomic_store(&pause->begun, true);
+    while (!atomic_load(&pause->over)) sched_yield();
+}
+
+static void allocate_some(fa_worker *w, void *arg)
+{
+    (void)arg;
+    assert_non_null(fa_frame_alloc(w, 64));
+}
+
+/// A wait runs a job of the frame before, and what was rolled back past stays stale.
+static void rolled_back_past_before_a_wait(const test_case *at)
+{
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.frames_in_flight = 2;
+    fa_system *fa = create(&config);
+    fa_worker *w = fa_self(fa);
+    begin(fa);
+    static pause_job pause; // a test that fails leaves the worker in it
+    pause = (pause_job){false, false};
+    assert_int_equal(fa_submit(w, pause_until_told, &pause), FA_OK);
+    while (!atomic_load(&pause.begun))
+        sched_yield(); // the only worker is busy: what comes next waits for the main lane
+    fa_counter counter = {0};
+    assert_int_equal(fa_submit_counted(w, &counter, allocate_some, NULL), FA_OK);
+    end(fa);
+    begin(fa);
+    fa_checkpoint first = fa_checkpoint_take(w);
+    (void)fa_frame_alloc(w, 100);
+    fa_checkpoint second = fa_checkpoint_take(w);
+    (void)fa_frame_alloc(w, 100);
+    assert_int_equal(fa_checkpoint_rollback(w, first), FA_OK);
+    unsigned char *p = fa_frame_alloc(w, 4000);
+    fill(p, 4000, 7);
+    assert_int_equal(fa_wait(w, &counter), FA_OK);
+    atomic_store(&pause.over, true);
+    assert_int_equal(fa_checkpoint_rollback(w, second), FA_ERROR_STALE);
+    assert_true(is_filled(p, 4000, 7));
+    assert_int_equal(fa_checkpoint_rollback(w, first), FA_OK);
+    end(fa);
+    destroy_quiet(fa, &to);
+}
+
 /// As a search does that goes deeper and deeper: at every level a way that is given up, then one that is kept for now.
 static void many_levels_unwind(const test_case *at)
 {
@@ -672,6 +724,7 @@ int main(int argc, char **argv)
         EACH_OF(from_nothing, COUNTED("02"), "ny"),
         EACH(limits_outlast_it),
         EACH_OF(rolled_back_past, "01", "ny"),
+        EACH_OF(rolled_back_past_before_a_wait, "1", "ny"),
         EACH_OF(many_levels_unwind, "01", "ny"),
         EACH_OF(of_another_job_lane_or_frame, COUNTED("0124"), "ny"),
         EACH(random_sequences),
