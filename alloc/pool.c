@@ -350,8 +350,8 @@ static void report_bad_free(const fai_memory *memory, const fai_lane *lane, cons
     size_t inside = 0;
     const char *what = describe(memory, lane, p, account, &inside);
     if (inside > 0)
-        fai_report(memory, lane, "FA201", note, help, "invalid free of %p, which points %zu bytes into %s", p,
-                   inside, what);
+        fai_report(memory, lane, "FA201", note, help, "invalid free of %p, which points %zu bytes into %s", p, inside,
+                   what);
     else
         fai_report(memory, lane, "FA201", note, help, "invalid free of %p, which %s", p, what);
 }

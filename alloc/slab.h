@@ -29,8 +29,9 @@ typedef struct fai_slab {
     fai_kind kind;
     fai_kind account; // of a span: POOL, HEAP, FRAME or STORE
     uint32_t hint;    // first word of free_bits that may have a bit set
-    bool former;      // given back in a checked system: no units, but its objects' records and pattern, until others take the memory
-    size_t size;      // of a span: bytes reserved
+    bool
+        former; // given back in a checked system: no units, but its objects' records and pattern, until others take the memory
+    size_t size; // of a span: bytes reserved
     uint64_t free_bits[FAI_SLAB_BITS / 64];
     // shared: bit per object that links itself into a mailbox (fa_free_any)
     FAI_ATOMIC(uint64_t) posted[FAI_SLAB_BITS / 64];
@@ -67,8 +68,8 @@ typedef struct fai_slabs {
     fai_slab_list store[FA_CLASS_COUNT];
     fai_slab_lists **tagged; // by tag, NULL where the lane never had one
     uint64_t refused;
-    bool verify;      // every slab before something is taken from it
-    uint32_t damaged; // slabs that were found otherwise than the rule above says, and are not taken from any more
+    bool verify;            // every slab before something is taken from it
+    uint32_t damaged;       // slabs that were found otherwise than the rule above says, and are not taken from any more
     uint32_t written_count; // objects of former slabs, not reported yet; the first of them are in `written`
     fai_written written[FAI_WRITTEN_KEPT];
 } fai_slabs;

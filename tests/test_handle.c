@@ -1131,7 +1131,8 @@ static void *edit_all_the_time(void *arg)
         }
         if (bits != 0) atomic_store(&e->handles[i], bits);
         if (i == 0) EXPECT(fa_quiescent(w) == FA_OK);
-        if (WITH_MEMCHECK && i == 0) sched_yield(); // it ends a thread's turn after so many steps: for ever in the same edit, if it so happens
+        if (WITH_MEMCHECK && i == 0)
+            sched_yield(); // it ends a thread's turn after so many steps: for ever in the same edit, if it so happens
     }
     EXPECT(fa_detach(w) == FA_OK);
     return NULL;
