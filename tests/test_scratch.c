@@ -267,7 +267,7 @@ static void take_into_a_new_window(fa_worker *w, void *arg)
         p = fa_scratch_alloc(w, all->pool, 16, 16);
         EXPECT(p != NULL);
         if (p == NULL) break;
-        is_new = p != last + 16;
+        is_new = last == NULL || p != last + 16;
     }
     atomic_fetch_add(&all->bytes, bytes);
 }
