@@ -208,7 +208,7 @@ static void load_stream(void)
 static fa_stream loaded_stream(void)
 {
     fa_stream stream = {passed()};
-    while (fa_stream_loaded(scene.fa, stream) < SIZE) sched_yield();
+    while (fa_stream_state_of(scene.fa, stream) != FA_STREAM_READY) sched_yield(); // all of it is loaded a moment earlier
     return stream;
 }
 
