@@ -29,13 +29,18 @@ static inline void fai_fetch(const void *from, const void *to)
     for (const char *line = from; line < (const char *)to; line += FAI_FETCH_BYTES) fai_fetch_line(line);
 }
 
+/// The same, and for up to three lines more.
+static inline void fai_fetch_many(const char *line, const char *to)
+{
+    for (; line < to; line += 4 * FAI_FETCH_BYTES) fai_fetch(line, line + 4 * FAI_FETCH_BYTES);
+}
+
 // The linker names the ends of a section whose name could be C's.
 extern const char __start_fai_frame_end[] __attribute__((visibility("hidden")));
 extern const char __stop_fai_frame_end[] __attribute__((visibility("hidden")));
 
-/// Asks for the code of FAI_FRAME_END, and up to three lines more.
+/// Asks for the code of FAI_FRAME_END.
 static inline void fai_fetch_frame_end(void)
 {
-    for (const char *line = __start_fai_frame_end; line < __stop_fai_frame_end; line += 4 * FAI_FETCH_BYTES)
-        fai_fetch(line, line + 4 * FAI_FETCH_BYTES);
+    fai_fetch_many(__start_fai_frame_end, __stop_fai_frame_end);
 }

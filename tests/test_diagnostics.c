@@ -1487,7 +1487,7 @@ static void a_sink_allocates_where_memory_ran_out(const test_case *at)
     assert_int_equal(fa_sink_set(fa, use_everything, &to), FA_OK);
     for (int frame = 0; frame < 3; frame++) {
         begin(fa);
-        unsigned char *p[40];
+        unsigned char *p[41];
         uint32_t count = 0;
         for (; count < 40; count++) {
             p[count] = fa_frame_alloc(to.main_lane, count < 20 ? 3000 : 60000);

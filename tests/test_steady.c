@@ -434,7 +434,9 @@ static void assert_nothing_taken(const test_case *at, long faults_before)
         if (atomic_load(&calls[i]) > 0) print_error("%u calls of %s\n", atomic_load(&calls[i]), call_names[i]);
     if (faults != 0) print_error("%ld page faults\n", faults);
     assert_int_equal(seen, 0);
-    if (!WITH_QEMU && !WITH_MEMCHECK) assert_true(at->checked ? faults < 50 : faults == 0);
+    if (WITH_QEMU) return; // the faults are those of who plays the processor
+    if (WITH_MEMCHECK) return;
+    assert_true(at->checked ? faults < 50 : faults == 0);
 }
 
 static uint64_t heard, traced;

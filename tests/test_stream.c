@@ -1308,7 +1308,7 @@ static void what_a_plan_claims_stays_until_it_is_carried_out(const test_case *at
     assert_int_equal(fa_stream_free(w, stream), FA_OK);
     assert_int_equal(fa_stream_state_of(fa, stream), FA_STREAM_NONE);
     assert_reported(&to, 402, 2); // refusals 1 and 2
-    stream = make_ready(w, 100, FA_STREAM_LOW);
+    (void)make_ready(w, 100, FA_STREAM_LOW);
     stream = make_ready(w, 100, FA_STREAM_HIGH); // by plan 4, carried out
     uint64_t ready = claim(w, stream, 4);
     assert_int_equal(fa_stream_state_of(fa, stream), FA_STREAM_EVICTING);
