@@ -29,9 +29,8 @@ typedef struct fai_slab {
     fai_kind kind;
     fai_kind account; // of a span: POOL, HEAP, FRAME or STORE
     uint32_t hint;    // first word of free_bits that may have a bit set
-    bool
-        former; // given back in a checked system: no units, but its objects' records and pattern, until others take the memory
-    size_t size; // of a span: bytes reserved
+    bool former;      // checked systems: given back, its units too, but not yet its records and pattern
+    size_t size;      // of a span: bytes reserved
     uint64_t free_bits[FAI_SLAB_BITS / 64];
     // shared: bit per object that links itself into a mailbox (fa_free_any)
     FAI_ATOMIC(uint64_t) posted[FAI_SLAB_BITS / 64];
