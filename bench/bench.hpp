@@ -44,6 +44,16 @@ inline uint64_t clock_ns(clockid_t clock)
 
 inline uint64_t now_ns() { return clock_ns(CLOCK_MONOTONIC); }
 inline uint64_t thread_cpu_ns() { return clock_ns(CLOCK_THREAD_CPUTIME_ID); }
+inline uint64_t process_cpu_ns() { return clock_ns(CLOCK_PROCESS_CPUTIME_ID); }
+
+/// What a thread does that has work of its own until `end_ns`; returns the time.
+inline uint64_t work_until(uint64_t end_ns)
+{
+    uint64_t now;
+    while ((now = now_ns()) < end_ns) {
+    }
+    return now;
+}
 
 /// Keeps the calling thread on the n-th of the CPUs that it may use, if there are that many, until the end of the
 /// scope.
