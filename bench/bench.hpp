@@ -111,6 +111,9 @@ inline void record_progress(const std::string &name)
     if (pwrite(file, record, sizeof record, 0) < 0) std::perror("FRAMEALLOC_BENCH_PROGRESS");
 }
 
+/// Whether bench/run only wants to see that everything runs: work that takes long by its size may be smaller then.
+inline bool is_smoke() { return std::getenv("FRAMEALLOC_BENCH_SMOKE") != nullptr; }
+
 /// Registers `body(state)`, whose time is what it reports itself by SetIterationTime().
 template <class Body> benchmark::internal::Benchmark *add_timed(const std::string &name, Body body)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The jobs of the submission rows, the same code for every contender: an empty job, which only counts that it ran,
-// and small jobs with a result of their own that is checked after the wait.
+// The work of the job rows, the same code for every contender: an empty job, which only counts that it ran, small jobs
+// with a result of their own that is checked after the wait, and the items of loops.
 #pragma once
 
 #include <atomic>
@@ -54,5 +54,20 @@ inline uint64_t small_work(uint64_t x, uint32_t steps)
 }
 
 inline void run_small_job(small_job &job) { job.result = small_work(job.seed, job.steps); }
+
+/// The sum of what the items [first, last) come to, `steps_of(i)` steps each. An item waits for the one before it: what
+/// it takes is latency, which neither vector instructions nor a formula for the sum nor the loop's place in memory change.
+template <class Steps> uint64_t sum_of_items(uint64_t first, uint64_t last, Steps steps_of)
+{
+    uint64_t sum = 0;
+    uint64_t result = 0;
+    uint64_t nothing = 0;
+    asm volatile("" : "+r"(nothing)); // the compiler must not know that it waits in vain
+    for (uint64_t i = first; i < last; i++) {
+        result = small_work(i + (result & nothing), steps_of(i));
+        sum += result;
+    }
+    return sum;
+}
 
 } // namespace bench
