@@ -6,6 +6,7 @@
 // exist and have worked before the figure is taken. "none" is the loop without jobs and without any scheduler.
 #include "bench.hpp"
 #include "crowd.hpp"
+#include "pacer.hpp"
 
 #ifdef FRAMEALLOC_BENCH_TBB
 #include <tbb/task_group.h>
@@ -13,30 +14,8 @@
 
 namespace {
 
-constexpr uint64_t tick_ns = 1000000000 / 60;
 constexpr uint32_t jobs_max = 100;
 constexpr uint32_t job_steps = 128; // 100 ns
-
-/// Sleeps until ticks are due.
-class pacer {
-public:
-    void await()
-    {
-        next_ += tick_ns;
-        const timespec due = {static_cast<time_t>(next_ / 1000000000), static_cast<long>(next_ % 1000000000)};
-        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, nullptr) == EINTR) {
-        }
-        const uint64_t now = bench::now_ns();
-        if (now < next_ + tick_ns) return;
-        next_ = now; // a tick or more too late: there is nothing to catch up with
-        late_++;
-    }
-    uint64_t late() const { return late_; }
-
-private:
-    uint64_t next_ = bench::now_ns();
-    uint64_t late_ = 0;
-};
 
 // ---- the contenders: run(count, jobs) is the work of a tick; rest(pace) the time to the next ------------------------
 
@@ -49,7 +28,7 @@ public:
         for (uint32_t i = 0; i < count; i++) bench::run_small_job(jobs[i]); // the warm-up; a figure has count = 0
         return true;
     }
-    bool rest(pacer &pace)
+    bool rest(bench::pacer &pace)
     {
         pace.await();
         return true;
@@ -70,7 +49,7 @@ public:
             if (!library_.check(fa_submit(library_.main(), call_small, &jobs[i]))) return false;
         return library_.check(fa_frame_end(library_.system(), nullptr));
     }
-    bool rest(pacer &pace)
+    bool rest(bench::pacer &pace)
     {
         if (!library_.check(fa_idle_begin(library_.main()))) return false;
         pace.await();
@@ -100,7 +79,7 @@ public:
         group.wait();
         return true;
     }
-    bool rest(pacer &pace)
+    bool rest(bench::pacer &pace)
     {
         pace.await();
         return true;
@@ -146,7 +125,7 @@ template <class Contender> void run_ticks(benchmark::State &state, uint32_t coun
     Contender contender(state);
     if (!contender) return;
     crowd all;
-    pacer pace;
+    bench::pacer pace;
     auto tick = [&](uint32_t jobs) {
         return contender.run(all.jobs(), jobs) && all.is_done(jobs) && contender.rest(pace);
     };
