@@ -25,19 +25,20 @@ struct fa_system {
     uint32_t worker_count;
     uint32_t lane_count;
     uint32_t frame_slots; // frames in flight
-    uint64_t spin_ns;     // how long a lane looks for work before it parks
     bool checked;
-    fai_job *rings; // of all lanes' deques
-    // owner: the main lane
-    uint64_t oldest; // first frame that has not retired
-    uint64_t newest; // last frame that was begun
+    uint64_t spin_ns; // how long a lane looks for work before it parks
+    fai_job *rings;   // of all lanes' deques
+    // shared: hardly ever written, so that a lane that looks for work keeps this line
+    FAI_ATOMIC(uint32_t) lane_end; // lanes ever used
+    FAI_ATOMIC(uint32_t) stopping;
+    // owner: the main lane, which writes them once a frame
+    FAI_OWN_LINE uint64_t oldest; // first frame that has not retired
+    uint64_t newest;              // last frame that was begun
     bool open;
     fa_frame_result gathered;        // promotions since the last begin
     struct fai_main_job *main_first; // main-thread jobs taken from the inbox, oldest first
     struct fai_main_job *main_last;
     // shared: written once a frame
-    FAI_OWN_LINE FAI_ATOMIC(uint32_t) lane_end; // lanes ever used
-    FAI_ATOMIC(uint32_t) stopping;
     FAI_ATOMIC(uint32_t) awaited_slot; // frame slot that the parked main lane waits for, FAI_NO_SLOT if none
     FAI_ATOMIC(uint64_t) frame_numbers[FA_FRAMES_IN_FLIGHT_MAX];
     fai_hooks hooks;

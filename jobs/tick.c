@@ -362,8 +362,8 @@ static inline void fetch_end(const fa_system *fa)
 {
     fai_memory_fetch(&fa->memory);
     fai_fetch_line(&fa->worker_count);
-    fai_fetch_line(&fa->gathered);
-    fai_fetch_line(&fa->lane_end);
+    fai_fetch_line(&fa->oldest);
+    fai_fetch_line((const char *)&fa->oldest + FAI_FETCH_BYTES);
     fai_fetch_line(&fa->frames);
     const fai_worker *w = fai_system_worker(fa, 0);
     fai_fetch(&w->context, &w->tallies[1]);
