@@ -12,9 +12,11 @@
 // thief that snatched one after the other. A thief looks twice at a deque, LOOK_NS apart. If its owner has not moved in
 // between it is busy with something large, or away: worth it. If it has, it is worth it when the rest would take the
 // owner WORTH_NS at that pace and a job takes JOB_NS or more: at the owner's pace when it is popping; as far as the
-// thief knows from the last ones when the owner is pushing. When it does not know it takes a few to find out.
+// thief knows from the last ones when the owner is pushing. When it does not know it takes a few to find out. Looks that
+// find the same deque not worth it come ever later: each one makes the owner's next job wait for the line.
 #define LOOK_NS 300u
-#define LOOK_BUSY_NS 1000u
+#define LOOK_BUSY_NS 500u
+#define LOOK_BUSY_MAX_NS 4000u
 #define WORTH_NS 3000u
 #define JOB_NS 150u
 #define STALE_NS 50000u
@@ -71,7 +73,7 @@ static bool claim_for(fai_worker *w, const fai_job *job)
     return false;
 }
 
-/// Looks at a deque that has jobs: how many of them it pays to take.
+/// What the last two looks at a deque that has jobs say: how many of them it pays to take.
 static uint32_t worth(fai_worker *w, uint32_t lane, uint64_t word)
 {
     fai_watch *watch = &w->watch;
@@ -90,6 +92,17 @@ static uint32_t worth(fai_worker *w, uint32_t lane, uint64_t word)
     if (popped > pushed) return pace >= JOB_NS ? STEAL_MAX : 0;
     if (now - watch->taken_ns >= STALE_NS) return SAMPLE;
     return watch->job_ns >= JOB_NS ? STEAL_MAX : 0;
+}
+
+/// Looks at a deque that has jobs: how many of them to take. Says also when to look again if that is none.
+static uint32_t look(fai_worker *w, uint32_t lane, uint64_t word)
+{
+    fai_watch *watch = &w->watch;
+    uint64_t longer = watch->lane == lane ? 2 * watch->busy_ns : 0;
+    uint32_t limit = worth(w, lane, word);
+    if (limit > 0 || longer < LOOK_BUSY_NS) longer = LOOK_BUSY_NS;
+    watch->busy_ns = longer < LOOK_BUSY_MAX_NS ? longer : LOOK_BUSY_MAX_NS;
+    return limit;
 }
 
 static uint32_t steal_many(fai_worker *w, fai_worker *victim, uint32_t limit, fai_job *out)
@@ -121,10 +134,11 @@ static bool try_victim(fai_worker *w, uint32_t lane, fai_job *out, bool *seen)
     uint64_t word = fai_load_relaxed(&victim->deque.word);
     if (fai_deque_count_of(word) == 0) {
         fai_deque_want_any(&victim->deque);
+        if (w->watch.lane == lane) w->watch.busy_ns = 0;
         return false;
     }
     *seen = true;
-    uint32_t limit = worth(w, lane, word);
+    uint32_t limit = look(w, lane, word);
     if (limit == 0 || steal_many(w, victim, limit, out) == 0) return false;
     w->last_victim = lane;
     return (out->fn != NULL || fai_take_newest(w, out)) && claim_for(w, out);
@@ -157,7 +171,7 @@ bool fai_take_stolen(fai_worker *w, fai_job *out, bool *seen)
         }
         watched = watch->lane;
         if (try_victim(w, watched, out, seen)) return true;
-        if (*seen) again_ns = watch->at_ns + LOOK_BUSY_NS;
+        if (*seen) again_ns = watch->at_ns + watch->busy_ns;
         watch->again_ns = 0; // what others have counts as not seen yet
     }
     FA_ASSERT(end > 0 && self < end);

@@ -61,6 +61,7 @@ typedef struct fai_watch {
     uint64_t word; // of the deque
     uint64_t at_ns;
     uint64_t again_ns; // not to be looked at before; 0: no look counts
+    uint64_t busy_ns;  // how long to leave it alone after its second look; 0: it was empty
     uint64_t job_ns;   // what a job took when it last took several …
     uint64_t taken_ns; // … then
     uint32_t taken;    // how many, 0 once they are accounted for
