@@ -175,6 +175,18 @@ static inline void fai_job_write(fai_job *slot, const fai_job *job)
     fai_store_relaxed(&slot->meta, job->meta);
 }
 
+/// The same for a job whose argument is args[0] alone: what the others were stays, and nobody looks at it.
+static inline void fai_job_write_pointer(fai_job *slot, const fai_job *job)
+{
+    FA_ASSERT((fai_job_flags(job) & (FAI_JOB_COPIED | FAI_JOB_NAMED)) == 0);
+    fai_store_relaxed(&slot->fn, job->fn);
+    fai_store_relaxed(&slot->counter, job->counter);
+    fai_store_relaxed(&slot->high, job->high);
+    fai_store_relaxed(&slot->low, job->low);
+    fai_store_relaxed(&slot->args[0], job->args[0]);
+    fai_store_relaxed(&slot->meta, job->meta);
+}
+
 static inline void fai_job_read(const fai_job *slot, fai_job *job)
 {
     job->fn = fai_load_relaxed(&slot->fn);

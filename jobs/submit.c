@@ -133,15 +133,32 @@ fa_status fa_submit_job(fa_worker *worker, const fa_job *job)
     return submit_main(w, &packed, flags);
 }
 
+/// The gate is closed, or the deque full.
+__attribute__((noinline)) static fa_status submit_pointer_slow(fai_worker *w, fa_counter *counter, fa_job_fn *fn,
+                                                               void *arg)
+{
+    bool gated = is_gated(w);
+    fa_status status = fai_submit_gate(w, counter);
+    if (status != FA_OK) return status;
+    fai_job job = {.fn = fn, .counter = counter, .args = {(uintptr_t)arg, 0, 0}};
+    return submit(w, job, 0, gated);
+}
+
+/// To publish a job is to wait for all that was stored before, the stack included: this one goes from registers into its slot.
 FAST fa_status submit_pointer(fa_worker *worker, fa_counter *counter, fa_job_fn *fn, void *arg)
 {
     if (FA_UNLIKELY(worker == NULL || fn == NULL)) return FA_ERROR_INVALID;
     fai_worker *w = fai_worker_of(worker);
-    bool gated = is_gated(w);
-    fa_status status = fai_submit_gate(w, counter);
-    if (FA_UNLIKELY(status != FA_OK)) return status;
-    fai_job job = {.fn = fn, .counter = counter, .args = {(uintptr_t)arg, 0, 0}};
-    return submit(w, job, 0, gated);
+    if (is_gated(w)) return submit_pointer_slow(w, counter, fn, arg);
+    fai_job *slot = fai_deque_reserve_owner(&w->deque);
+    if (FA_UNLIKELY(slot == NULL)) return submit_pointer_slow(w, counter, fn, arg);
+    fai_job job = {.fn = fn, .counter = counter, .args = {(uintptr_t)arg}};
+    complete_job(w, &job, 0);
+    if (counter != NULL) fai_counter_add(w, counter, 1);
+    fai_job_write_pointer(slot, &job);
+    fai_submit_pushed(w);
+    fai_submit_publish(w, counter);
+    return FA_OK;
 }
 
 fa_status fa_submit(fa_worker *worker, fa_job_fn *fn, void *arg)

@@ -15,14 +15,20 @@ static inline fa_status fai_submit_gate(const fai_worker *w, fa_counter *counter
     return FA_LIKELY(w->lane.gate != FAI_NO_SLOT) ? FA_OK : fai_submit_check(w, counter);
 }
 
+/// [own] The slot that was reserved is written: it belongs to the private part now, and counts.
+static inline void fai_submit_pushed(fai_worker *w)
+{
+    fai_bump(&w->tallies[w->lane.slot].submitted, 1);
+    w->deque.head++;
+}
+
 /// [own] Adds a complete job to the private part of the deque and counts it; false when the deque is full.
 static inline bool fai_submit_push(fai_worker *w, const fai_job *job)
 {
     fai_job *slot = fai_deque_reserve_owner(&w->deque);
     if (FA_UNLIKELY(slot == NULL)) return false;
-    fai_bump(&w->tallies[w->lane.slot].submitted, 1);
     fai_job_write(slot, job);
-    w->deque.head++;
+    fai_submit_pushed(w);
     return true;
 }
 

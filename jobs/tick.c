@@ -120,12 +120,13 @@ static bool is_reached(const fa_system *fa, const awaited *frame)
 static bool take_job(fai_worker *w, awaited *frame, uint32_t limit, fai_job *out)
 {
     const fa_system *fa = fai_worker_system(w);
+    if (fa->frame_slots == 1 && fa->worker_count > 0) {
+        if (fai_take_newest(w, out)) return true;
+        bool seen = false;
+        return fai_take_stolen(w, out, &seen);
+    }
     fai_want want = FAI_WANT_ANY;
     if (fa->frame_slots > 1) want.slot = fai_frame_slot(fa, frame->number);
-    if (fa->frame_slots == 1 && fa->worker_count > 0) {
-        bool seen = false;
-        return fai_take_newest(w, out) || fai_take_stolen(w, out, &seen);
-    }
     return fai_take_own(w, &want, &frame->cursor, out) || fai_take_others(w, &want, limit, out);
 }
 
@@ -133,13 +134,11 @@ static void run_jobs(fai_worker *w, awaited *frame, uint32_t limit)
 {
     const fa_system *fa = fai_worker_system(w);
     fai_job job;
-    for (;;) {
+    for (uint32_t done = 1;; done++) {
         if (fai_main_jobs_any(fa)) (void)fai_main_jobs_run(w, &FAI_WANT_ANY);
         if (!take_job(w, frame, limit, &job)) break;
         fai_worker_run(w, &job);
-        if (++w->since_quiescent < JOBS_PER_QUIESCENT_STATE) continue;
-        w->since_quiescent = 0;
-        fai_rcu_quiescent();
+        if (done % JOBS_PER_QUIESCENT_STATE == 0) fai_rcu_quiescent();
     }
     fai_counter_flush(w);
     fai_worker_publish_finished(w, w->lane.slot); // ahead of leaving the frame: nobody but this lane retires it
