@@ -27,7 +27,7 @@ BELOW = {  # folder -> folders whose headers it may include
     "jobs": {"include", "concurrent", "alloc", "jobs"},
 }
 WAIST = "alloc/lane.h"
-SEEN = {"tests": {"adapters", "examples"}, "stress": {"examples"}}  # programs whose headers others may include
+SEEN = {"tests": {"adapters", "examples"}, "stress": {"examples"}, "bench": {"examples"}}  # programs whose headers others may include
 STAND_INS = ("tests/schedule/", "tests/model/", "tests/race/")
 PROGRAMS = ("adapters", "examples", "tests", "stress", "bench")
 SUBSTRATE = re.compile(r"ck_\w+\.h|urcu\b.*|stdatomic\.h|threads\.h|semaphore\.h|pthread\.h|linux/futex\.h")
