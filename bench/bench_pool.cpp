@@ -17,6 +17,7 @@ namespace {
 
 constexpr size_t pairs_per_frame = 65536;
 constexpr size_t burst = 10000;
+constexpr int64_t bursts = 300; // in a repetition: the row has many contenders
 
 /// What the timed loop holds: a lane, which users have in a register, or nothing.
 struct lane_pool {
@@ -187,8 +188,10 @@ template <class Contender, size_t Size> void run_bursts(benchmark::State &state,
 template <class Contender, size_t Size> void add_bursts(const std::string &contender)
 {
     const std::string name = "A3/" + contender + "/" + std::to_string(Size);
-    bench::add(name, [](benchmark::State &state) { run_bursts<Contender, Size>(state, false); });
-    bench::add(name + "/random", [](benchmark::State &state) { run_bursts<Contender, Size>(state, true); });
+    bench::add(name, [](benchmark::State &state) { run_bursts<Contender, Size>(state, false); })->Iterations(bursts);
+    bench::add(name + "/random", [](benchmark::State &state) {
+        run_bursts<Contender, Size>(state, true);
+    })->Iterations(bursts);
 }
 
 template <class Contender> void add_burst_sizes(const std::string &contender)
