@@ -446,6 +446,9 @@ template <class Contender> void run_ticks(benchmark::State &state, background ho
         if (!contender.finish(state) || !sound) state.SkipWithError("a long job, a promotion or memory went wrong");
     });
     bench::report_latency(state, samples);
+    // Of the long jobs, or their last slices, those that held up the ticks' own thread.
+    if (long_job.finished > 0)
+        state.counters["long_on_main"] = static_cast<double>(long_job.on_main) / static_cast<double>(long_job.finished);
 }
 
 /// A tick of what the jobs do with memory, or with 2.5 µs of arithmetic more in each.

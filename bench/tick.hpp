@@ -25,6 +25,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <thread>
 
 namespace bench {
 
@@ -233,7 +234,9 @@ struct long_job {
     uint64_t x = 0;
     uint32_t slice = 0;
     uint64_t finished = 0; // how often it was brought to its end
+    uint64_t on_main = 0;  // of these, by the thread that runs the ticks
     uint64_t result = 0;   // of the last time
+    std::thread::id main = std::this_thread::get_id();
     std::array<object *, long_ring> ring{};
 };
 
@@ -255,6 +258,7 @@ template <class Lane> void run_slice(Lane &lane, world &world, long_job &job)
     job.result = job.x;
     job.x = job.slice = 0;
     job.finished++;
+    if (job.main == std::this_thread::get_id()) job.on_main++;
 }
 
 /// What all contenders must come to.
