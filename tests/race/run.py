@@ -20,6 +20,8 @@ import check_orders  # noqa: E402
 
 EXIT_RACE = 66
 SECONDS = 120
+# Now and then ThreadSanitizer sees nothing: of 2500 runs of one scenario, 16 at a time on two processors, clang's missed 5.
+TRIES = 4
 
 
 def rows():
@@ -86,7 +88,11 @@ def judge(program, row):
         code, output = play(program, scenario, "")
         if code != 0:
             return f"with all orders as they are: exit status {code}\n{output}"
-    code, output = play(program, scenario, "" if misuse else places(relaxed))
+    weak = "" if misuse else places(relaxed)
+    for _ in range(TRIES):
+        code, output = play(program, scenario, weak)
+        if code != 0:
+            break
     if code != EXIT_RACE or "ThreadSanitizer: data race" not in output:
         return f"no race was reported: exit status {code}\n{output}"
     found = stacks(output)
