@@ -147,7 +147,7 @@ static void free_all(fai_memory *memory, fai_retired_list *list)
 
 FAI_APART static void reclaim(fai_memory *memory)
 {
-    memory->grace_runs = false;
+    fai_store_relaxed(&memory->grace_runs, 0u);
     free_all(memory, &memory->waiting);
     fai_streams_reclaim(memory);
     fai_arenas_release_waiting(memory);
@@ -159,7 +159,7 @@ FAI_FRAME_END void fai_memory_reclaim(fai_memory *memory)
         fai_lane *lane = fai_memory_lane(memory, i);
         if (fai_load_relaxed(&lane->offered_ready) != 0) gather_offered(memory, lane);
     }
-    if (memory->grace_runs && fai_grace_is_done_any(&memory->grace)) reclaim(memory);
+    if (fai_load_relaxed(&memory->grace_runs) && fai_grace_is_done_any(&memory->grace)) reclaim(memory);
 }
 
 FAI_APART static void start_grace(fai_memory *memory)
@@ -167,7 +167,7 @@ FAI_APART static void start_grace(fai_memory *memory)
     bool streams = fai_streams_gather(memory), arenas = fai_arenas_gather(memory);
     if (!streams && !arenas && memory->gathered.count == 0) return;
     fai_grace_start_owner(&memory->grace);
-    memory->grace_runs = true;
+    fai_store_relaxed(&memory->grace_runs, 1u);
     fai_retired_list empty = memory->waiting;
     memory->waiting = memory->gathered;
     memory->waiting_frame = memory->gathered_frame;
@@ -178,7 +178,7 @@ FAI_FRAME_END void fai_memory_start_grace(fai_memory *memory)
 {
     // Streams and shared arenas retire by themselves.
     bool any = memory->gathered.count > 0 || fai_load_relaxed(&memory->loose_counters) != 0;
-    if (any && !memory->grace_runs) start_grace(memory);
+    if (any && !fai_load_relaxed(&memory->grace_runs)) start_grace(memory);
 }
 
 void fai_memory_reclaim_all(fai_memory *memory)

@@ -312,11 +312,10 @@ typedef struct fai_memory {
     FAI_OWN_LINE fai_retired_list gathered; // versions that wait for a grace period to begin
     fai_retired_list waiting;               // versions whose grace period runs
     uint64_t refused_seen;                  // blocks.refused at the last boundary
-    bool grace_runs;               // a grace period was asked for, for what waits here, of streams and of shared arenas
-    bool observed;                 // there is a history, a profiler's frame hook, or somebody wants events
-    bool stats_due;                // what no lane publishes has changed since it was merged
-    struct fai_behavior *behavior; // NULL: not watched
-    fa_stats merged;               // being built; the scheduler fills in its part before a boundary
+    bool observed;                          // there is a history, a profiler's frame hook, or somebody wants events
+    bool stats_due;                         // what no lane publishes has changed since it was merged
+    struct fai_behavior *behavior;          // NULL: not watched
+    fa_stats merged;                        // being built; the scheduler fills in its part before a boundary
     // shared: double buffers, see stats.c
     FAI_OWN_LINE FAI_ATOMIC(uint64_t) stats_rest[2][FAI_STATS_REST];
     FAI_OWN_LINE FAI_ATOMIC(uint64_t) stats_first[2][FAI_STATS_FIRST];
@@ -331,7 +330,9 @@ typedef struct fai_memory {
     FAI_ATOMIC(uint32_t) hooks;      // FAI_HOOKS_…, written by the main lane
     FAI_ATOMIC(uint32_t) frame_open; // slot of the open frame, FAI_NO_SLOT if none
     FAI_ATOMIC(uint32_t) wanted;     // what lanes publish too: FAI_WANT_…
-    FAI_ATOMIC(uint32_t) watch;      // number of the last watch of behaviour
+    FAI_ATOMIC(uint32_t)
+    grace_runs; // 1: a grace period was asked for, for what waits, of streams and of shared arenas; lanes hurry then
+    FAI_ATOMIC(uint32_t) watch; // number of the last watch of behaviour
     FAI_ATOMIC(uint32_t)
     loose_counters; // 1: streams, shared arenas or rings of events: no lane publishes what they count
 } fai_memory;

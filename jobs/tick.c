@@ -15,7 +15,6 @@
 // After this long a begin that waits for nothing but holds says so, once.
 #define HELD_REPORT_NS UINT64_C(1000000000)
 #define ROUNDS_PER_CLOCK 8
-#define JOBS_PER_QUIESCENT_STATE 16
 
 // State of a slot -----------------------------------------------------------------------------------------------------
 
@@ -134,11 +133,11 @@ static void run_jobs(fai_worker *w, awaited *frame, uint32_t limit)
 {
     const fa_system *fa = fai_worker_system(w);
     fai_job job;
-    for (uint32_t done = 1;; done++) {
+    for (uint32_t jobs = 1;; jobs++) {
         if (fai_main_jobs_any(fa)) (void)fai_main_jobs_run(w, &FAI_WANT_ANY);
         if (!take_job(w, frame, limit, &job)) break;
         fai_worker_run(w, &job);
-        if (done % JOBS_PER_QUIESCENT_STATE == 0) fai_rcu_quiescent();
+        fai_worker_pass(w, jobs);
     }
     fai_counter_flush(w);
     fai_worker_publish_finished(w, w->lane.slot); // ahead of leaving the frame: nobody but this lane retires it

@@ -11,8 +11,6 @@
 #include "jobs/tick.h"
 #include "jobs/wake.h"
 
-// A quiescent state costs a few ns when no grace period runs and a cache miss when one does.
-#define JOBS_PER_QUIESCENT_STATE 16
 // A search that finds nothing but jobs that are not worth it ends after this many times the usual spin: to sleep and be
 // woken costs the other side 3 µs.
 #define SPINS_IN_SIGHT 10u
@@ -123,7 +121,6 @@ static void rest(fai_worker *w)
     w->claimed = false;
     fai_worker_publish_finished(w, slot);
     fai_rcu_quiescent();
-    w->since_quiescent = 0;
 }
 
 static bool is_stopping(const fa_system *fa)
@@ -203,13 +200,10 @@ static bool search(fai_worker *w, fai_job *out)
     }
 }
 
-/// The next job without letting go of the lane.
-static bool next(fai_worker *w, fai_job *out)
+/// The next job without letting go of the lane, which has run `jobs`.
+static bool next(fai_worker *w, uint32_t jobs, fai_job *out)
 {
-    if (++w->since_quiescent >= JOBS_PER_QUIESCENT_STATE) {
-        w->since_quiescent = 0;
-        fai_rcu_quiescent();
-    }
+    fai_worker_pass(w, jobs);
     fai_lane_service_if_due(&w->lane);
     bool seen = false;
     return fai_take_newest(w, out) || fai_take_stolen(w, out, &seen);
@@ -225,8 +219,9 @@ void fai_worker_main(void *worker)
     fai_worker_touch(w);
     fai_job job;
     while (search(w, &job)) {
+        uint32_t jobs = 0;
         do fai_worker_run(w, &job);
-        while (next(w, &job));
+        while (next(w, ++jobs, &job));
         rest(w);
     }
     FA_ASSERT(w->deque.head == w->deque.base && fai_deque_look_any(&w->deque) == 0);

@@ -21,11 +21,13 @@
 
 #include "alloc/lane.h"
 #include "concurrent/park.h"
+#include "concurrent/rcu.h"
 #include "concurrent/thread.h"
 #include "jobs/deque.h"
 #include "jobs/order_key.h"
 #include "jobs/system.h"
 
+#define FAI_JOBS_PER_QUIESCENT_STATE 16
 #define FAI_STACK_SHOWN 64 // jobs of a lane's stack that the search for deadlocks sees
 
 /// A running job; lives on the stack of the lane that runs it.
@@ -77,12 +79,11 @@ typedef struct fai_worker {
     fa_counter *gathered;    // completions of this counter …
     uint32_t gathered_count; // … not yet taken off it
     uint32_t last_victim;
-    uint32_t since_quiescent; // jobs
-    uint32_t forks;           // checked systems: of the running job, not joined
-    bool claimed;             // the lane is RUNNING
-    bool online;              // main lane and attached threads: may read cells
-    bool touched;             // its ring is mapped
-    uint64_t held;            // frame that this attached thread holds, 0 if none
+    uint32_t forks; // checked systems: of the running job, not joined
+    bool claimed;   // the lane is RUNNING
+    bool online;    // main lane and attached threads: may read cells
+    bool touched;   // its ring is mapped
+    uint64_t held;  // frame that this attached thread holds, 0 if none
     fai_job_stats stats;
     fai_tally tallies[FA_FRAMES_IN_FLIGHT_MAX];
     fai_order root; // key of what happens outside jobs
@@ -238,6 +239,17 @@ void fai_worker_run_nested(fai_worker *w, fai_job *job);
 
 /// [own] Runs a job that was never queued nor counted, as part of the running one.
 void fai_worker_run_inline(fai_worker *w, fai_job *job);
+
+/// [own] Between two jobs, outside all others, so that no pointer from a cell is held; `jobs`: how many have run in a row. A quiescent state costs a
+/// few ns, so it is passed now and then; but always while versions wait for one, so that the next boundary finds it passed although a tick has few,
+/// long jobs.
+static inline void fai_worker_pass(fai_worker *w, uint32_t jobs)
+{
+    FA_ASSERT(w->context == NULL);
+    if (jobs % FAI_JOBS_PER_QUIESCENT_STATE == 0 ||
+        FA_UNLIKELY(fai_load_relaxed(&fai_worker_system(w)->memory.grace_runs) != 0))
+        fai_rcu_quiescent();
+}
 
 /// Body of a worker thread.
 void fai_worker_main(void *worker);

@@ -559,6 +559,61 @@ static void a_thread_of_the_applications_own(const test_case *at)
     }
 }
 
+// Few, long jobs ------------------------------------------------------------------------------------------------------------
+
+void urcu_qsbr_synchronize_rcu(void);
+
+enum { LONG_JOBS = 10 }; // fewer than a lane passes without a quiescent state when nothing waits for one
+
+typedef struct long_jobs {
+    pthread_t watcher;
+    atomic_bool started, passed;
+    atomic_uint waited; // jobs that ended before it had passed
+} long_jobs;
+
+static void *wait_for_readers(void *arg)
+{
+    long_jobs *jobs = arg;
+    atomic_store(&jobs->started, true);
+    urcu_qsbr_synchronize_rcu();
+    atomic_store(&jobs->passed, true);
+    return NULL;
+}
+
+/// The first starts to wait for a grace period, the others last until it is over, or for a second.
+static void run_long(fa_worker *w, void *arg)
+{
+    (void)w;
+    long_jobs *jobs = arg;
+    if (!atomic_exchange(&jobs->started, true)) {
+        EXPECT(pthread_create(&jobs->watcher, NULL, wait_for_readers, jobs) == 0);
+        return;
+    }
+    double give_up = seconds_now() + 1;
+    while (!atomic_load(&jobs->passed) && seconds_now() < give_up) sched_yield();
+    if (!atomic_load(&jobs->passed)) atomic_fetch_add(&jobs->waited, 1u);
+}
+
+/// While versions wait, lanes pass a quiescent state after each job: a tick that has few of them is enough.
+static void few_long_jobs_let_versions_go(const test_case *at)
+{
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_cell cell = {NULL};
+    begin(fa);
+    assert_int_equal(fa_cell_publish(fa_self(fa), &cell, make_version(fa_self(fa), 0, false)), FA_OK);
+    assert_int_equal(fa_cell_drop(fa_self(fa), &cell), FA_OK);
+    end(fa); // from here on a grace period is asked for
+    long_jobs jobs = {.started = false};
+    begin(fa);
+    for (int i = 0; i < LONG_JOBS; i++) assert_int_equal(fa_submit(fa_self(fa), run_long, &jobs), FA_OK);
+    end(fa);
+    pthread_join(jobs.watcher, NULL);
+    assert_in_range(atomic_load(&jobs.waited), 0, LONG_JOBS - 2);
+    reclaim_all(fa);
+    destroy_quiet(fa, &to);
+}
+
 int main(int argc, char **argv)
 {
     const test_entry entries[] = {
@@ -571,6 +626,7 @@ int main(int argc, char **argv)
         EACH_OF(an_attached_reader_blocks_reclamation, COUNTED("0124"), "ny"),
         EACH_OF(attached_threads_read_and_write, COUNTED("0124"), "ny"),
         EACH_OF(backlog_is_bounded, COUNTED("0124"), "ny"),
+        EACH_OF(few_long_jobs_let_versions_go, COUNTED("012"), "ny"),
         EACH_OF(what_is_retired_at_the_memory_limit_comes_free, COUNTED("02"), "ny"),
     };
     return RUN_MATRIX("cell", entries, argc, argv);
