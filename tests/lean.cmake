@@ -11,7 +11,7 @@ function(run)
     set(output "${output}" PARENT_SCOPE)
 endfunction()
 
-set(tests tag behavior event frame pool promote)
+set(tests tag behavior event frame jobs pool promote)
 run(${CMAKE_COMMAND} -S ${SOURCE} -B ${WORK} -D CMAKE_C_COMPILER=${CC} -D CMAKE_BUILD_TYPE=Debug -D FA_WERROR=ON
     -D FA_STATISTICS=OFF -D FA_TRACE=OFF -D FA_BUILD_TESTS=ON)
 list(TRANSFORM tests PREPEND test_ OUTPUT_VARIABLE targets)
