@@ -13,6 +13,10 @@
 #define FAI_FRAME_END __attribute__((section("fai_frame_end")))
 #define FAI_FRAME_BEGIN __attribute__((section("fai_frame_begin")))
 
+/// Beside FAI_FRAME_END, on the function that fetches: its lines up to there are waited for one after the other, so it begins with a whole one.
+/// The section then begins at the start of a line, too.
+#define FAI_FIRST_LINE __attribute__((aligned(FAI_FETCH_BYTES)))
+
 /// A part of one that they seldom need, or that takes long anyway; with FAI_FRAME_END: one copy is enough for all callers.
 #define FAI_APART __attribute__((noinline))
 

@@ -369,7 +369,7 @@ static inline void fetch_end(const fa_system *fa)
     fai_fetch_frame_end();
 }
 
-FAI_FRAME_END static fa_status end(fa_system *fa, fa_frame_result *result, bool listed)
+FAI_FRAME_END FAI_FIRST_LINE static fa_status end(fa_system *fa, fa_frame_result *result, bool listed)
 {
     if (fa == NULL) return FA_ERROR_INVALID;
     fetch_end(fa);
