@@ -574,7 +574,6 @@ typedef struct long_jobs {
 static void *wait_for_readers(void *arg)
 {
     long_jobs *jobs = arg;
-    atomic_store(&jobs->started, true);
     urcu_qsbr_synchronize_rcu();
     atomic_store(&jobs->passed, true);
     return NULL;
