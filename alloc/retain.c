@@ -390,7 +390,8 @@ static void note(fai_memory *memory, const fa_promotion *item)
     fai_event(fai_memory_lane(memory, 0), kind, destinations[item->destination], item->size, item->user, 0);
 }
 
-/// The next item of the result, or a scratch one when the caller wants no list or there is no room for it.
+/// The next item of the result, or a scratch one when the caller wants no list or there is no room for it: what has no cell is lost then,
+/// rather than promoted to where nobody would find it.
 static fa_promotion *next_item(fai_memory *memory, fa_frame_result *result, bool listed, fa_promotion *spare)
 {
     if (!listed) return spare;
@@ -459,6 +460,8 @@ void fai_memory_promote(fai_memory *memory, uint32_t slot, uint64_t number, fa_f
         };
         bool replaces = out->label != 0 && out->cell != NULL &&
                         fa_cell_read(&fai_memory_lane(memory, 0)->hot, out->cell) != NULL;
+        bool is_found = !listed || out != &spare || out->cell != NULL;
+        if (out->status == FA_PROMOTED && !is_found) out->status = FA_PROMOTION_MEMORY;
         if (out->status == FA_PROMOTED) promote_one(memory, item, out, &result->moved);
         add_up(memory, result, out);
         if (out->label != 0) fai_ledger_add_retained(memory, slot, out, replaces && out->status == FA_PROMOTED);

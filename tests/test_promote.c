@@ -926,6 +926,47 @@ static void tags_and_phases_are_kept_and_summed_up(const test_case *at)
 }
 
 /// A frame that retired in a begin was promoted before anybody could say that nobody wants the list.
+/// One frame of `count` retained objects, the first of which go to the cells.
+static void retain_many(fa_system *fa, uint64_t count, fa_cell *cells, uint64_t cell_count)
+{
+    begin(fa);
+    for (uint64_t i = 0; i < count; i++)
+        assert_non_null(retain(fa_self(fa), 20, 16, FA_RETAIN_POOL, i, 0, i < cell_count ? &cells[i] : NULL));
+}
+
+/// Room to promote to, and to sort in, but none for the list. A place that nobody learns of would never be freed.
+static void what_cannot_be_listed_is_lost_unless_a_cell_has_it(const test_case *at)
+{
+    enum { COUNT = 300, CELLS = 4 };
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.attached_max = 0;
+    config.memory_max = 8 * MIB;
+    fa_system *fa = create(&config);
+    fa_worker *w = fa_self(fa);
+    fa_cell cells[CELLS] = {{NULL}};
+    retain_many(fa, COUNT, cells, CELLS);
+    end(fa); // nothing is listed, but sorted
+    void *room[COUNT], *first = NULL, *p;
+    for (int i = 0; i < COUNT; i++) assert_non_null(room[i] = fa_pool_alloc(w, 20));
+    retain_many(fa, COUNT, cells, CELLS);
+    for (size_t size = MIB; size >= 32; size /= 2)
+        while ((p = fa_heap_alloc(w, size, 0)) != NULL) *(void **)p = first, first = p;
+    forget_reports(&to, 301);
+    for (int i = 0; i < COUNT; i++) fa_pool_free(w, room[i]);
+    fa_frame_result result = end_with_result(fa);
+    assert_reported(&to, 904, 1);
+    assert_int_equal(result.count, 0);
+    assert_int_equal(result.by_status[FA_PROMOTED], CELLS);
+    assert_int_equal(result.by_status[FA_PROMOTION_MEMORY], COUNT - CELLS);
+    for (int i = 0; i < CELLS; i++) assert_int_equal(fa_cell_drop(w, &cells[i]), FA_OK);
+    for (; first != NULL; first = p) {
+        p = *(void **)first;
+        fa_heap_free(w, first);
+    }
+    destroy_quiet(fa, &to); // it would report what leaked
+}
+
 static void what_nobody_claims_is_discarded_by_tag_and_phase(const test_case *at)
 {
     for (int labelled = 0; labelled < 2; labelled++) { // before the system's first tag, too
@@ -1120,6 +1161,7 @@ int main(int argc, char **argv)
         EACH_OF(tags_and_phases_are_kept_and_summed_up, COUNTED("0124"), "ny"),
         EACH_OF(two_frames_that_retire_together, COUNTED("02"), "ny"),
         EACH_OF(what_cannot_be_sorted_is_counted_as_lost, COUNTED("0"), "ny"),
+        EACH_OF(what_cannot_be_listed_is_lost_unless_a_cell_has_it, "0", "ny"),
         EACH_OF(what_nobody_claims_is_discarded_by_tag_and_phase, COUNTED("02"), "ny"),
         EACH(pending_ones_are_counted_and_abandoned),
     };

@@ -442,6 +442,37 @@ static void use_after_a_rollback_is_diagnosed(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+/// The frame is alive, its lane has left it.
+static void use_after_a_rollback_in_a_frame_that_is_held(const test_case *at)
+{
+    static const size_t capacities[] = {8, 200000};
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.frames_in_flight = 2;
+    fa_system *fa = create(&config);
+    fa_worker *w = fa_self(fa);
+    for (size_t i = 0; i < 2; i++) {
+        begin(fa);
+        numbers before, after;
+        assert_int_equal(numbers_init(w, &before, FA_HOME_FRAME, capacities[i]), FA_OK);
+        fa_checkpoint checkpoint = fa_checkpoint_take(w);
+        assert_int_equal(numbers_init(w, &after, FA_HOME_FRAME, capacities[i]), FA_OK);
+        assert_int_equal(fa_checkpoint_rollback(w, checkpoint), FA_OK);
+        fa_frame held;
+        assert_int_equal(fa_frame_hold(w, &held), FA_OK);
+        end(fa);
+        assert_ended(w, &after, &to);
+        assert_true(numbers_push(w, &before, 1));
+        begin(fa);
+        assert_ended(w, &after, &to);
+        assert_true(numbers_push(w, &before, 2));
+        assert_int_equal(fa_frame_drop(fa, held), FA_OK);
+        end(fa);
+        assert_ended(w, &before, &to);
+    }
+    destroy_quiet(fa, &to);
+}
+
 static void use_after_the_scope_is_diagnosed(const test_case *at)
 {
     sink to;
@@ -529,6 +560,7 @@ int main(int argc, char **argv)
         EACH(other_lanes_may_read),
         EACH_OF(use_after_the_frame_is_diagnosed, "02", "y"),
         EACH_OF(use_after_a_rollback_is_diagnosed, "0", "y"),
+        EACH_OF(use_after_a_rollback_in_a_frame_that_is_held, "0", "y"),
         EACH_OF(use_after_the_scope_is_diagnosed, "0", "y"),
         EACH_OF(copies_of_a_freed_vector_are_diagnosed, "0", "y"),
         EACH_OF(several_frames_in_flight, "02", "ny"),

@@ -115,7 +115,7 @@ typedef enum fa_promotion_status {
     FA_PROMOTED,          // at `to`; still yours to free unless it went to a cell
     FA_PROMOTION_DROPPED, // FA_RETAIN_DISCARD; or no cell and no list in which the caller would find it
     // Failures: gone with the frame.
-    FA_PROMOTION_MEMORY,       // the destination had no memory: memory_max or the system refused
+    FA_PROMOTION_MEMORY,       // memory_max or the system refused: at the destination, or to list what has no cell
     FA_PROMOTION_BUDGET,       // a budget of its tag refused
     FA_PROMOTION_TOO_LARGE,    // above promotion_size_max
     FA_PROMOTION_LIMIT,        // beyond retained_max or promotion_bytes_max of its frame, in the order of the result

@@ -10,6 +10,7 @@ compares with wrong (FUZZ_PLANTED), starts from nothing, or from the corpus wher
 are found. --merge then makes the corpora in the tree the smallest ones that reach what was reached.
 """
 import argparse
+import base64
 import glob
 import os
 import re
@@ -48,17 +49,28 @@ def figures(output):
     return int(runs[-1]) if runs else 0, int(edges[-1]) if edges else 0
 
 
+def print_failure(output, found, since):
+    """Last, for who has the end of the output only: what failed, where, and its input, which `base64 -d` makes a file of again."""
+    print(output)
+    print("\n".join(re.findall(r"^(?:.*not so: .*|.*ERROR: .*|.*runtime error: .*|SUMMARY: .*| +#[0-4] .*)$", output, re.M)[:9]))
+    for path in sorted(glob.glob(os.path.join(found, "*"))):
+        if os.path.getmtime(path) >= since:
+            with open(path, "rb") as file:
+                print(f"{os.path.basename(path)} in base64: {base64.b64encode(file.read()).decode()}")
+
+
 def search_all(programs, folder, seconds, merge):
     failed, parts = [], []
     for program in programs:
         noun = noun_of(program)
         fresh = os.path.join(folder, "corpus", noun)
         os.makedirs(fresh, exist_ok=True)
+        began = time.time()
         status, output = search(program, [fresh, corpus_of(noun)], max(1, seconds // len(programs)), os.path.join(folder, "found", noun))
         runs, edges = figures(output)
         parts.append(f"{noun} {runs} runs, {edges} edges")
         if status != 0:
-            print(output)
+            print_failure(output, os.path.join(folder, "found", noun), began)
             failed.append(noun)
         elif merge:
             minimise(program, noun, fresh)
