@@ -69,7 +69,7 @@ struct model {
     struct fuzz_bytes input;
     bool checked, limited, in_frame; // limited: memory may be refused
     bool planted;
-    uint32_t serial, permitted[6], permitted_count;
+    uint32_t serial, permitted[16], permitted_count; // codes, each once
     size_t live_bytes, leaving_bytes; // the latter of what readers may still read
     struct object objects[OBJECTS];
     struct handled handles[HANDLES];
