@@ -23,26 +23,26 @@ static void set_done(fa_task *task)
     fai_store_relaxed(&task->counter.state, UINT64_C(0));
 }
 
-__attribute__((noinline)) static fa_status fork_inline(fai_worker *w, fa_task *task, fai_job job)
+/// Runs a task for which there is no room, or no memory for what it inherits.
+__attribute__((noinline)) static fa_status fork_inline(fai_worker *w, fa_task *task, fa_job_fn *fn, uint64_t arg)
 {
+    fai_job job = {.fn = fn, .args = {arg}};
+    fai_submit_complete(w, &job, FAI_JOB_FORKED);
     set_done(task);
-    job.counter = NULL;
     fai_worker_run_inline(w, &job);
     return FA_OK;
 }
 
-/// Queues a task whose function, counter and argument are set.
-static inline __attribute__((always_inline)) fa_status fork_job(fai_worker *w, fa_task *task, fai_job *job,
-                                                                bool may_queue)
+/// Queues a task whose counter is set but for its state. As in fa_submit(), it goes from registers into its slot.
+static inline __attribute__((always_inline)) fa_status fork_task(fai_worker *w, fa_task *task, fa_job_fn *fn,
+                                                                 uint64_t arg, bool may_queue)
 {
-    uint32_t bits;
-    FA_ASSERT(w->lane.order != NULL);
-    fai_order_child(w->lane.order, &job->high, &job->low, &bits);
-    job->meta = fai_job_meta(w->lane.slot, bits, FAI_JOB_FORKED, fai_lane_label(&w->lane), w->run);
-    fai_job *at = may_queue ? fai_deque_reserve_owner(&w->deque) : NULL;
-    if (FA_UNLIKELY(at == NULL)) return fork_inline(w, task, *job);
+    fai_job *slot = may_queue ? fai_deque_reserve_owner(&w->deque) : NULL;
+    if (FA_UNLIKELY(slot == NULL)) return fork_inline(w, task, fn, arg);
+    fai_job job = {.fn = fn, .counter = &task->counter, .args = {arg}};
+    fai_submit_complete(w, &job, FAI_JOB_FORKED);
     fai_store_relaxed(&task->counter.state, UINT64_C(1));
-    fai_job_write(at, job);
+    fai_job_write_pointer(slot, &job);
     w->deque.head++;
     if (FA_UNLIKELY(fai_deque_is_wanted_owner(&w->deque))) share(w);
     return FA_OK;
@@ -61,7 +61,7 @@ __attribute__((noinline)) static fa_status fork_gated(fai_worker *w, fa_task *ta
     fai_heir spare;
     uint32_t flags = 0;
     bool may_queue = fai_inherit(w, &job, &flags, &spare);
-    return fork_job(w, task, &job, may_queue);
+    return fork_task(w, task, job.fn, job.args[0], may_queue);
 }
 
 fa_status fa_fork(fa_worker *worker, fa_task *task, fa_job_fn *fn, void *arg)
@@ -70,8 +70,7 @@ fa_status fa_fork(fa_worker *worker, fa_task *task, fa_job_fn *fn, void *arg)
     fai_worker *w = fai_worker_of(worker);
     task->counter.runner = task->counter.system = 0;
     if (FA_UNLIKELY(w->lane.gate == FAI_NO_SLOT)) return fork_gated(w, task, fn, arg);
-    fai_job job = {.fn = fn, .counter = &task->counter, .args = {(uintptr_t)arg, 0, 0}};
-    return fork_job(w, task, &job, true);
+    return fork_task(w, task, fn, (uintptr_t)arg, true);
 }
 
 /// Runs a task that nobody took, as a call. The deque does not hold it any more.

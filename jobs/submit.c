@@ -26,15 +26,6 @@ __attribute__((noinline)) fa_status fai_submit_check(const fai_worker *w, fa_cou
 // must be inlined.
 #define FAST static inline __attribute__((always_inline))
 
-/// Key and place of a job whose function, counter, arguments and flags are set.
-FAST void complete_job(fai_worker *w, fai_job *job, uint32_t flags)
-{
-    FA_ASSERT(job->fn != NULL && w->lane.order != NULL);
-    uint32_t bits;
-    fai_order_child(w->lane.order, &job->high, &job->low, &bits);
-    job->meta = fai_job_meta(w->lane.slot, bits, flags, fai_lane_label(&w->lane), w->run);
-}
-
 __attribute__((noinline)) static void run_inline(fai_worker *w, fai_job *job)
 {
     fai_worker_run_inline(w, job);
@@ -60,7 +51,7 @@ __attribute__((noinline)) static void push_gated(fai_worker *w, fai_job job, uin
 {
     fai_heir spare;
     bool may_queue = fai_inherit(w, &job, &flags, &spare);
-    complete_job(w, &job, flags);
+    fai_submit_complete(w, &job, flags);
     if (may_queue && fai_submit_push(w, &job)) return;
     fai_submit_publish(w, job.counter); // what was pushed before
     run_inline(w, &job);
@@ -74,7 +65,7 @@ FAST fa_status submit(fai_worker *w, fai_job job, uint32_t flags, bool gated)
         fai_submit_publish(w, job.counter);
         return FA_OK;
     }
-    complete_job(w, &job, flags);
+    fai_submit_complete(w, &job, flags);
     if (job.counter != NULL) fai_counter_add(w, job.counter, 1);
     if (FA_LIKELY(fai_submit_push(w, &job)))
         fai_submit_publish(w, job.counter);
@@ -111,7 +102,7 @@ static fa_status submit_main(fai_worker *w, fai_job *job, uint32_t flags)
 {
     fai_heir spare;
     bool may_queue = fai_inherit(w, job, &flags, &spare);
-    complete_job(w, job, flags);
+    fai_submit_complete(w, job, flags);
     if (may_queue && fai_main_jobs_submit(w, job)) return FA_OK;
     fai_disinherit(w, job);
     return FA_ERROR_MEMORY;
@@ -153,7 +144,7 @@ FAST fa_status submit_pointer(fa_worker *worker, fa_counter *counter, fa_job_fn 
     fai_job *slot = fai_deque_reserve_owner(&w->deque);
     if (FA_UNLIKELY(slot == NULL)) return submit_pointer_slow(w, counter, fn, arg);
     fai_job job = {.fn = fn, .counter = counter, .args = {(uintptr_t)arg}};
-    complete_job(w, &job, 0);
+    fai_submit_complete(w, &job, 0);
     if (counter != NULL) fai_counter_add(w, counter, 1);
     fai_job_write_pointer(slot, &job);
     fai_submit_pushed(w);
@@ -233,7 +224,7 @@ fa_status fa_submit_many(fa_worker *worker, fa_counter *counter, fa_job_fn *fn, 
             push_gated(w, job, inside ? FAI_JOB_COPIED : 0);
             continue;
         }
-        complete_job(w, &job, inside ? FAI_JOB_COPIED : 0);
+        fai_submit_complete(w, &job, inside ? FAI_JOB_COPIED : 0);
         if (FA_LIKELY(fai_submit_push(w, &job))) continue;
         fai_submit_publish(w, counter);
         run_at_once(w, &job);

@@ -15,6 +15,15 @@ static inline fa_status fai_submit_gate(const fai_worker *w, fa_counter *counter
     return FA_LIKELY(w->lane.gate != FAI_NO_SLOT) ? FA_OK : fai_submit_check(w, counter);
 }
 
+/// [own] Key and place of a job whose function, counter and arguments are set. In line, so that it need not be in memory.
+static inline __attribute__((always_inline)) void fai_submit_complete(fai_worker *w, fai_job *job, uint32_t flags)
+{
+    FA_ASSERT(job->fn != NULL && w->lane.order != NULL);
+    uint32_t bits;
+    fai_order_child(w->lane.order, &job->high, &job->low, &bits);
+    job->meta = fai_job_meta(w->lane.slot, bits, flags, fai_lane_label(&w->lane), w->run);
+}
+
 /// [own] The slot that was reserved is written: it belongs to the private part now, and counts.
 static inline void fai_submit_pushed(fai_worker *w)
 {
