@@ -89,7 +89,7 @@ fai_zone fai_zone_begin_watched(fai_lane *lane, fa_event_kind kind, const char *
 /// Ends the zones of phases that the current job leaves open, ahead of its own: the phases themselves end a moment later, and are reported.
 static void end_phases_left_open(fai_lane *lane)
 {
-    for (uint32_t i = lane->phase_depth; i-- > 0 && lane->phases[i].serial == lane->serial;) {
+    for (uint32_t i = lane->phase_depth; i-- > 0 && lane->phases[i].serial == fai_lane_serial(lane);) {
         fai_open_phase *open = &lane->phases[i];
         fai_zone_end(lane, &open->zone, NULL, fai_now_ns() - open->since_ns, 0);
         open->zone = (fai_zone){0};

@@ -312,7 +312,7 @@ fa_checkpoint fa_checkpoint_take(fa_worker *w)
         .frame = fai_lane_frame_mark(lane),
         .scope = fai_lane_scope_mark(lane),
         .frame_number = lane->slot == FAI_NO_SLOT ? 0 : lane->frame_number,
-        .serial = lane->serial,
+        .serial = fai_lane_serial(lane),
         .taken = ++lane->checkpoints,
         .retained = lane->slot == FAI_NO_SLOT ? 0 : lane->frames[lane->slot].retained.made,
         .lane = w->index,
@@ -324,7 +324,7 @@ static bool is_live(const fai_lane *lane, const fa_checkpoint *checkpoint)
 {
     uint64_t frame = lane->slot == FAI_NO_SLOT ? 0 : lane->frame_number;
     if (checkpoint->lane != lane->hot.index || checkpoint->frame_number != frame) return false;
-    if (checkpoint->serial != lane->serial) return false;
+    if (checkpoint->serial != fai_lane_serial(lane)) return false;
     if (checkpoint->taken <= lane->checkpoints_first || checkpoint->taken > lane->checkpoints) return false;
     for (uint32_t i = lane->stale_count; i-- > 0 && lane->stale[i].upto >= checkpoint->taken;)
         if (checkpoint->taken > lane->stale[i].after) return false;

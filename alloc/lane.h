@@ -52,6 +52,7 @@ typedef struct fai_order {
     uint32_t bits;     // of `high` in use
     uint32_t children; // jobs submitted so far
     uint32_t retained; // allocations retained so far
+    uint64_t serial;   // of the job on its lane, 0 outside jobs
 } fai_order;
 
 /// Retentions by tag and phase since fa_frame_begin(), and those of them that are listed in a result.
@@ -171,12 +172,11 @@ typedef struct fai_lane {
     // immutable after init
     struct fai_memory *memory;
     // owner: the lane's thread, or its proxy. What begin and end of a frame look at comes first, see layout.h
-    uint32_t slot;         // frame slot whose window is loaded, FAI_NO_SLOT if none
-    uint32_t gate;         // the same for who need not look at more, see fai_lane_gate()
-    uint64_t frame_number; // of that frame
-    fai_order *order;      // of the running job
-    uint64_t serial;       // of the running job on this lane, 0 outside jobs
-    uint64_t serial_last;
+    uint32_t slot;                // frame slot whose window is loaded, FAI_NO_SLOT if none
+    uint32_t gate;                // the same for who need not look at more, see fai_lane_gate()
+    uint64_t frame_number;        // of that frame
+    fai_order *order;             // of the running job
+    uint64_t serial_last;         // of jobs on this lane
     FAI_ATOMIC(uint32_t) watched; // shared: kinds of events and hooks that somebody wants; the main lane writes
     uint32_t depth;               // nesting level of jobs, 0 outside
     uint32_t heirs;               // of them, jobs that have memory of their own or an ancestor's
@@ -503,7 +503,6 @@ typedef struct fai_job_mark {
     fa_arena_mark scope;
     fa_arena_mark frame;
     fai_order *order;
-    uint64_t serial;
     uint32_t label;         // before the job
     uint32_t own;           // the job's, and FAI_MARK_…
     fai_job_memory *memory; // the job's nearest, if it has FAI_MARK_MEMORY
@@ -512,12 +511,19 @@ typedef struct fai_job_mark {
 #define FAI_MARK_LABEL 0xffffu
 #define FAI_MARK_MEMORY 0x10000u     // the job has memory …
 #define FAI_MARK_OWN_MEMORY 0x20000u // … of its own
+#define FAI_MARK_SWITCHED 0x40000u   // the job's label is not the one before
 
 /// [owner thread] What `gate` is to be: the slot, or FAI_NO_SLOT when who starts a job has to look at more: always in checked systems, and while
 /// a job on the lane's stack has memory.
 static inline uint32_t fai_lane_gate(const fai_lane *lane)
 {
     return lane->checked || lane->heirs > 0 ? FAI_NO_SLOT : lane->slot;
+}
+
+/// [owner thread] Of the running job on this lane, 0 outside jobs.
+static inline uint64_t fai_lane_serial(const fai_lane *lane)
+{
+    return lane->order != NULL ? lane->order->serial : 0;
 }
 
 static inline fa_arena_mark fai_lane_scope_mark(const fai_lane *lane)
@@ -569,26 +575,26 @@ static inline void fai_lane_begin_job(fai_lane *lane, fai_order *order, uint32_t
     mark->scope = fai_lane_scope_mark(lane);
     mark->frame = fai_lane_mark_in_frame(lane);
     mark->order = lane->order;
-    mark->serial = lane->serial;
     mark->label = fai_lane_label(lane);
     mark->own = label;
-    if (FA_STATISTICS && FA_UNLIKELY(label != lane->label)) fai_lane_switch_label(lane, label);
+    if (FA_STATISTICS && FA_UNLIKELY(label != lane->label)) {
+        mark->own |= FAI_MARK_SWITCHED;
+        fai_lane_switch_label(lane, label);
+    }
     lane->order = order;
-    lane->serial = ++lane->serial_last;
+    order->serial = ++lane->serial_last;
     lane->depth++;
 }
 
 static inline void fai_lane_end_job(fai_lane *lane, const fai_job_mark *mark)
 {
-    // A job with memory has more than a label in `own`, so that it costs the others nothing.
-    if (FA_UNLIKELY((fai_lane_label(lane) ^ mark->label) | (mark->own ^ mark->label)))
-        fai_lane_end_job_slow(lane, mark);
+    // A job with memory, or another label than was before, has more than a label in `own`, so that it costs the others nothing.
+    if (FA_UNLIKELY(fai_lane_label(lane) != mark->own)) fai_lane_end_job_slow(lane, mark);
     if (!fai_mark_is(mark->scope, fai_lane_scope_mark(lane))) fai_lane_rewind_scope(lane, mark->scope);
     lane->depth--;
     // What this job allocated outlives it: a checkpoint of who waits below, a job or the main lane, must not free it.
     if (!fai_mark_is(mark->frame, fai_lane_mark_in_frame(lane))) fai_lane_keep_frame(lane);
     lane->order = mark->order;
-    lane->serial = mark->serial;
 }
 
 /// [main] Before the first use of a slot for a new frame.

@@ -35,7 +35,7 @@ fa_status fa_phase_begin(fa_worker *w, const char *name)
     if (phase == FAI_INDEX_NONE) return FA_ERROR_FULL;
     fai_lane_switch_label(lane, fai_label_make(fai_label_tag(lane->label), phase));
     fai_zone zone = fai_zone_begin(lane, FA_EVENT_PHASE_BEGIN, names_of(lane)->nodes[phase].path, 0, 0);
-    lane->phases[lane->phase_depth++] = (fai_open_phase){before, lane->serial, fai_now_ns(), zone};
+    lane->phases[lane->phase_depth++] = (fai_open_phase){before, fai_lane_serial(lane), fai_now_ns(), zone};
     return FA_OK;
 }
 
@@ -46,7 +46,7 @@ fa_status fa_phase_end(fa_worker *w)
     fa_status usable = fai_lane_check(lane);
     if (usable != FA_OK) return usable;
     const fai_open_phase *open = lane->phase_depth > 0 ? &lane->phases[lane->phase_depth - 1] : NULL;
-    if (open == NULL || open->serial != lane->serial) {
+    if (open == NULL || open->serial != fai_lane_serial(lane)) {
         fai_report(lane->memory, lane, "FA913", "nothing was ended", "end a phase where it was begun, or use FA_PHASE",
                    "fa_phase_end() without a phase that this lane began in the current job");
         return FA_ERROR_STATE;
@@ -62,7 +62,7 @@ fa_status fa_phase_end(fa_worker *w)
 
 void fai_lane_close_phases(fai_lane *lane)
 {
-    while (lane->phase_depth > 0 && lane->phases[lane->phase_depth - 1].serial == lane->serial) {
+    while (lane->phase_depth > 0 && lane->phases[lane->phase_depth - 1].serial == fai_lane_serial(lane)) {
         fai_report(lane->memory, lane, "FA913", "it was ended for you", "end phases before the frame, or use FA_PHASE",
                    "phase %s was left open at the end of the frame", path_of(lane));
         (void)fa_phase_end(&lane->hot);

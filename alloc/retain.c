@@ -46,7 +46,7 @@ void *fa_frame_retained(fa_worker *w, size_t size, size_t align, const fa_retain
         .retain = *retain,
         .high = lane->order != NULL ? lane->order->high : UINT64_MAX,
         .low = lane->order != NULL ? lane->order->low : w->index,
-        .serial = lane->serial,
+        .serial = fai_lane_serial(lane),
         .label = fai_lane_label(lane),
         .sequence = nth,
         .number = number,
@@ -60,7 +60,7 @@ void fai_lane_forget_retained(fai_lane *lane, uint32_t after)
     uint32_t kept = list->count;
     while (kept > 0 && list->items[kept - 1].number > after) kept--;
     for (uint32_t i = kept; i < list->count; i++) // other jobs' entries, run meanwhile, stay
-        if (list->items[i].serial != lane->serial) list->items[kept++] = list->items[i];
+        if (list->items[i].serial != fai_lane_serial(lane)) list->items[kept++] = list->items[i];
     list->count = kept;
 }
 
@@ -68,7 +68,7 @@ static uint32_t own_count(const fai_lane *lane)
 {
     const fai_retained_list *list = &lane->frames[lane->slot].retained;
     uint32_t own = 0;
-    for (uint32_t i = 0; i < list->count; i++) own += list->items[i].serial == lane->serial;
+    for (uint32_t i = 0; i < list->count; i++) own += list->items[i].serial == fai_lane_serial(lane);
     return own;
 }
 

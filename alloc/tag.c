@@ -300,7 +300,7 @@ void fai_lane_restore_label(fai_lane *lane, uint32_t before, uint32_t own)
 {
     uint32_t left = lane->label;
     if (left != own) {
-        while (lane->phase_depth > 0 && lane->phases[lane->phase_depth - 1].serial == lane->serial)
+        while (lane->phase_depth > 0 && lane->phases[lane->phase_depth - 1].serial == fai_lane_serial(lane))
             (void)fa_phase_end(&lane->hot);
         const fai_labels *labels = lane->memory->labels;
         uint32_t tag = fai_label_tag(left), phase = fai_label_phase(left);

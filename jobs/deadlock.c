@@ -21,8 +21,8 @@ static void report(const fai_worker *w, const char *waiting, const char *waited_
 bool fai_deadlock_on_stack(const fai_worker *w, const fa_counter *counter)
 {
     for (const fai_context *context = w->context; context != NULL; context = context->below) {
-        if (context->job->counter != counter) continue;
-        report(w, fai_job_name(w->context->job), fai_job_name(context->job), 0);
+        if (context->counter != counter) continue;
+        report(w, w->context->name, context->name, 0);
         return true;
     }
     return false;
@@ -35,8 +35,8 @@ void fai_deadlock_show(fai_worker *w, const fa_counter *counter)
     fai_fence_seq_cst();
     for (const fai_context *context = w->context; context != NULL && count < FAI_STACK_SHOWN;
          context = context->below) {
-        fai_store_relaxed(&w->shown[count].counter, context->job->counter);
-        fai_store_relaxed(&w->shown[count].name, fai_job_name(context->job));
+        fai_store_relaxed(&w->shown[count].counter, context->counter);
+        fai_store_relaxed(&w->shown[count].name, context->name);
         count++;
     }
     fai_store_relaxed(&w->shown_count, count);
@@ -120,5 +120,5 @@ const char *fai_deadlock_over_lanes(const fai_worker *w, const fa_counter *count
 
 void fai_deadlock_report(const fai_worker *w, const char *waited_for)
 {
-    report(w, fai_job_name(w->context->job), waited_for, 1);
+    report(w, w->context->name, waited_for, 1);
 }

@@ -79,11 +79,9 @@ static inline void run_joined(fai_worker *w, fa_task *task, const fai_job *job)
     fai_context context;
     fai_job taken; // read in words, as it was written: wider loads would wait for the stores
     fai_job_read(job, &taken);
-    fa_job_fn *fn = taken.fn;
-    void *arg = (void *)(uintptr_t)taken.args[0];
-    fai_context_begin(w, &context, &taken, w->run);
+    fai_context_begin(w, &context, &taken, NULL);
     set_done(task);
-    fai_job_call(w, &taken, fn, arg);
+    fai_job_call(w, taken.fn, (void *)(uintptr_t)taken.args[0]);
     fai_context_end(w, &context);
     fai_count(&w->stats.jobs, 1);
 }
@@ -143,7 +141,7 @@ bool fai_forks_are_left(const fai_worker *w)
     return true;
 }
 
-void fai_forks_cut(fai_worker *w, const fai_job *job, int64_t since)
+void fai_forks_cut(fai_worker *w, int64_t since)
 {
     fai_deque *deque = &w->deque;
     int64_t from = fai_deque_top_owner(deque) > since ? fai_deque_top_owner(deque) : since;
@@ -156,7 +154,7 @@ void fai_forks_cut(fai_worker *w, const fai_job *job, int64_t since)
         cut++;
     }
     fai_publish_all(w);
-    const char *name = fai_job_name(job);
+    const char *name = w->context->name;
     fai_report(
         w->lane.memory, &w->lane, "FA203",
         left > cut

@@ -44,11 +44,10 @@ static void run_piece(fai_worker *w, const loop *l, uint64_t from, uint64_t to)
 {
     FA_ASSERT(from < to && to <= l->count);
     fai_order order = fai_order_piece(&l->order, from, l->count);
-    fai_job job = {.high = order.high, .low = order.low, .args = {0, 0, (uintptr_t)l->name}};
-    job.meta = fai_job_meta(w->lane.slot, order.bits, l->name != NULL ? FAI_JOB_NAMED : 0, fai_lane_label(&w->lane),
-                            w->run);
+    fai_job job = {.high = order.high, .low = order.low};
+    job.meta = fai_job_meta(w->lane.slot, order.bits, 0, fai_lane_label(&w->lane), w->run);
     fai_context context;
-    fai_context_begin(w, &context, &job, w->run);
+    fai_context_begin(w, &context, &job, l->name);
     uint64_t first = l->first + from, last = l->first + to;
     fai_zone zone = fai_zone_begin(&w->lane, FA_EVENT_LOOP_BEGIN, l->name, first, last);
     l->fn(&w->lane.hot, first, last, l->arg);

@@ -98,7 +98,7 @@ static void release(fa_system *fa)
 static const char *job_name(const fai_lane *lane)
 {
     const fai_worker *w = fai_worker_of_const(&lane->hot);
-    return w->context != NULL ? fai_job_name(w->context->job) : NULL;
+    return w->context != NULL ? w->context->name : NULL;
 }
 
 fa_status fa_create(const fa_config *config, fa_system **out)

@@ -60,9 +60,9 @@ static uint32_t enter(fai_worker *w, fai_job *job)
     return run;
 }
 
-__attribute__((noinline)) void fai_job_call_watched(fai_worker *w, const fai_job *job, fa_job_fn *fn, void *arg)
+__attribute__((noinline)) void fai_job_call_watched(fai_worker *w, fa_job_fn *fn, void *arg)
 {
-    const char *name = fai_job_name(job);
+    const char *name = w->context->name;
     uint64_t function = (uintptr_t)fai_heir_function(fn, arg), depth = w->lane.depth;
     uint32_t outer = w->forks;
     int64_t since = w->deque.head;
@@ -70,7 +70,7 @@ __attribute__((noinline)) void fai_job_call_watched(fai_worker *w, const fai_job
     fai_zone zone = fai_zone_begin(&w->lane, FA_EVENT_JOB_BEGIN, name, function, depth);
     fn(&w->lane.hot, arg);
     fai_zone_end(&w->lane, &zone, name, function, depth);
-    if (FA_UNLIKELY(w->forks > 0)) fai_forks_cut(w, job, since);
+    if (FA_UNLIKELY(w->forks > 0)) fai_forks_cut(w, since);
     w->forks = outer;
 }
 
@@ -78,11 +78,13 @@ void fai_worker_run(fai_worker *w, fai_job *job)
 {
     FA_ASSERT(w->claimed);
     FA_ASSERT(job->fn != NULL);
-    uint32_t run = enter(w, job);
+    uint32_t before = w->run;
+    w->run = enter(w, job);
     fai_context context;
-    fai_context_begin(w, &context, job, run);
-    fai_job_call(w, job, job->fn, fai_job_argument(job));
+    fai_context_begin(w, &context, job, fai_job_name(job));
+    fai_job_call(w, job->fn, fai_job_argument(job));
     fai_context_end(w, &context);
+    w->run = before;
     FA_ASSERT(w->lane.slot == fai_job_slot(job));
     w->unpublished++;
     fai_count(&w->stats.jobs, 1);
@@ -101,8 +103,8 @@ void fai_worker_run_inline(fai_worker *w, fai_job *job)
 {
     FA_ASSERT(w->lane.slot == fai_job_slot(job));
     fai_context context;
-    fai_context_begin(w, &context, job, w->run);
-    fai_job_call(w, job, job->fn, fai_job_argument(job));
+    fai_context_begin(w, &context, job, fai_job_name(job));
+    fai_job_call(w, job->fn, fai_job_argument(job));
     fai_context_end(w, &context);
     fai_count(&w->stats.jobs, 1);
     fai_count(&w->stats.jobs_inline, 1);

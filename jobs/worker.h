@@ -33,8 +33,8 @@
 /// A running job; lives on the stack of the lane that runs it.
 typedef struct fai_context {
     struct fai_context *below;
-    const fai_job *job;
-    uint32_t run; // of the job below
+    const fa_counter *counter; // may be NULL
+    const char *name;          // likewise
     fai_job_mark mark;
     fai_order order;
 } fai_context;
@@ -130,17 +130,16 @@ static inline uint32_t fai_worker_fresh_run(fai_worker *w)
     return w->lane.hot.index << 24 | nonce;
 }
 
-/// [own] Sets up a running job, which stays where it is until the end; the lane is in the job's frame.
-static inline void fai_context_begin(fai_worker *w, fai_context *context, const fai_job *job, uint32_t run)
+/// [own] Sets up a running job; the lane is in the job's frame.
+static inline void fai_context_begin(fai_worker *w, fai_context *context, const fai_job *job, const char *name)
 {
     FA_ASSERT((w->context != NULL) == (w->lane.depth > 0));
     FA_ASSERT(w->lane.slot == fai_job_slot(job));
     context->below = w->context;
-    context->job = job;
-    context->run = w->run;
+    context->counter = job->counter;
+    context->name = name;
     context->order = (fai_order){.high = job->high, .low = job->low, .bits = fai_job_bits(job)};
     w->context = context;
-    w->run = run;
     fai_lane_begin_job(&w->lane, &context->order, fai_job_label(job), &context->mark);
 }
 
@@ -148,7 +147,6 @@ static inline void fai_context_end(fai_worker *w, fai_context *context)
 {
     FA_ASSERT(w->context == context);
     fai_lane_end_job(&w->lane, &context->mark);
-    w->run = context->run;
     w->context = context->below;
 }
 
@@ -156,17 +154,17 @@ static inline void fai_context_end(fai_worker *w, fai_context *context)
 bool fai_forks_are_left(const fai_worker *w);
 
 /// [own] A job returned with forks not joined: those from `since` on in the deque that nobody has taken lose their tasks, which are gone.
-void fai_forks_cut(fai_worker *w, const fai_job *job, int64_t since);
+void fai_forks_cut(fai_worker *w, int64_t since);
 
 /// Slow part of fai_job_call(): tells those who watch.
-void fai_job_call_watched(fai_worker *w, const fai_job *job, fa_job_fn *fn, void *arg);
+void fai_job_call_watched(fai_worker *w, fa_job_fn *fn, void *arg);
 
-/// [own] The job's function itself. When nobody watches jobs, that costs a load and a branch.
-static inline void fai_job_call(fai_worker *w, const fai_job *job, fa_job_fn *fn, void *arg)
+/// [own] The running job's function itself. When nobody watches jobs, that costs a load and a branch.
+static inline void fai_job_call(fai_worker *w, fa_job_fn *fn, void *arg)
 {
     const uint64_t watched = FAI_WATCH_FORKS | (FA_TRACE ? FAI_WATCH_ZONE(FA_EVENT_JOB_BEGIN) : 0);
     if (FA_UNLIKELY((fai_load_relaxed(&w->lane.watched) & (uint32_t)watched) != 0))
-        fai_job_call_watched(w, job, fn, arg);
+        fai_job_call_watched(w, fn, arg);
     else
         fn(&w->lane.hot, arg);
 }

@@ -97,8 +97,7 @@ static void thread_look(void)
     fai_worker *w = lanes[self];
     mc_dawdle(15);
     if (self == 0) {
-        const fai_job of_b = {.counter = &counters[B]};
-        fai_context context = {.job = &of_b};
+        fai_context context = {.counter = &counters[B]};
         w->context = &context;
         fai_deadlock_show(w, &counters[C]);
         MC_ASSERT(fai_deadlock_over_lanes(w, &counters[C]) == NULL);
@@ -106,8 +105,7 @@ static void thread_look(void)
         return;
     }
     for (unsigned i = 0; i < 2; i++) {
-        const fai_job job = {.counter = &counters[i == 0 ? C : A]};
-        fai_context context = {.job = &job};
+        fai_context context = {.counter = &counters[i == 0 ? C : A]};
         w->context = &context;
         fai_deadlock_show(w, &counters[i == 0 ? D : B]);
         fai_deadlock_hide(w);
