@@ -225,7 +225,8 @@ void fa_scope_end(fa_scope *scope)
     if (scope == NULL || scope->worker == NULL) return;
     fai_lane *lane = fai_lane_of(scope->worker);
     if (!fai_lane_may_use(lane)) return;
-    if (!fai_mark_is(scope->mark, fai_lane_scope_mark(lane))) fai_lane_rewind_scope(lane, scope->mark);
+    if (scope->mark.cursor != lane->hot.scope_cursor || !fai_mark_is(scope->mark, fai_lane_scope_mark(lane)))
+        fai_lane_rewind_scope(lane, scope->mark);
 }
 
 // In place --------------------------------------------------------------------------------------------------------------

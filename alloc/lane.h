@@ -503,9 +503,9 @@ typedef struct fai_job_mark {
     fa_arena_mark scope;
     fa_arena_mark frame;
     fai_order *order;
-    uint32_t label;         // before the job
-    uint32_t own;           // the job's, and FAI_MARK_…
+    uint32_t own;           // the job's label, and FAI_MARK_…
     fai_job_memory *memory; // the job's nearest, if it has FAI_MARK_MEMORY
+    uint32_t label;         // before the job; apart from `own`, or compilers put both together to store them at once
 } fai_job_mark;
 
 #define FAI_MARK_LABEL 0xffffu
@@ -544,9 +544,12 @@ static inline fa_arena_mark fai_lane_frame_mark(const fai_lane *lane)
     return lane->slot != FAI_NO_SLOT ? fai_lane_mark_in_frame(lane) : (fa_arena_mark){NULL, 0, 0};
 }
 
+/// Without a branch: each job's end asks twice.
 static inline bool fai_mark_is(fa_arena_mark a, fa_arena_mark b)
 {
-    return a.cursor == b.cursor && a.block == b.block && a.spans == b.spans;
+    uint64_t cursors = (uintptr_t)a.cursor ^ (uintptr_t)b.cursor;
+    uint64_t rest = ((uint64_t)a.spans << 32 | a.block) ^ ((uint64_t)b.spans << 32 | b.block);
+    return (cursors | rest) == 0;
 }
 
 /// [owner thread] What the lane allocated in its frame so far belongs to queued jobs or jobs that ended: a rollback to an earlier checkpoint

@@ -197,6 +197,17 @@ static inline void fai_job_read(const fai_job *slot, fai_job *job)
     job->meta = fai_load_relaxed(&slot->meta);
 }
 
+/// The same for one that was written by fai_job_write_pointer(); `job` has no other arguments.
+static inline void fai_job_read_pointer(const fai_job *slot, fai_job *job)
+{
+    job->fn = fai_load_relaxed(&slot->fn);
+    job->counter = fai_load_relaxed(&slot->counter);
+    job->high = fai_load_relaxed(&slot->high);
+    job->low = fai_load_relaxed(&slot->low);
+    job->args[0] = fai_load_relaxed(&slot->args[0]);
+    job->meta = fai_load_relaxed(&slot->meta);
+}
+
 static inline bool fai_job_matches(const fai_job *job, const fai_want *want)
 {
     if (want->counter != NULL && job->counter != want->counter) return false;

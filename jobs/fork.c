@@ -74,34 +74,18 @@ fa_status fa_fork(fa_worker *worker, fa_task *task, fa_job_fn *fn, void *arg)
 }
 
 /// Runs a task that nobody took, as a call. The deque does not hold it any more.
-static inline void run_joined(fai_worker *w, fa_task *task, const fai_job *job)
+static inline __attribute__((always_inline)) void run_joined(fai_worker *w, fa_task *task, const fai_job *job)
 {
     fai_context context;
-    fai_job taken; // read in words, as it was written: wider loads would wait for the stores
-    fai_job_read(job, &taken);
-    fai_context_begin(w, &context, &taken, NULL);
+    fai_context_begin(w, &context, job, NULL);
     set_done(task);
-    fai_job_call(w, taken.fn, (void *)(uintptr_t)taken.args[0]);
+    fai_job_call(w, job->fn, (void *)(uintptr_t)job->args[0]);
     fai_context_end(w, &context);
     fai_count(&w->stats.jobs, 1);
 }
 
-__attribute__((noinline)) static void join_slow(fai_worker *w, fa_task *task)
-{
-    if (fa_is_done(&task->counter)) return;
-    int64_t newest = w->deque.head - 1;
-    fai_job job;
-    if (newest >= fai_deque_top_owner(&w->deque) && fai_deque_at(&w->deque, newest)->counter == &task->counter &&
-        fai_deque_take_out_owner(&w->deque, newest, &job)) {
-        run_joined(w, task, &job);
-        return;
-    }
-    fai_wait_for_own(w, &task->counter);
-    FA_ASSERT(fa_is_done(&task->counter));
-}
-
 /// What checked systems ask of a join. The gate is closed.
-__attribute__((noinline)) static bool may_join(fai_worker *w, fa_task *task)
+static bool may_join(fai_worker *w, fa_task *task)
 {
     if (!w->lane.checked) return true;
     if (!fai_lane_may_use(&w->lane)) return false;
@@ -115,20 +99,42 @@ __attribute__((noinline)) static bool may_join(fai_worker *w, fa_task *task)
     return true;
 }
 
+/// Any join.
+__attribute__((noinline)) static void join_slow(fai_worker *w, fa_task *task)
+{
+    if (FA_UNLIKELY(w->lane.gate == FAI_NO_SLOT) && !may_join(w, task)) return;
+    if (fa_is_done(&task->counter)) return;
+    int64_t newest = w->deque.head - 1;
+    fai_job job;
+    if (newest >= fai_deque_top_owner(&w->deque) && fai_deque_at(&w->deque, newest)->counter == &task->counter &&
+        fai_deque_take_out_owner(&w->deque, newest, &job)) {
+        if (fai_deque_is_wanted_owner(&w->deque)) share(w);
+        run_joined(w, task, &job);
+        return;
+    }
+    fai_wait_for_own(w, &task->counter);
+    FA_ASSERT(fa_is_done(&task->counter));
+}
+
+/// Most joins find the task where the fork left it, with nothing else to be done. They prepare for no call but the task's: the
+/// others are join_slow()'s as a whole.
 void fa_join(fa_worker *worker, fa_task *task)
 {
     if (FA_UNLIKELY(worker == NULL || task == NULL)) return;
     fai_worker *w = fai_worker_of(worker);
-    if (FA_UNLIKELY(w->lane.gate == FAI_NO_SLOT) && !may_join(w, task)) return;
     int64_t newest = w->deque.head - 1;
-    const fai_job *job = fai_deque_at(&w->deque, newest);
-    if (FA_UNLIKELY(newest < w->deque.base || job->counter != &task->counter)) {
+    if (FA_UNLIKELY(w->lane.gate == FAI_NO_SLOT || newest < w->deque.base || fai_deque_is_wanted_owner(&w->deque))) {
+        join_slow(w, task);
+        return;
+    }
+    fai_job job;
+    fai_job_read_pointer(fai_deque_at(&w->deque, newest), &job);
+    if (FA_UNLIKELY(job.counter != &task->counter || fai_job_label(&job) != fai_lane_label(&w->lane))) {
         join_slow(w, task);
         return;
     }
     w->deque.head = newest;
-    if (FA_UNLIKELY(fai_deque_is_wanted_owner(&w->deque))) share(w);
-    run_joined(w, task, job);
+    run_joined(w, task, &job);
 }
 
 // Forks that were not joined --------------------------------------------------------------------------------------------

@@ -679,6 +679,48 @@ static void fork_and_join(const test_case *at)
     }
 }
 
+typedef struct helped {
+    atomic_bool busy, free, came;
+} helped;
+
+static void be_busy(fa_worker *w, void *arg)
+{
+    helped *h = arg;
+    atomic_store(&h->busy, true);
+    run_when_told(w, &h->free);
+}
+
+/// On the lane that forked it, leaves the other one time to look for work, which the next join is to see.
+static void wait_for_help(fa_worker *w, void *arg)
+{
+    helped *h = arg;
+    if (w->index != 0) atomic_store(&h->came, true);
+    for (double until = seconds_now() + 0.01; !atomic_load(&h->came) && seconds_now() < until;) sched_yield();
+}
+
+/// A lane that begins to look for work after the last fork is given some by the joins.
+static void joins_share_what_waits(const test_case *at)
+{
+    enum { FORKS = 2000 };
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    fa_worker *w = fa_self(fa);
+    static fa_task tasks[FORKS];
+    helped h = {false, false, false};
+    atomic_uint ran = 0;
+    begin(fa);
+    assert_int_equal(fa_submit(w, be_busy, &h), FA_OK);
+    while (!atomic_load(&h.busy)) sched_yield();
+    assert_int_equal(fa_fork(w, &tasks[0], count_up, &ran), FA_OK); // for what it wanted before
+    fa_join(w, &tasks[0]);
+    for (int i = 0; i < FORKS; i++) assert_int_equal(fa_fork(w, &tasks[i], wait_for_help, &h), FA_OK);
+    atomic_store(&h.free, true);
+    for (int i = FORKS; i-- > 0;) fa_join(w, &tasks[i]);
+    assert_true(atomic_load(&h.came));
+    end(fa);
+    destroy_quiet(fa, &to);
+}
+
 // Loops -----------------------------------------------------------------------------------------------------------------
 
 enum { INDICES = 20000 };
@@ -1731,6 +1773,7 @@ int main(int argc, char **argv)
         EACH_OF(no_workers_means_order_of_submission, COUNTED("0"), "ny"),
         EACH(waits_nest_200_deep),
         EACH(fork_and_join),
+        EACH_OF(joins_share_what_waits, "1", "ny"),
         EACH_OF(loops_cover_each_index_once, "01248", "ny"),
         EACH(loops_nest),
         EACH(main_jobs_run_on_the_main_thread_in_order),
