@@ -223,16 +223,22 @@ static inline int64_t fai_deque_top_owner(const fai_deque *deque)
     return deque->base - fai_deque_count_of(fai_load_relaxed(&deque->word));
 }
 
-/// The slot for the next push, NULL when the deque is full.
-static inline fai_job *fai_deque_reserve_owner(fai_deque *deque)
+/// Whether there is a slot for the next push.
+static inline bool fai_deque_has_room_owner(fai_deque *deque)
 {
     if (FA_UNLIKELY(deque->head - deque->top_seen > (int64_t)deque->mask)) {
         // [deque.take] acquire: the thieves' reads of the slots that they took come before these are written again.
         deque->top_seen = deque->base - fai_deque_count_of(fai_load_acquire(&deque->word));
-        if (deque->head - deque->top_seen > (int64_t)deque->mask) return NULL;
+        if (deque->head - deque->top_seen > (int64_t)deque->mask) return false;
     }
     FA_ASSERT(deque->top_seen <= deque->base);
-    return fai_deque_at(deque, deque->head);
+    return true;
+}
+
+/// That slot, NULL when the deque is full.
+static inline fai_job *fai_deque_reserve_owner(fai_deque *deque)
+{
+    return fai_deque_has_room_owner(deque) ? fai_deque_at(deque, deque->head) : NULL;
 }
 
 /// Makes the n oldest private jobs public. A full fence on x86-64; elsewhere follow it up by

@@ -37,13 +37,11 @@ __attribute__((noinline)) static fa_status fork_inline(fai_worker *w, fa_task *t
 static inline __attribute__((always_inline)) fa_status fork_task(fai_worker *w, fa_task *task, fa_job_fn *fn,
                                                                  uint64_t arg, bool may_queue)
 {
-    fai_job *slot = may_queue ? fai_deque_reserve_owner(&w->deque) : NULL;
-    if (FA_UNLIKELY(slot == NULL)) return fork_inline(w, task, fn, arg);
+    if (FA_UNLIKELY(!may_queue || !fai_deque_has_room_owner(&w->deque))) return fork_inline(w, task, fn, arg);
     fai_job job = {.fn = fn, .counter = &task->counter, .args = {arg}};
     fai_submit_complete(w, &job, FAI_JOB_FORKED);
     fai_store_relaxed(&task->counter.state, UINT64_C(1));
-    fai_job_write_pointer(slot, &job);
-    w->deque.head++;
+    fai_job_write_pointer(fai_deque_at(&w->deque, w->deque.head++), &job);
     if (FA_UNLIKELY(fai_deque_is_wanted_owner(&w->deque))) share(w);
     return FA_OK;
 }
