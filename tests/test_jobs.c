@@ -745,15 +745,28 @@ static void mark_range(fa_worker *w, uint64_t first, uint64_t last, void *arg)
     for (uint64_t i = first; i < last; i++) marks[i - check->first]++;
 }
 
-static void check_loop(fa_worker *w, uint64_t first, uint64_t last, uint64_t grain)
+/// Items that are worth sharing.
+static void mark_slowly(fa_worker *w, uint64_t first, uint64_t last, void *arg)
+{
+    double end = seconds_now() + 20e-6 * (double)(last - first);
+    while (seconds_now() < end) continue;
+    mark_range(w, first, last, arg);
+}
+
+static void check_loop_of(fa_worker *w, fa_range_fn *fn, uint64_t first, uint64_t last, uint64_t grain)
 {
     range_check check = {.first = first, .last = last, .grain = grain};
     uint64_t count = last > first ? last - first : 0;
     memset(marks, 0, sizeof marks);
-    EXPECT(fa_parallel_for(w, first, last, grain, mark_range, &check) == FA_OK);
+    EXPECT(fa_parallel_for(w, first, last, grain, fn, &check) == FA_OK);
     EXPECT(atomic_load(&check.covered) == count);
     EXPECT(atomic_load(&check.small_pieces) == 0);
     for (uint64_t i = 0; i < count && count <= INDICES; i++) EXPECT(marks[i] == 1);
+}
+
+static void check_loop(fa_worker *w, uint64_t first, uint64_t last, uint64_t grain)
+{
+    check_loop_of(w, mark_range, first, last, grain);
 }
 
 static void loops_cover_each_index_once(const test_case *at)
@@ -776,6 +789,7 @@ static void loops_cover_each_index_once(const test_case *at)
     check_loop(w, 0, UINT64_MAX, UINT64_C(1) << 58);
     check_loop(w, 1, UINT64_C(1) << 40, (UINT64_C(1) << 40) / 100);
     check_loop(w, 0, UINT64_C(1) << 22, 1000);
+    for (uint64_t grain = 0; grain < 3; grain++) check_loop_of(w, mark_slowly, 9, 109, grain);
     end(fa);
     destroy_quiet(fa, &to);
 }
