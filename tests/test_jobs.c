@@ -794,6 +794,66 @@ static void loops_cover_each_index_once(const test_case *at)
     destroy_quiet(fa, &to);
 }
 
+enum {
+    DEAR_NS = 50000,      // of an item, at least: whoever is interrupted takes longer
+    PIECE_NS = 20000,     // what jobs.h promises
+    FIRST_ITEMS = 4,      // of a piece with grain 1, as long as its lane has seen none
+    LIGHT_PIECES = 100000 // of 2^24 items that take nothing: some hundred, a few more for each interruption
+};
+
+typedef struct costly_loop {
+    uint64_t cheap; // items before the first dear one
+    uint32_t number;
+    atomic_uint pieces;
+} costly_loop;
+
+/// The last piece on this thread: what its items take at least, in the mean.
+static _Thread_local struct {
+    uint32_t loop;
+    uint64_t item_ns;
+} last_piece;
+
+static void run_costly(fa_worker *w, uint64_t first, uint64_t last, void *arg)
+{
+    costly_loop *loop = arg;
+    uint64_t most = loop->cheap == 0 ? FIRST_ITEMS : UINT64_MAX;
+    (void)w;
+    if (last_piece.loop == loop->number && last_piece.item_ns > 0) most = PIECE_NS / last_piece.item_ns;
+    EXPECT(last - first <= (most < FIRST_ITEMS ? FIRST_ITEMS : most));
+    uint64_t dear = last > loop->cheap ? last - (first > loop->cheap ? first : loop->cheap) : 0;
+    double end = seconds_now() + 1e-9 * (double)(dear * DEAR_NS);
+    while (seconds_now() < end) continue;
+    last_piece.loop = loop->number;
+    last_piece.item_ns = dear * DEAR_NS / (last - first);
+    atomic_fetch_add(&loop->pieces, 1u);
+}
+
+static void count_pieces(fa_worker *w, uint64_t first, uint64_t last, void *arg)
+{
+    (void)w, (void)first, (void)last;
+    atomic_fetch_add((atomic_uint *)arg, 1u);
+}
+
+static void pieces_follow_what_items_take(const test_case *at)
+{
+    static uint32_t number;
+    sink to;
+    fa_system *fa = create_case(at, &to);
+    begin(fa);
+    for (uint64_t grain = 0; grain < 2; grain++) {
+        costly_loop dear = {.number = ++number};
+        assert_int_equal(fa_parallel_for(fa_self(fa), 0, 200, grain, run_costly, &dear), FA_OK);
+        assert_true(atomic_load(&dear.pieces) >= 200 / FIRST_ITEMS);
+        costly_loop mixed = {.cheap = 3000, .number = ++number};
+        assert_int_equal(fa_parallel_for(fa_self(fa), 0, 3200, 1, run_costly, &mixed), FA_OK);
+        atomic_uint light = 0;
+        assert_int_equal(fa_parallel_for(fa_self(fa), 0, UINT64_C(1) << 24, grain, count_pieces, &light), FA_OK);
+        assert_true(atomic_load(&light) < LIGHT_PIECES);
+    }
+    end(fa);
+    destroy_quiet(fa, &to);
+}
+
 typedef struct nested_loop {
     atomic_uint inner;
     atomic_uint jobs;
@@ -1789,6 +1849,7 @@ int main(int argc, char **argv)
         EACH(fork_and_join),
         EACH_OF(joins_share_what_waits, "1", "ny"),
         EACH_OF(loops_cover_each_index_once, "01248", "ny"),
+        EACH_OF(pieces_follow_what_items_take, "1248", "ny"),
         EACH(loops_nest),
         EACH(main_jobs_run_on_the_main_thread_in_order),
         EACH(jobs_wait_for_main_jobs),

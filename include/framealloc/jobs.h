@@ -89,7 +89,8 @@ static inline bool fa_is_done(const fa_counter *counter)
 
 /// [own] Runs fn over [first, last) in pieces of at least `grain` (0: chosen by the library) and returns when all are done. The
 /// caller takes part; others join as they are free. Pieces shrink towards the end (guided self-scheduling, Polychronopoulos and
-/// Kuck 1987). Where pieces begin and end depends on who helps; results must not. Small loops run on the caller alone.
+/// Kuck 1987) and have no more items than should take 20 µs, by what the lane's last piece took, or `grain` if those take longer. Where
+/// pieces begin and end depends on who helps and on time; results must not. Small loops without a grain run on the caller alone.
 /// Errors as fa_submit_job(): then nothing was run; an empty range is FA_OK.
 FA_API fa_status fa_parallel_for(fa_worker *w, uint64_t first, uint64_t last, uint64_t grain, fa_range_fn *fn,
                                  void *arg);
