@@ -25,6 +25,8 @@
 #define PROBE_NS 2000u
 // A piece of these has at most so many times the items of the last one: a clock may be coarse, and what follows dearer.
 #define PROBE_GROWTH 64u
+// By the first item alone the next piece has at most such a part of what is left: it may be the one with nothing to do.
+#define PROBE_FIRST 8u
 // A loop with less left runs on the caller alone: waking a lane costs 2 µs of the caller and 5 to 50 µs until it works.
 #define ALONE_NS 10000u
 // A piece as small as this costs 2 % for its claim, a line that moves between lanes, and a reading of the clock.
@@ -45,8 +47,7 @@ typedef struct loop {
     // shared
     FAI_OWN_LINE fa_counter counter; // tickets
     FAI_OWN_LINE FAI_ATOMIC(uint64_t) next;
-    FAI_ATOMIC(uint64_t)
-        pace; // items that take PIECE_NS, by the last piece of any lane: what one that joins begins with
+    FAI_ATOMIC(uint64_t) pace; // items that take PIECE_NS, by any lane's last piece: what one that joins begins with
 } loop;
 
 static void run_piece(fai_worker *w, const loop *l, uint64_t from, uint64_t to)
@@ -130,6 +131,7 @@ static bool measure(fai_worker *w, loop *l)
         }
         uint64_t next = items_in(PROBE_NS, item_ns);
         if (known || left / 2 <= next) next = left;
+        if (done == 1 && next > left / PROBE_FIRST) next = left / PROBE_FIRST + 1;
         size = next / PROBE_GROWTH < size ? next : size * PROBE_GROWTH;
         last = now;
     }

@@ -789,6 +789,7 @@ static void loops_cover_each_index_once(const test_case *at)
     check_loop(w, 0, UINT64_MAX, UINT64_C(1) << 58);
     check_loop(w, 1, UINT64_C(1) << 40, (UINT64_C(1) << 40) / 100);
     check_loop(w, 0, UINT64_C(1) << 22, 1000);
+    for (uint64_t grain = 0; grain < 2; grain++) check_loop(w, 0, UINT64_MAX, grain); // items that take nothing
     for (uint64_t grain = 0; grain < 3; grain++) check_loop_of(w, mark_slowly, 9, 109, grain);
     end(fa);
     destroy_quiet(fa, &to);
@@ -834,18 +835,25 @@ static void count_pieces(fa_worker *w, uint64_t first, uint64_t last, void *arg)
     atomic_fetch_add((atomic_uint *)arg, 1u);
 }
 
+/// Runs a loop whose items are dear behind the cheap ones, and returns how many pieces it had.
+static unsigned run_costly_loop(fa_system *fa, uint64_t cheap, uint64_t count, uint64_t grain)
+{
+    static uint32_t loops;
+    loops++;
+    costly_loop loop = {.cheap = cheap, .number = loops};
+    assert_int_equal(fa_parallel_for(fa_self(fa), 0, count, grain, run_costly, &loop), FA_OK);
+    return atomic_load(&loop.pieces);
+}
+
 static void pieces_follow_what_items_take(const test_case *at)
 {
-    static uint32_t number;
     sink to;
     fa_system *fa = create_case(at, &to);
     begin(fa);
     for (uint64_t grain = 0; grain < 2; grain++) {
-        costly_loop dear = {.number = ++number};
-        assert_int_equal(fa_parallel_for(fa_self(fa), 0, 200, grain, run_costly, &dear), FA_OK);
-        assert_true(atomic_load(&dear.pieces) >= 200 / FIRST_ITEMS);
-        costly_loop mixed = {.cheap = 3000, .number = ++number};
-        assert_int_equal(fa_parallel_for(fa_self(fa), 0, 3200, 1, run_costly, &mixed), FA_OK);
+        assert_true(run_costly_loop(fa, 0, 200, grain) >= 200 / FIRST_ITEMS);
+        (void)run_costly_loop(fa, 3000, 3200, 1);
+        assert_int_equal(run_costly_loop(fa, 1, 4, grain), 4); // the first item says nothing of the others
         atomic_uint light = 0;
         assert_int_equal(fa_parallel_for(fa_self(fa), 0, UINT64_C(1) << 24, grain, count_pieces, &light), FA_OK);
         assert_true(atomic_load(&light) < LIGHT_PIECES);
