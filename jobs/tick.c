@@ -355,8 +355,8 @@ FAI_FRAME_END static void pass_boundary(fai_worker *w)
     go_offline(w);
 }
 
-/// Asks for what the end of a frame is about to touch, all at once: behind a frame that wrote much, each line would be waited for.
-static inline void fetch_end(const fa_system *fa)
+/// Asks for the data that the end of a frame is about to touch, all at once: behind a frame that wrote much, each line would be waited for.
+static inline void fetch_data(const fa_system *fa)
 {
     fai_memory_fetch(&fa->memory);
     fai_fetch_line(&fa->worker_count);
@@ -366,13 +366,12 @@ static inline void fetch_end(const fa_system *fa)
     const fai_worker *w = fai_system_worker(fa, 0);
     fai_fetch(&w->context, &w->tallies[1]);
     fai_rcu_fetch();
-    fai_fetch_frame_end();
 }
 
-FAI_FRAME_END FAI_FIRST_LINE static fa_status end(fa_system *fa, fa_frame_result *result, bool listed)
+FAI_FRAME_END FAI_APART FAI_FIRST_LINE static fa_status end(fa_system *fa, fa_frame_result *result, bool listed)
 {
     if (fa == NULL) return FA_ERROR_INVALID;
-    fetch_end(fa);
+    fetch_data(fa);
     fa_status status = fai_memory_check_main(&fa->memory);
     if (status != FA_OK) return status;
     fai_worker *w = fai_system_worker(fa, 0);
@@ -394,13 +393,15 @@ FAI_FRAME_END FAI_FIRST_LINE static fa_status end(fa_system *fa, fa_frame_result
     return FA_OK;
 }
 
-FAI_FRAME_END fa_status fa_frame_end(fa_system *fa, struct fa_frame_result *result)
+FAI_FRAME_END FAI_FIRST_LINE fa_status fa_frame_end(fa_system *fa, struct fa_frame_result *result)
 {
+    fai_fetch_frame_end(); // ahead of all else, so that little code is waited for until then
     return end(fa, result, result != NULL);
 }
 
 fa_status fa_frame_end_summary(fa_system *fa, fa_frame_result *result)
 {
+    fai_fetch_frame_end();
     return result != NULL ? end(fa, result, false) : FA_ERROR_INVALID;
 }
 
