@@ -208,16 +208,57 @@ void *fa_scope_alloc_slow(fa_worker *w, size_t size, size_t align)
     return p;
 }
 
+/// Rewinds within the current block, where nothing needs to be done but that. False: it is more than that.
+static bool rewind_scope_in_block(fai_lane *lane, fa_arena_mark mark)
+{
+    const fai_arena *scope = &lane->scope;
+    size_t back = (size_t)(lane->hot.scope_cursor - mark.cursor);
+    bool inside = mark.block == scope->ordinal && back <= (size_t)(lane->hot.scope_cursor - scope->start);
+    if (!inside || mark.spans != scope->span_count || lane->checked || lane->hot.scope_end != scope->end) return false;
+    if (back > 0) fai_forbid(mark.cursor, back);
+    lane->hot.scope_cursor = mark.cursor;
+    return true;
+}
+
 void fai_lane_rewind_scope(fai_lane *lane, fa_arena_mark mark)
 {
+    // The first block stays open for the next scope or job.
+    if (mark.block == 0 && lane->scope.ordinal != 0)
+        mark = (fa_arena_mark){fai_block_start(&lane->memory->blocks, lane->scope.first), 1, mark.spans};
+    if (rewind_scope_in_block(lane, mark)) return;
     fai_arena_rewind(store_scope(lane), &lane->slabs, mark, 0, lane->memory->config.checked);
     load_scope(lane);
+}
+
+FAI_APART void fai_lane_reset_scope(fai_lane *lane)
+{
+    lane->scope_used = false;
+    if (lane->scope.ordinal == 0 && lane->scope.span_count == 0) return;
+    fai_arena_rewind(store_scope(lane), &lane->slabs, (fa_arena_mark){NULL, 0, 0}, 0, lane->memory->config.checked);
+    load_scope(lane);
+}
+
+void fai_lane_trim_scope(fai_lane *lane)
+{
+    const fai_arena *scope = &lane->scope;
+    // Jobs may be about to end where that block begins; scopes and checkpoints have marks that last.
+    bool is_empty = lane->depth == 0 && scope->ordinal == 1 && lane->hot.scope_cursor == scope->start &&
+                    scope->span_count == 0;
+    if (is_empty) fai_lane_reset_scope(lane);
+    fai_arena_trim(&lane->scope, &lane->memory->blocks, &lane->contention);
+}
+
+/// A mark that holds whatever becomes of a block with nothing in it.
+static fa_arena_mark lasting_scope_mark(const fai_lane *lane)
+{
+    fa_arena_mark mark = fai_lane_scope_mark(lane);
+    return mark.block == 1 && mark.cursor == lane->scope.start ? (fa_arena_mark){NULL, 0, mark.spans} : mark;
 }
 
 fa_scope fa_scope_begin(fa_worker *w)
 {
     if (w == NULL || !fai_lane_may_use(fai_lane_of(w))) return (fa_scope){0};
-    return (fa_scope){w, fai_lane_scope_mark(fai_lane_of(w))};
+    return (fa_scope){w, lasting_scope_mark(fai_lane_of(w))};
 }
 
 void fa_scope_end(fa_scope *scope)
@@ -311,7 +352,7 @@ fa_checkpoint fa_checkpoint_take(fa_worker *w)
     lane->starts_wanted = true;
     return (fa_checkpoint){
         .frame = fai_lane_frame_mark(lane),
-        .scope = fai_lane_scope_mark(lane),
+        .scope = lasting_scope_mark(lane),
         .frame_number = lane->slot == FAI_NO_SLOT ? 0 : lane->frame_number,
         .serial = fai_lane_serial(lane),
         .taken = ++lane->checkpoints,

@@ -143,6 +143,105 @@ static void stale_without_memory(const test_case *at)
     assert_int_equal(fa_destroy(fa), FA_OK);
 }
 
+static uint32_t fill_frame(fa_worker *w)
+{
+    uint32_t count = 0;
+    while (fa_frame_alloc(w, 256 * KIB) != NULL) count++;
+    return count;
+}
+
+/// Outside jobs a frame can have the block of a scope that is empty, and the scope ends all the same where it began: nowhere.
+static void a_scope_gives_its_block_away(const test_case *at)
+{
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.attached_max = 0;
+    config.memory_max = 16 * MIB;
+    fa_system *fa = create(&config);
+    fa_worker *w = fa_self(fa);
+    void *other = fa_heap_alloc(w, 2 * MIB - 64 * KIB, 0); // a block
+    begin(fa);
+    uint32_t room = fill_frame(w);
+    assert_true(other != NULL && room > 0);
+    end(fa);
+    for (int round = 0; round < 4; round++) {
+        begin(fa);
+        {
+            FA_SCOPE(w);
+            assert_non_null(fa_scope_alloc(w, 1000));
+        }
+        fa_checkpoint checkpoint = fa_checkpoint_take(w);
+        void *p;
+        {
+            FA_SCOPE(w);
+            assert_int_equal(fill_frame(w), room);
+            assert_int_equal(fa_checkpoint_rollback(w, checkpoint), FA_OK);
+            void *block = fa_heap_alloc(w, 2 * MIB - 64 * KIB, 0); // the one that the scope had, which gets another
+            fa_heap_free(w, other);
+            other = block;
+            p = fa_scope_alloc(w, 1000);
+            assert_true(block != NULL && p != NULL);
+        }
+        assert_ptr_equal(fa_scope_alloc(w, 1000), p);
+        assert_int_equal(fa_checkpoint_rollback(w, checkpoint), FA_OK);
+        assert_ptr_equal(fa_scope_alloc(w, 1000), p);
+        end(fa);
+    }
+    fa_heap_free(w, other);
+    forget_reports(&to, 3);
+    destroy_quiet(fa, &to);
+}
+
+typedef struct block_story {
+    void *last, *other;
+} block_story;
+
+static void use_scope_memory(fa_worker *w, void *arg)
+{
+    block_story *story = arg;
+    void *p = fa_scope_alloc(w, 1000);
+    EXPECT(p != NULL && (story->last == NULL || p == story->last));
+    story->last = p;
+}
+
+static void need_all_memory(fa_worker *w, void *arg)
+{
+    block_story *story = arg;
+    fa_checkpoint checkpoint = fa_checkpoint_take(w);
+    EXPECT(fill_frame(w) > 0);
+    EXPECT(fa_checkpoint_rollback(w, checkpoint) == FA_OK);
+    void *block = fa_heap_alloc(w, 2 * MIB - 64 * KIB, 0); // one that the scope had lost would be this
+    EXPECT(block != NULL);
+    fa_heap_free(w, story->other);
+    story->other = block;
+    use_scope_memory(w, arg);
+}
+
+/// The block stays with the lane's jobs, whatever they are refused meanwhile.
+static void jobs_share_a_scope_block(const test_case *at)
+{
+    sink to;
+    fa_config config = case_config(at, &to);
+    config.attached_max = 0;
+    config.memory_max = 16 * MIB;
+    fa_system *fa = create(&config);
+    fa_worker *w = fa_self(fa);
+    block_story story = {.other = fa_heap_alloc(w, 2 * MIB - 64 * KIB, 0)};
+    assert_non_null(story.other);
+    for (int round = 0; round < 3; round++) {
+        begin(fa);
+        for (int i = 0; i < 3; i++) {
+            assert_int_equal(fa_submit(w, use_scope_memory, &story), FA_OK);
+            assert_int_equal(fa_submit(w, need_all_memory, &story), FA_OK);
+        }
+        end(fa);
+        story.last = NULL; // the main lane's scope memory goes back at a frame's end
+    }
+    fa_heap_free(w, story.other);
+    forget_reports(&to, 3);
+    destroy_quiet(fa, &to);
+}
+
 static void rolled_back_past(const test_case *at)
 {
     sink to;
@@ -730,6 +829,8 @@ int main(int argc, char **argv)
         EACH(random_sequences),
         EACH(retained_go_with_it),
         EACH_OF(abandoned_stay_abandoned, "01", "ny"),
+        EACH_OF(a_scope_gives_its_block_away, "0", "ny"),
+        EACH_OF(jobs_share_a_scope_block, "0", "ny"),
         EACH_OF(stale_without_memory, "0", "ny"),
         EACH(scopes_end_on_every_way_out),
         EACH(jobs_free_their_scopes),

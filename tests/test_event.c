@@ -323,6 +323,10 @@ static void large_allocations_of_every_memory(const test_case *at)
     assert_non_null(fa_frame_alloc(w, 100001));
     assert_non_null(fa_frame_alloc(w, 64));
     assert_non_null(fa_frame_alloc(w, 300000)); // would fit into what the block has left
+    for (int i = 0; i < 2; i++) { // a scope's end leaves no more room than there was
+        FA_SCOPE(w);
+        assert_non_null(fa_scope_alloc(w, 90000));
+    }
     assert_non_null(fa_scope_alloc(w, 100002));
     void *pool = fa_pool_alloc(w, 100003), *heap = fa_heap_alloc(w, 100004, 0);
     assert_non_null(pool);

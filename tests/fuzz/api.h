@@ -70,7 +70,7 @@ struct model {
     bool checked, limited, in_frame; // limited: memory may be refused
     bool planted;
     uint32_t serial, permitted[16], permitted_count; // codes, each once
-    size_t live_bytes, leaving_bytes; // the latter of what readers may still read
+    size_t live_bytes, leaving_bytes;                // the latter of what readers may still read
     struct object objects[OBJECTS];
     struct handled handles[HANDLES];
     fa_handle stale;
