@@ -49,7 +49,8 @@ enum { FAI_LANE_IDLE, FAI_LANE_RUNNING, FAI_LANE_PROXY };
 typedef struct fai_order {
     uint64_t high;
     uint64_t low;
-    uint32_t bits;     // of `high` in use
+    uint16_t bits;     // of `high` in use
+    uint16_t piece;    // the last so many of them tell the pieces of a loop apart
     uint32_t children; // jobs submitted so far
     uint32_t retained; // allocations retained so far
     uint64_t serial;   // of the job on its lane, 0 outside jobs

@@ -20,6 +20,13 @@ static bool retain_is_valid(fai_lane *lane, const fa_retain *retain, size_t alig
     return false;
 }
 
+/// What all pieces of a loop share: the items of a piece are told apart by `low` and the sequence, wherever the piece begins.
+static uint64_t own_high(const fai_order *order)
+{
+    uint32_t shared = (uint32_t)order->bits - order->piece;
+    return shared == 0 ? 0 : order->high & (UINT64_MAX << (64 - shared));
+}
+
 void *fa_frame_retained(fa_worker *w, size_t size, size_t align, const fa_retain *retain)
 {
     if (w == NULL) return NULL;
@@ -44,7 +51,7 @@ void *fa_frame_retained(fa_worker *w, size_t size, size_t align, const fa_retain
         .size = size,
         .align = align,
         .retain = *retain,
-        .high = lane->order != NULL ? lane->order->high : UINT64_MAX,
+        .high = lane->order != NULL ? own_high(lane->order) : UINT64_MAX,
         .low = lane->order != NULL ? lane->order->low : w->index,
         .serial = fai_lane_serial(lane),
         .label = fai_lane_label(lane),

@@ -8,8 +8,9 @@
 //     low    a hash of the whole path, which decides between paths that agree in their first 64 bits
 //
 // Children count from 1, so that what a job does itself sorts before what its children do. A piece of a parallel loop
-// is identified by its first item, in as many bits as the loop's length needs: pieces sort as their items do, wherever
-// the loop was cut.
+// is identified by its first item, in as many bits as the loop's length needs: pieces sort as their items do. Where the
+// loop was cut must not show, so what the pieces do themselves sorts before what the children of all of them do: only
+// the latter have the item in `high`, both have it in `low`.
 //
 // Owner-only: a key is written by the lane whose running job is the parent.
 #pragma once
@@ -73,16 +74,17 @@ static inline uint32_t fai_order_width(uint64_t count)
 }
 
 /// The piece of `loop` (a key made by fai_order_child(), of `count` items) that starts at item `offset`. The hash keeps
-/// the order of pieces too, as far as 40 bits of item numbers go.
+/// the order of pieces too: exactly up to 2^48 items.
 static inline fai_order fai_order_piece(const fai_order *loop, uint64_t offset, uint64_t count)
 {
     FA_ASSERT(offset < count);
-    fai_order piece = {.high = loop->high, .low = loop->low, .bits = loop->bits};
-    uint32_t width = fai_order_width(count);
-    if (width == 0) return piece;
-    fai_order_append(&piece.high, &piece.bits, offset << (64 - width), width);
-    uint64_t mask = width < 40 ? (UINT64_C(1) << width) - 1 : (UINT64_C(1) << 40) - 1;
-    piece.low = (loop->low & ~mask) | (offset & mask);
+    fai_order piece = {.high = loop->high, .low = loop->low};
+    uint32_t width = fai_order_width(count), bits = loop->bits, shift = width < 48 ? 0 : width - 48;
+    if (width > 0) fai_order_append(&piece.high, &bits, offset << (64 - width), width);
+    piece.bits = (uint16_t)bits;
+    piece.piece = (uint16_t)(bits - loop->bits);
+    uint64_t mask = (UINT64_C(1) << (width - shift)) - 1;
+    piece.low = (loop->low & ~mask) | offset >> shift;
     return piece;
 }
 

@@ -58,6 +58,7 @@ static void run_piece(fai_worker *w, const loop *l, uint64_t from, uint64_t to)
     job.meta = fai_job_meta(w->lane.slot, order.bits, 0, fai_lane_label(&w->lane), w->run);
     fai_context context;
     fai_context_begin(w, &context, &job, l->name);
+    context.order.piece = order.piece;
     uint64_t first = l->first + from, last = l->first + to;
     fai_zone zone = fai_zone_begin(&w->lane, FA_EVENT_LOOP_BEGIN, l->name, first, last);
     l->fn(&w->lane.hot, first, last, l->arg);
@@ -188,7 +189,9 @@ fa_status fa_parallel_for(fa_worker *worker, uint64_t first, uint64_t last, uint
     fai_heir_range range;
     if (FA_UNLIKELY(w->lane.gate == FAI_NO_SLOT)) fai_inherit_range(w, &range, &l.fn, &l.arg);
     l.name = fa_job_name(worker);
-    fai_order_child(w->lane.order, &l.order.high, &l.order.low, &l.order.bits);
+    uint32_t bits;
+    fai_order_child(w->lane.order, &l.order.high, &l.order.low, &bits);
+    l.order.bits = (uint16_t)bits;
     if (grain >= l.count || fai_worker_system(w)->worker_count == 0) {
         run_piece(w, &l, 0, l.count);
         return FA_OK;

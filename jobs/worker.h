@@ -138,7 +138,7 @@ static inline void fai_context_begin(fai_worker *w, fai_context *context, const 
     context->below = w->context;
     context->counter = job->counter;
     context->name = name;
-    context->order = (fai_order){.high = job->high, .low = job->low, .bits = fai_job_bits(job)};
+    context->order = (fai_order){.high = job->high, .low = job->low, .bits = (uint16_t)fai_job_bits(job)};
     w->context = context;
     fai_lane_begin_job(&w->lane, &context->order, fai_job_label(job), &context->mark);
 }

@@ -344,6 +344,74 @@ static void order_of_submission(const test_case *at)
     compare_with_no_workers(at, &(program){.keyed = false}, 65536);
 }
 
+static void retain_one(fa_worker *w, uint64_t user)
+{
+    EXPECT(retain(w, 16, 16, FA_RETAIN_POOL, user, 7, NULL) != NULL);
+}
+
+static void retain_argument(fa_worker *w, void *arg)
+{
+    retain_one(w, (uint64_t)(uintptr_t)arg);
+}
+
+static void spin(uint32_t turns)
+{
+    for (volatile uint32_t i = 0; i < turns; i = i + 1) {
+    }
+}
+
+static void inner_items(fa_worker *w, uint64_t first, uint64_t last, void *arg)
+{
+    for (uint64_t i = first; i < last; i++) {
+        retain_one(w, (uint64_t)(uintptr_t)arg + i);
+        spin(i % 7 == 3 ? 20000 : 10);
+    }
+}
+
+/// Items that retain themselves, and start what does.
+static void outer_items(fa_worker *w, uint64_t first, uint64_t last, void *arg)
+{
+    (void)arg;
+    for (uint64_t i = first; i < last; i++) {
+        retain_one(w, i);
+        if (i % 5 == 0) EXPECT(fa_parallel_for(w, 0, 40, 1, inner_items, (void *)(uintptr_t)(1000 * (i + 1))) == FA_OK);
+        fa_task task;
+        if (i % 3 == 0) EXPECT(fa_fork(w, &task, retain_argument, (void *)(uintptr_t)(i + 1000000)) == FA_OK);
+        if (i % 4 == 1) EXPECT(fa_submit(w, retain_argument, (void *)(uintptr_t)(i + 2000000)) == FA_OK);
+        if (i % 3 == 0) fa_join(w, &task);
+        retain_one(w, i + 3000000);
+    }
+}
+
+static void loop_of_everything(fa_worker *w, void *arg)
+{
+    EXPECT(fa_parallel_for(w, 0, 100, (uint64_t)(uintptr_t)arg, outer_items, NULL) == FA_OK);
+}
+
+/// Where a loop was cut, which its measurements and its lanes decide, does not show.
+static void order_across_the_pieces_of_a_loop(const test_case *at)
+{
+    static listing wanted, got;
+    for (int system = 0; system < 2; system++) {
+        sink to;
+        test_case here = {system == 0 ? 0 : at->workers, at->checked};
+        fa_system *fa = create_case(&here, &to);
+        for (int frame = 0; frame < ROUNDS(12); frame++) {
+            begin(fa);
+            for (uintptr_t grain = 0; grain < 9; grain += 4)
+                assert_int_equal(fa_submit(fa_self(fa), loop_of_everything, (void *)grain), FA_OK);
+            fa_frame_result result = end_with_result(fa);
+            listing *out = system == 0 && frame == 0 ? &wanted : &got;
+            out->count = result.count;
+            assert_true(result.count > 1000 && result.count < MOST_ITEMS);
+            for (uint32_t i = 0; i < result.count; i++) out->items[i].user = result.items[i].user;
+            if (system > 0 || frame > 0) assert_same(&wanted, &got);
+            free_items(fa_self(fa), &result);
+        }
+        destroy_quiet(fa, &to);
+    }
+}
+
 static void order_of_keys(const test_case *at)
 {
     compare_with_no_workers(at, &(program){.keyed = true, .large = true}, 65536);
@@ -925,7 +993,6 @@ static void tags_and_phases_are_kept_and_summed_up(const test_case *at)
     assert_int_equal(fa_destroy(fa), FA_OK);
 }
 
-/// A frame that retired in a begin was promoted before anybody could say that nobody wants the list.
 /// One frame of `count` retained objects, the first of which go to the cells.
 static void retain_many(fa_system *fa, uint64_t count, fa_cell *cells, uint64_t cell_count)
 {
@@ -967,6 +1034,7 @@ static void what_cannot_be_listed_is_lost_unless_a_cell_has_it(const test_case *
     destroy_quiet(fa, &to); // it would report what leaked
 }
 
+/// A frame that retired in a begin was promoted before anybody could say that nobody wants the list.
 static void what_nobody_claims_is_discarded_by_tag_and_phase(const test_case *at)
 {
     for (int labelled = 0; labelled < 2; labelled++) { // before the system's first tag, too
@@ -1143,6 +1211,7 @@ int main(int argc, char **argv)
         EACH_OF(items_last_until_the_next_begin, "02", "ny"),
         EACH_OF(zeroed, "02", "ny"),
         EACH_OF(order_of_submission, "01248", "ny"),
+        EACH_OF(order_across_the_pieces_of_a_loop, "0124", "ny"),
         EACH_OF(order_of_keys, "01248", "ny"),
         EACH_OF(limit_is_deterministic, "01248", "ny"),
         EACH_OF(order_is_depth_first, "01248", "ny"),

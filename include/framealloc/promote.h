@@ -151,8 +151,9 @@ typedef struct fa_retention {
 } fa_retention;
 
 /// Promotions of the frames that retired in one fa_frame_end(). Their order and outcome do not depend on the number of
-/// workers: by frame, then key, then the order of submission. (Exact while the path of a job's ancestors fits in
-/// 64 bits, about eight levels of small fan-out; beyond that the order is still the same in every run.)
+/// workers: by frame, then key, then the order of submission, in which what the items of a parallel loop retain comes before what is retained by
+/// jobs and loops that they start. (Exact while the path of a job's ancestors fits in 64 bits, about eight levels of small fan-out; beyond that
+/// the order is still the same in every run, but for jobs below a parallel loop.)
 typedef struct fa_frame_result {
     uint64_t frame;   // number of the frame that was ended
     uint32_t retired; // frames that retired in this call
