@@ -193,11 +193,36 @@ void *fa_frame_alloc_slow(fa_worker *w, size_t size, size_t align)
     return p;
 }
 
+/// Whether the window of scope memory is all that its block has left, so that it may be moved without a look at the arena.
+static bool has_plain_window(const fai_lane *lane)
+{
+    return !lane->exact && !fai_lane_watches(lane, FA_EVENT_BIT(FA_EVENT_LARGE_ALLOCATION));
+}
+
+/// The block that the last scope or job left, without a look at anything else: each job's first allocation comes here. NULL: it is more than that.
+static void *reopen_scope(fai_lane *lane, size_t size, size_t align)
+{
+    fai_arena *scope = &lane->scope;
+    bool is_small = size <= FAI_ARENA_SPAN_MIN && align <= FA_ALIGN_DEFAULT;
+    if (scope->ordinal != 0 || scope->first == FAI_INDEX_NONE || !is_small || !has_plain_window(lane)) return NULL;
+    unsigned char *start = fai_block_start(&lane->memory->blocks, scope->first);
+    scope->current = scope->first;
+    scope->ordinal = 1;
+    scope->start = scope->cursor = start;
+    scope->end = start + FAI_BLOCK_BYTES;
+    lane->hot.scope_cursor = start + ((size + (FA_ALIGN_DEFAULT - 1)) & ~(size_t)(FA_ALIGN_DEFAULT - 1));
+    lane->hot.scope_end = scope->end;
+    lane->scope_used = true;
+    return start;
+}
+
 void *fa_scope_alloc_slow(fa_worker *w, size_t size, size_t align)
 {
     fai_lane *lane = fai_lane_of(w);
     if (!fai_lane_may_use(lane) || size == 0 || !fai_lane_align(lane, &align, SIZE_MAX)) return NULL;
-    void *p = alloc_scope(lane, size, align);
+    void *p = reopen_scope(lane, size, align);
+    if (p != NULL) return p;
+    p = alloc_scope(lane, size, align);
     if (p == NULL) {
         fai_lane_trim(lane);
         p = alloc_scope(lane, size, align);
@@ -208,57 +233,34 @@ void *fa_scope_alloc_slow(fa_worker *w, size_t size, size_t align)
     return p;
 }
 
-/// Rewinds within the current block, where nothing needs to be done but that. False: it is more than that.
+/// Rewinds within the current block, or closes the only one. False: it is more than that.
 static bool rewind_scope_in_block(fai_lane *lane, fa_arena_mark mark)
 {
-    const fai_arena *scope = &lane->scope;
+    fai_arena *scope = &lane->scope;
+    if (mark.spans != scope->span_count || !has_plain_window(lane)) return false;
+    if (mark.block == 0 && scope->ordinal == 1) {
+        scope->ordinal = 0;
+        scope->cursor = scope->start = scope->end = NULL;
+        lane->hot.scope_cursor = lane->hot.scope_end = NULL;
+        return true;
+    }
     size_t back = (size_t)(lane->hot.scope_cursor - mark.cursor);
-    bool inside = mark.block == scope->ordinal && back <= (size_t)(lane->hot.scope_cursor - scope->start);
-    if (!inside || mark.spans != scope->span_count || lane->checked || lane->hot.scope_end != scope->end) return false;
-    if (back > 0) fai_forbid(mark.cursor, back);
+    if (mark.block != scope->ordinal || back > (size_t)(lane->hot.scope_cursor - scope->start)) return false;
     lane->hot.scope_cursor = mark.cursor;
     return true;
 }
 
 void fai_lane_rewind_scope(fai_lane *lane, fa_arena_mark mark)
 {
-    // The first block stays open for the next scope or job.
-    if (mark.block == 0 && lane->scope.ordinal != 0)
-        mark = (fa_arena_mark){fai_block_start(&lane->memory->blocks, lane->scope.first), 1, mark.spans};
     if (rewind_scope_in_block(lane, mark)) return;
     fai_arena_rewind(store_scope(lane), &lane->slabs, mark, 0, lane->memory->config.checked);
     load_scope(lane);
 }
 
-FAI_APART void fai_lane_reset_scope(fai_lane *lane)
-{
-    lane->scope_used = false;
-    if (lane->scope.ordinal == 0 && lane->scope.span_count == 0) return;
-    fai_arena_rewind(store_scope(lane), &lane->slabs, (fa_arena_mark){NULL, 0, 0}, 0, lane->memory->config.checked);
-    load_scope(lane);
-}
-
-void fai_lane_trim_scope(fai_lane *lane)
-{
-    const fai_arena *scope = &lane->scope;
-    // Jobs may be about to end where that block begins; scopes and checkpoints have marks that last.
-    bool is_empty = lane->depth == 0 && scope->ordinal == 1 && lane->hot.scope_cursor == scope->start &&
-                    scope->span_count == 0;
-    if (is_empty) fai_lane_reset_scope(lane);
-    fai_arena_trim(&lane->scope, &lane->memory->blocks, &lane->contention);
-}
-
-/// A mark that holds whatever becomes of a block with nothing in it.
-static fa_arena_mark lasting_scope_mark(const fai_lane *lane)
-{
-    fa_arena_mark mark = fai_lane_scope_mark(lane);
-    return mark.block == 1 && mark.cursor == lane->scope.start ? (fa_arena_mark){NULL, 0, mark.spans} : mark;
-}
-
 fa_scope fa_scope_begin(fa_worker *w)
 {
     if (w == NULL || !fai_lane_may_use(fai_lane_of(w))) return (fa_scope){0};
-    return (fa_scope){w, lasting_scope_mark(fai_lane_of(w))};
+    return (fa_scope){w, fai_lane_scope_mark(fai_lane_of(w))};
 }
 
 void fa_scope_end(fa_scope *scope)
@@ -352,7 +354,7 @@ fa_checkpoint fa_checkpoint_take(fa_worker *w)
     lane->starts_wanted = true;
     return (fa_checkpoint){
         .frame = fai_lane_frame_mark(lane),
-        .scope = lasting_scope_mark(lane),
+        .scope = fai_lane_scope_mark(lane),
         .frame_number = lane->slot == FAI_NO_SLOT ? 0 : lane->frame_number,
         .serial = fai_lane_serial(lane),
         .taken = ++lane->checkpoints,

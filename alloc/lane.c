@@ -574,6 +574,14 @@ void fai_memory_trim_handles(fai_memory *memory)
     }
 }
 
+FAI_APART void fai_lane_reset_scope(fai_lane *lane)
+{
+    FA_ASSERT(lane->depth == 0);
+    fa_arena_mark empty = {NULL, 0, 0};
+    lane->scope_used = false;
+    if (!fai_mark_is(fai_lane_scope_mark(lane), empty)) fai_lane_rewind_scope(lane, empty);
+}
+
 /// A limit that refused memory makes this boundary take everything home.
 FAI_FRAME_END static void note_refusals(fai_memory *memory)
 {

@@ -563,11 +563,8 @@ static inline void fai_lane_keep_frame(fai_lane *lane)
 /// Frees scope memory back to the mark; a mark ahead does nothing.
 void fai_lane_rewind_scope(fai_lane *lane, fa_arena_mark mark);
 
-/// [owner thread] Frees all scope memory. Scopes and checkpoints that are left over do no harm: see fai_arena_rewind().
+/// [owner thread] Frees all scope memory, outside jobs. Scopes and checkpoints that are left over do no harm: see fai_arena_rewind().
 void fai_lane_reset_scope(fai_lane *lane);
-
-/// Gives the blocks back that hold no scope memory.
-void fai_lane_trim_scope(fai_lane *lane);
 
 /// [owner thread] From here on `memory`, of which the running job is a user already, is the job's nearest; it drops it when it ends. `mark`
 /// is the job's.

@@ -257,7 +257,7 @@ void fai_lane_trim(fai_lane *lane)
     for (uint32_t slot = 0; slot < memory->config.frames_in_flight; slot++)
         if (slot == lane->slot || ((alive >> slot & 1) == 0 && may_trim_dead))
             fai_arena_trim(&lane->frames[slot].arena, &lane->memory->blocks, &lane->contention);
-    fai_lane_trim_scope(lane);
+    fai_arena_trim(&lane->scope, &lane->memory->blocks, &lane->contention);
     fai_handle_lane_trim(lane);
     for (uint32_t i = 0; i < lane->purse_count; i++) fai_slabs_trim(&lane->slabs, lane->purses[i]);
 }

@@ -101,7 +101,7 @@ static bool frame_is_alive(const fai_memory *memory, const fa_storage *storage)
            newest < storage->frame + memory->config.frames_in_flight;
 }
 
-/// How far the lane's arena of a frame that is alive is filled, whether the lane is in it or has left it.
+/// How far the lane's arena of a frame that is alive is filled.
 static fa_arena_mark mark_of_frame(const fai_lane *lane, uint32_t slot)
 {
     return lane->slot == slot ? fai_lane_mark_in_frame(lane) : fai_arena_mark(&lane->frames[slot].arena);
@@ -112,6 +112,8 @@ static bool has_memory(const fai_lane *lane, const fa_storage *storage)
     switch (storage->home) {
         case FA_HOME_FRAME:
             if (!frame_is_alive(lane->memory, storage)) return false;
+            // The main lane may be about to reset an arena that another lane has left, if not one of its own.
+            if (lane->slot != storage->slot && lane->hot.index != 0) return true;
             return reaches(mark_of_frame(lane, storage->slot), storage->mark) && is_stamped(storage);
         case FA_HOME_SCOPE: return reaches(fai_lane_scope_mark(lane), storage->mark) && is_stamped(storage);
         case FA_HOME_POOL:

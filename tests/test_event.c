@@ -322,12 +322,24 @@ static void large_allocations_of_every_memory(const test_case *at)
     for (int i = 0; i < 50; i++) assert_non_null(fa_frame_alloc(w, 100000)); // not above
     assert_non_null(fa_frame_alloc(w, 100001));
     assert_non_null(fa_frame_alloc(w, 64));
-    assert_non_null(fa_frame_alloc(w, 300000)); // would fit into what the block has left
-    for (int i = 0; i < 2; i++) { // a scope's end leaves no more room than there was
+    assert_non_null(fa_frame_alloc(w, 300000));          // would fit into what the block has left
+    for (size_t size = 100005; size <= 100006; size++) { // the first of a block, then of one that is opened again
         FA_SCOPE(w);
-        assert_non_null(fa_scope_alloc(w, 90000));
+        assert_non_null(fa_scope_alloc(w, size));
+    }
+    for (int i = 0; i < 3; i++) { // a scope's end leaves no more room than there was
+        {
+            FA_SCOPE(w);
+            assert_non_null(fa_scope_alloc(w, 90000));
+        }
+        if (i == 1) assert_non_null(fa_scope_alloc(w, 16));
     }
     assert_non_null(fa_scope_alloc(w, 100002));
+    {
+        FA_SCOPE(w);
+        for (int i = 0; i < 20; i++) assert_non_null(fa_scope_alloc(w, 95000)); // as far as the block's end
+    }
+    assert_non_null(fa_scope_alloc(w, 100007));
     void *pool = fa_pool_alloc(w, 100003), *heap = fa_heap_alloc(w, 100004, 0);
     assert_non_null(pool);
     assert_non_null(heap);
@@ -338,9 +350,10 @@ static void large_allocations_of_every_memory(const test_case *at)
     static const struct {
         const char *name;
         uint64_t size;
-    } wanted[] = {{"frame", 100001}, {"frame", 300000}, {"scope", 100002}, {"pool", 100003}, {"heap", 100004}};
-    assert_int_equal(all.count, 5);
-    for (int i = 0; i < 5; i++) {
+    } wanted[] = {{"frame", 100001}, {"frame", 300000}, {"scope", 100005}, {"scope", 100006},
+                  {"scope", 100002}, {"scope", 100007}, {"pool", 100003},  {"heap", 100004}};
+    assert_int_equal(all.count, 8);
+    for (int i = 0; i < 8; i++) {
         assert_string_equal(all.events[i].name, wanted[i].name);
         assert_int_equal(all.events[i].a, wanted[i].size);
     }
