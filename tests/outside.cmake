@@ -2,8 +2,9 @@
 # and the shared library, and through pkg-config. Run by CTest.
 cmake_minimum_required(VERSION 3.25)
 
+# In the test's own folder: examples write files, and another test may run the same ones at this time.
 function(run)
-    execute_process(COMMAND ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+    execute_process(COMMAND ${ARGN} WORKING_DIRECTORY ${WORK} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
     if(NOT result EQUAL 0)
         list(JOIN ARGN " " command)
         message(FATAL_ERROR "${command}\n${output}")
@@ -13,6 +14,7 @@ endfunction()
 
 # The prefix is moved after the installation: nothing may remember where it was.
 file(REMOVE_RECURSE ${WORK})
+file(MAKE_DIRECTORY ${WORK})
 run(${CMAKE_COMMAND} --install ${BUILD} --config "${CONFIG}" --prefix ${WORK}/first)
 file(RENAME ${WORK}/first ${WORK}/prefix)
 
